@@ -1,0 +1,3 @@
+"""clippan: pansharpening on the scene itself."""
+
+__version__ = "0.1.0"

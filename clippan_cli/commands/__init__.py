@@ -1,0 +1,1 @@
+"""One verb each: parse the arguments, call one task, show its result."""

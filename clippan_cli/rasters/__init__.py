@@ -1,0 +1,1 @@
+"""Files: numpy and rasterio, no torch, no terminal."""

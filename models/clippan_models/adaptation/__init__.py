@@ -1,0 +1,1 @@
+"""The unsupervised training loop over tensors; no paths, no prints."""

@@ -1,0 +1,1 @@
+"""Classical pansharpening methods, one family per file."""

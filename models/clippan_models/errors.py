@@ -1,0 +1,59 @@
+"""The errors that clippan shows to its user, each with the exit code it ends in."""
+
+from __future__ import annotations
+
+
+class ClippanError(Exception):
+    """Something went wrong that the person at the keyboard can act on; the message is one line."""
+
+    exit_code = 1
+
+
+class UsageError(ClippanError):
+    """Options that contradict each other or name something that does not exist."""
+
+    exit_code = 2
+
+
+class InputError(ClippanError):
+    """An input that cannot be read, or that holds what clippan does not work with."""
+
+    exit_code = 3
+
+
+class IncompatiblePairError(ClippanError):
+    """MS and PAN that do not belong together: CRS, overlap, resolution, order of the arguments."""
+
+    exit_code = 4
+
+
+class OutputError(ClippanError):
+    """The output cannot be written: it exists, the disk is full, the folder is missing."""
+
+    exit_code = 5
+
+
+class ResourceError(ClippanError):
+    """Not enough memory, or a device that is not there."""
+
+    exit_code = 6
+
+
+class WeightsError(ClippanError):
+    """Weights that are missing, damaged or made for something else."""
+
+    exit_code = 7
+
+
+class QualityGateError(ClippanError):
+    """The result is worse than the user's threshold."""
+
+    exit_code = 8
+
+
+class Interrupted(ClippanError):
+    """A signal asked the run to stop; it stopped at a tile boundary."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}; nothing was left at the output path")
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,1 @@
+"""Quality indices, one per file."""

@@ -1,0 +1,1 @@
+"""Fusion networks, one backbone per file."""

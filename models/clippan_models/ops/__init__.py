@@ -1,0 +1,1 @@
+"""Array operations shared by every method, metric and loss."""

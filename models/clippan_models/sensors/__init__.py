@@ -1,0 +1,1 @@
+"""Sensors as data files: band names, wavelengths, bit depth and nominal MTF gains."""
