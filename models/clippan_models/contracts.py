@@ -111,6 +111,7 @@ class Tile:
         ms_valid: `[C, h, w]` bool.
         pan: PAN pixels `[1, H, W]`, float32, DN.
         pan_valid: `[1, H, W]` bool.
+        valid: pixels of the fused image that exist, `[C, H, W]` bool: PAN is valid there, and the MS pixel below it.
         ms_window: where `ms` lies on the MS grid.
         pan_window: where `pan` lies on the PAN grid.
         core: the part of `pan_window` that this tile is responsible for.
@@ -120,6 +121,7 @@ class Tile:
     ms_valid: Tensor
     pan: Tensor
     pan_valid: Tensor
+    valid: Tensor
     ms_window: Window
     pan_window: Window
     core: Window
@@ -154,6 +156,14 @@ class Views(Protocol):
     The properties are computed when first asked for. Invalid pixels hold finite filler values. `H, W` is the tile on
     the PAN grid, `h, w` the same tile on the MS grid.
     """
+
+    @property
+    def pan_window(self) -> Window:
+        """Where the tile, halo included, lies on the PAN grid of the scene: what is anchored to the scene needs it."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """Where the MS samples of the scene sit on its PAN grid (SR-D takes the size of its patches from the ratio)."""
 
     @property
     def ms_up(self) -> Tensor:

@@ -1,0 +1,135 @@
+"""The part of a scene that the user asked for: a box or an area of interest, in any CRS."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyproj
+import shapely
+from shapely.geometry import box, shape
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import transform as transform_geometry
+from shapely.ops import unary_union
+
+from clippan_cli.rasters.pair import Pair
+from clippan_models.contracts import Window
+from clippan_models.errors import IncompatiblePairError, InputError, UsageError
+
+_SEGMENTS = 64  # pieces into which the longer side of a shape is cut before it is reprojected: its edges are curves there
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where to sharpen.
+
+    Attributes:
+        window: PAN pixels that hold the region.
+        polygon: in the CRS of PAN, where pixels outside are to be invalid; None for a box along the grid.
+    """
+
+    window: Window
+    polygon: BaseGeometry | None = None
+
+
+def region_from_bbox(pair: Pair, bbox: tuple[float, float, float, float], crs: str | None) -> Region:
+    """The PAN pixels whose centre lies in a box.
+
+    Args:
+        pair: the scene.
+        bbox: (left, bottom, right, top).
+        crs: of the box, anything PROJ understands; None: that of PAN.
+
+    Raises:
+        UsageError: not a box, or an unknown CRS.
+        IncompatiblePairError: the box lies outside the scene.
+    """
+    left, bottom, right, top = bbox
+    if not all(math.isfinite(v) for v in bbox):
+        raise UsageError(f"--bbox {left:g},{bottom:g},{right:g},{top:g} has a coordinate that is no number")
+    if left >= right or bottom >= top:
+        raise UsageError(
+            f"--bbox {left:g},{bottom:g},{right:g},{top:g} is empty: the order is left,bottom,right,top, "
+            "and left < right, bottom < top"
+        )
+    polygon = _to_pan_crs(box(left, bottom, right, top), crs, pair, "--bbox")
+    return Region(_window_of(polygon, pair, "--bbox"), None if crs is None else polygon)
+
+
+def region_from_file(pair: Pair, path: Path) -> Region:
+    """The polygons of a GeoJSON file.
+
+    Raises:
+        InputError: not a GeoJSON file of polygons.
+        IncompatiblePairError: the area lies outside the scene.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read as GeoJSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path} is not GeoJSON: its top level is no object")
+    polygon = _to_pan_crs(_polygons(document, path), _crs_of(document), pair, str(path))
+    return Region(_window_of(polygon, pair, str(path)), polygon)
+
+
+def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
+    features = document.get("features", [document])
+    try:
+        shapes = [shape(f.get("geometry", f)) for f in features if f.get("geometry", f) is not None]
+    except Exception as error:  # shapely raises whatever a wrong nesting trips over
+        raise InputError(f"{path} holds a geometry that is not GeoJSON: {error}") from error
+    areas = [shapely.make_valid(shapely.force_2d(s)) for s in shapes if s.geom_type in ("Polygon", "MultiPolygon")]
+    union = unary_union(areas)
+    if union.is_empty or union.area == 0:
+        raise InputError(f"{path} holds no polygon with an area")
+    return union
+
+
+def _crs_of(document: dict[str, Any]) -> str:
+    """CRS of a GeoJSON document: longitude and latitude by RFC 7946, unless it has the older `crs` member."""
+    try:
+        return str(document["crs"]["properties"]["name"])
+    except (KeyError, TypeError):
+        return "OGC:CRS84"
+
+
+def _to_pan_crs(polygon: BaseGeometry, crs: str | None, pair: Pair, origin: str) -> BaseGeometry:
+    if crs is None:
+        return polygon
+    if pair.crs is None:
+        raise UsageError(f"{origin} is in {crs}, but the scene has no CRS to bring it to")
+    try:
+        source = pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError as error:
+        raise UsageError(f"{origin}: {crs} is not a CRS that PROJ knows") from error
+    target = pyproj.CRS.from_wkt(pair.crs.to_wkt())
+    left, bottom, right, top = polygon.bounds
+    dense = shapely.segmentize(polygon, max(right - left, top - bottom) / _SEGMENTS)
+    project = pyproj.Transformer.from_crs(source, target, always_xy=True).transform
+    moved: BaseGeometry = transform_geometry(project, dense)
+    if not all(math.isfinite(v) for v in moved.bounds):
+        raise IncompatiblePairError(f"{origin} cannot be projected from {crs} to the CRS of the scene")
+    return moved if moved.is_valid else shapely.make_valid(moved)
+
+
+def _window_of(polygon: BaseGeometry, pair: Pair, origin: str) -> Window:
+    """PAN pixels whose centre lies in the bounds of a polygon, within the scene."""
+    to_pixel = ~pair.pan.grid.transform
+    left, top, right, bottom = transform_geometry(lambda x, y, z=None: to_pixel @ (x, y), polygon).bounds
+    scene = pair.window
+    first_col, stop_col = max(scene.col, _first_centre(left)), min(scene.col_stop, _first_centre(right))
+    first_row, stop_row = max(scene.row, _first_centre(top)), min(scene.row_stop, _first_centre(bottom))
+    if stop_col <= first_col or stop_row <= first_row:
+        raise IncompatiblePairError(
+            f"{origin} lies outside the scene: in PAN pixels it covers columns {left:.0f} to {right:.0f} and rows "
+            f"{top:.0f} to {bottom:.0f}, the scene {scene.col} to {scene.col_stop} and {scene.row} to {scene.row_stop}"
+        )
+    return Window(first_row, first_col, stop_row - first_row, stop_col - first_col)
+
+
+def _first_centre(edge: float) -> int:
+    return math.ceil(edge - 0.5 - 1e-6)

@@ -1,0 +1,264 @@
+"""Open a raster safely and read any window of it with its valid mask."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.windows import Window as RasterioWindow
+
+from clippan_models.contracts import Window
+from clippan_models.errors import IncompatiblePairError, InputError, UsageError
+
+DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2ECW", "JP2KAK", "NITF", "DIMAP", "ENVI", "HFA", "PCIDSK", "EHdr", "PNG")
+"""GDAL drivers that read pixels from the file named and from nothing else."""
+
+DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
+
+Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What the user allows an input to be besides a local raster file."""
+
+    vrt: bool = False
+    remote: bool = False
+
+
+class RasterSource:
+    """Bands of one raster, or of several one-band rasters on the same grid, read by window as float32 with a mask.
+
+    A pixel is valid where it is not the band's nodata, is finite, and neither alpha nor mask band hides it. Windows
+    may reach outside the raster; there values are 0 and the mask is False.
+
+    Attributes:
+        names: the files, as the user named them.
+        datasets: the open rasters; the first one stands for the grid.
+    """
+
+    def __init__(self, names: tuple[str, ...], datasets: tuple[Any, ...], bands: tuple[tuple[int, int], ...]) -> None:
+        """Take open datasets; `bands` gives (dataset number, 1-based band index) of each band of the source."""
+        self.names = names
+        self.datasets = datasets
+        self.bands = bands
+        self.width, self.height = int(datasets[0].width), int(datasets[0].height)
+        self._alphas = [_alpha_index(d) for d in datasets]
+        self._has_mask = [_has_mask_band(d) for d in datasets]
+
+    @property
+    def name(self) -> str:
+        """The files, for messages."""
+        return ", ".join(self.names)
+
+    @property
+    def grid(self) -> Any:
+        """The dataset that stands for the grid: CRS, transform, size."""
+        return self.datasets[0]
+
+    @property
+    def count(self) -> int:
+        """Number of image bands (alpha is none)."""
+        return len(self.bands)
+
+    @property
+    def dtype(self) -> str:
+        """Type of the values in the file; the first band stands for all."""
+        return str(self._band(0)[0].dtypes[self._band(0)[1] - 1])
+
+    @property
+    def nodata(self) -> tuple[float | None, ...]:
+        """Nodata value of each band."""
+        return tuple(d.nodatavals[i - 1] for d, i in (self._band(b) for b in range(self.count)))
+
+    @property
+    def masked(self) -> bool:
+        """Whether any pixel can be invalid for another reason than its value being nodata."""
+        return any(a is not None for a in self._alphas) or any(self._has_mask)
+
+    def replaced(self, datasets: tuple[Any, ...]) -> RasterSource:
+        """The same bands seen through other datasets (a warp)."""
+        return RasterSource(self.names, datasets, self.bands)
+
+    def read(self, window: Window) -> tuple[Values, Mask]:
+        """Values `[C, h, w]` float32 and validity `[C, h, w]` of any window.
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        values = np.zeros((self.count, window.height, window.width), np.float32)
+        valid = np.zeros(values.shape, np.bool_)
+        inner = _clip(window, self.height, self.width)
+        if inner.pixels == 0:
+            return values, valid
+        rows, cols = inner.inside(window)
+        for number in range(len(self.datasets)):
+            mine = [b for b, (d, _) in enumerate(self.bands) if d == number]
+            try:
+                block, good = self._read_dataset(number, [self.bands[b][1] for b in mine], inner)
+            except (RasterioError, RasterioIOError) as error:
+                raise InputError(f"{self.names[number]} cannot be read: {_one_line(error)}") from error
+            for k, b in enumerate(mine):
+                values[b, rows, cols], valid[b, rows, cols] = block[k], good[k]
+        return values, valid
+
+    def _read_dataset(self, number: int, indexes: list[int], inner: Window) -> tuple[Values, Mask]:
+        dataset = self.datasets[number]
+        where = RasterioWindow(inner.col, inner.row, inner.width, inner.height)
+        raw = dataset.read(indexes, window=where)
+        good = np.ones(raw.shape, np.bool_)
+        for k, index in enumerate(indexes):
+            nodata = dataset.nodatavals[index - 1]
+            if nodata is not None and not np.isnan(nodata):
+                good[k] = raw[k] != nodata
+        if raw.dtype.kind == "f":
+            good &= np.isfinite(raw)
+        alpha = self._alphas[number]
+        if alpha is not None:
+            good &= dataset.read(alpha, window=where) > 0
+        if self._has_mask[number]:
+            good &= dataset.read_masks(indexes[0], window=where) > 0
+        if good.all():
+            return raw.astype(np.float32, copy=False), good
+        return np.where(good, raw, 0).astype(np.float32), good
+
+    def _band(self, band: int) -> tuple[Any, int]:
+        number, index = self.bands[band]
+        return self.datasets[number], index
+
+
+def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack) -> RasterSource:
+    """Open one raster, or several one-band rasters that share a grid.
+
+    Args:
+        names: paths or, where allowed, remote addresses.
+        role: "MS" or "PAN", for messages.
+        trust: what may be opened besides local files.
+        stack: closes the datasets.
+
+    Raises:
+        InputError: not a raster that clippan reads.
+        IncompatiblePairError: several files that do not share a grid.
+    """
+    datasets = tuple(stack.enter_context(_open(name, trust)) for name in names)
+    for name, dataset in zip(names, datasets, strict=True):
+        _check_content(name, dataset)
+        _check_same_grid(names[0], datasets[0], name, dataset)
+    bands = tuple(
+        (number, index)
+        for number, dataset in enumerate(datasets)
+        for index in range(1, dataset.count + 1)
+        if index != _alpha_index(dataset)
+    )
+    if not bands:
+        raise InputError(f"{names[0]} holds an alpha band only; {role} needs image bands")
+    if len(names) > 1 and len(bands) != len(names):
+        raise UsageError(
+            f"several {role} rasters must hold one band each, but {len(names)} files hold {len(bands)} bands; "
+            "give one multi-band raster instead"
+        )
+    return RasterSource(tuple(names), datasets, bands)
+
+
+def _open(name: str, trust: Trust) -> Any:
+    _check_path(name, trust)
+    drivers = [*DRIVERS, "VRT"] if trust.vrt else list(DRIVERS)
+    try:
+        return rasterio.open(name, driver=drivers)
+    except RasterioIOError as error:
+        if not trust.vrt and _looks_like_vrt(name):
+            raise InputError(
+                f"{name} is a VRT, which can read any other file; add --allow-vrt if you trust it"
+            ) from error
+        raise InputError(f"{name} cannot be opened as a raster: {_one_line(error)}") from error
+
+
+def _check_path(name: str, trust: Trust) -> None:
+    if _is_remote(name):
+        if not trust.remote:
+            raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
+        return
+    if name.startswith("/vsi") or ":" in name.split(os.sep)[0] and not Path(name).exists():
+        raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
+    try:
+        mode = os.stat(name).st_mode
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name} is a folder; name the raster file inside it")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{name} is not a regular file")
+    if not os.access(name, os.R_OK):
+        raise InputError(f"{name} cannot be read: permission denied")
+    if os.path.getsize(name) == 0:
+        raise InputError(f"{name} is empty (0 bytes)")
+
+
+def _is_remote(name: str) -> bool:
+    remote = ("http://", "https://", "s3://", "gs://", "az://", "/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "ftp://")
+    return name.lower().startswith(remote)
+
+
+def _looks_like_vrt(name: str) -> bool:
+    if _is_remote(name):
+        return name.lower().endswith(".vrt")
+    with open(name, "rb") as file:
+        return b"<VRTDataset" in file.read(4096)
+
+
+def _check_content(name: str, dataset: Any) -> None:
+    if dataset.count == 0:
+        raise InputError(f"{name} holds no band (a container of several images?); name one image inside it")
+    wrong = next((d for d in dataset.dtypes if d not in DTYPES), None)
+    if wrong is not None:
+        raise InputError(
+            f"{name} holds {wrong} values; clippan works with {', '.join(DTYPES)}: convert with gdal_translate -ot"
+        )
+    if ColorInterp.palette in dataset.colorinterp:
+        raise InputError(f"{name} holds palette indexes, not radiometry; expand it with gdal_translate -expand rgb")
+    transform = np.array(dataset.transform)[:6]
+    if not np.isfinite(transform).all() or abs(dataset.transform.determinant) == 0:
+        raise InputError(f"{name} has a broken geotransform {tuple(float(t) for t in transform)}")
+
+
+def _check_same_grid(first_name: str, first: Any, name: str, dataset: Any) -> None:
+    if (dataset.width, dataset.height) != (first.width, first.height):
+        raise IncompatiblePairError(
+            f"{name} has {dataset.width}x{dataset.height} pixels but {first_name} {first.width}x{first.height}; "
+            "separate band files must share one grid"
+        )
+    if dataset.crs != first.crs or not dataset.transform.almost_equals(first.transform, precision=1e-6):
+        raise IncompatiblePairError(
+            f"{name} lies on another grid than {first_name}; separate band files must share CRS and geotransform"
+        )
+
+
+def _alpha_index(dataset: Any) -> int | None:
+    interpretations = list(dataset.colorinterp)
+    return interpretations.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretations else None
+
+
+def _has_mask_band(dataset: Any) -> bool:
+    flags = dataset.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+
+
+def _clip(window: Window, height: int, width: int) -> Window:
+    row, col = min(max(window.row, 0), height), min(max(window.col, 0), width)
+    stop_row, stop_col = min(max(window.row_stop, row), height), min(max(window.col_stop, col), width)
+    return Window(row, col, stop_row - row, stop_col - col)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error.__cause__ or error).split())

@@ -1,0 +1,152 @@
+"""Cut a pair into tiles with the halo a method asks for, and join fused tiles without seams."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import geometry_mask
+from shapely.geometry.base import BaseGeometry
+
+from clippan_cli.rasters.pair import Pair
+from clippan_cli.rasters.source import Mask, Values
+from clippan_models.contracts import Sampling, Window
+
+
+@dataclass(frozen=True)
+class TileArrays:
+    """What `contracts.Tile` holds, as numpy arrays: `ms [C, h, w]`, `pan [1, H, W]`, masks, windows."""
+
+    ms: Values
+    ms_valid: Mask
+    pan: Values
+    pan_valid: Mask
+    valid: Mask
+    ms_window: Window
+    pan_window: Window
+    core: Window
+
+
+@dataclass(frozen=True)
+class TileReader:
+    """Reads the tiles of a pair.
+
+    Attributes:
+        pair: the open pair.
+        ms_margin: MS samples to read beyond the PAN window.
+        region: polygon in the CRS of the output; pixels whose centre lies outside are invalid. None: everything.
+    """
+
+    pair: Pair
+    ms_margin: int
+    region: BaseGeometry | None = None
+
+    def read(self, core: Window, halo: int) -> TileArrays:
+        """One tile: its core with `halo` PAN pixels around it.
+
+        Raises:
+            InputError: a file cannot be read there.
+        """
+        pan_window = core.grown(halo)
+        ms_window = ms_window_of(pan_window, self.pair.sampling, self.ms_margin)
+        ms, ms_valid = self.pair.ms.read(ms_window)
+        pan, pan_valid = self.pair.pan.read(pan_window)
+        valid = self._nearest_ms(ms_valid, ms_window, pan_window) & pan_valid
+        if self.region is not None:
+            valid &= self._inside_region(pan_window)
+        return TileArrays(ms, ms_valid, pan, pan_valid, valid, ms_window, pan_window, core)
+
+    def _nearest_ms(self, ms_valid: Mask, ms_window: Window, pan_window: Window) -> Mask:
+        """Validity of the MS pixel that holds each PAN pixel's centre."""
+        if ms_valid.all():
+            return np.ones((ms_valid.shape[0], pan_window.height, pan_window.width), np.bool_)
+        s = self.pair.sampling
+        rows = _nearest(pan_window.row, pan_window.height, s.phase_y[0], s.ratio_y) - ms_window.row
+        cols = _nearest(pan_window.col, pan_window.width, s.phase_x[0], s.ratio_x) - ms_window.col
+        return ms_valid[:, rows[:, None], cols]
+
+    def _inside_region(self, window: Window) -> Mask:
+        transform: Affine = self.pair.transform(window)
+        inside = geometry_mask([self.region], (window.height, window.width), transform, invert=True)
+        return np.asarray(inside, np.bool_)
+
+
+def plan_tiles(window: Window, size: int) -> list[Window]:
+    """Cut a window into cores of at most `size` x `size` pixels, row by row."""
+    return [
+        Window(row, col, min(size, window.row_stop - row), min(size, window.col_stop - col))
+        for row in range(window.row, window.row_stop, size)
+        for col in range(window.col, window.col_stop, size)
+    ]
+
+
+def ms_window_of(pan_window: Window, sampling: Sampling, margin: int) -> Window:
+    """The MS samples under a PAN window and `margin` more on every side."""
+    first_row, stop_row = _span(pan_window.row, pan_window.row_stop, sampling.phase_y[0], sampling.ratio_y)
+    first_col, stop_col = _span(pan_window.col, pan_window.col_stop, sampling.phase_x[0], sampling.ratio_x)
+    return Window(first_row, first_col, stop_row - first_row, stop_col - first_col).grown(margin)
+
+
+class Mosaic:
+    """Joins tiles that overlap by `overlap` pixels on their right and lower side, blending with a smooth window.
+
+    Tiles arrive in the order of `plan_tiles`, each covering its core and the overlap beyond it (less at the edge of
+    the scene). Equal values blend to exactly themselves, so tiles that agree leave no trace. Holds one strip of
+    `overlap` rows of the scene's width, and one tile.
+    """
+
+    def __init__(self, window: Window, overlap: int) -> None:
+        """Start a mosaic of `window`; with `overlap` 0 tiles pass through."""
+        self.window = window
+        self.overlap = overlap
+        self._right: Values | None = None
+        self._below: dict[int, Values] = {}
+        self._ramp = _smooth_ramp(overlap)
+
+    def outer(self, core: Window) -> Window:
+        """The window that a tile must cover: its core and the overlap to its right and below."""
+        height = min(core.height + self.overlap, self.window.row_stop - core.row)
+        width = min(core.width + self.overlap, self.window.col_stop - core.col)
+        return Window(core.row, core.col, height, width)
+
+    def add(self, core: Window, fused: Values) -> Values:
+        """Take the tile over `outer(core)`, `[C, h, w]`, and give the finished pixels of its core."""
+        if self.overlap == 0:
+            return fused
+        fused = fused.copy()
+        if core.col > self.window.col and self._right is not None:
+            width = min(self._right.shape[2], fused.shape[2])
+            _blend(fused[:, :, :width], self._right[:, :, :width], self._ramp[:width])
+        self._right = fused[:, :, core.width :].copy()
+        above = self._below.pop(core.col, None)
+        done = fused[:, : core.height, : core.width]
+        if above is not None:
+            height = min(above.shape[1], done.shape[1])
+            _blend(done[:, :height], above[:, :height], self._ramp[:height, None])
+        if core.row_stop < self.window.row_stop:
+            self._below[core.col] = fused[:, core.height :, : core.width].copy()
+        return done
+
+
+def _blend(new: Values, old: Values, weight: NDArray[np.float32]) -> None:
+    """Move `new` towards `old` where its weight is below one, in place; where both agree nothing changes."""
+    new += (old - new) * (1 - weight)
+
+
+def _smooth_ramp(length: int) -> NDArray[np.float32]:
+    position = (np.arange(length) + 0.5) / max(length, 1)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * position), np.float32)
+
+
+def _nearest(first: int, count: int, phase: float, ratio: float) -> NDArray[np.int64]:
+    """Index of the MS pixel that holds the centre of each PAN pixel."""
+    edge = phase - ratio / 2  # centre coordinate at which MS pixel 0 begins
+    return np.floor((np.arange(first, first + count) - edge) / ratio + 1e-7).astype(np.int64)
+
+
+def _span(start: int, stop: int, phase: float, ratio: float) -> tuple[int, int]:
+    return math.floor((start - phase) / ratio), math.ceil((stop - 1 - phase) / ratio) + 1
+

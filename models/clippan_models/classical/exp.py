@@ -1,0 +1,49 @@
+"""EXP: the MS interpolated to the PAN grid, the baseline that adds no detail (Aiazzi et al. 2002).
+
+B. Aiazzi, L. Alparone, S. Baronti, A. Garzelli, "Context-driven fusion of high spatial and spectral resolution images
+based on oversampled multiresolution analysis", IEEE TGRS 40(10), 2002. How to interpolate is the business of the views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clippan_models.ops.moments import Moments
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from clippan_models.contracts import Views
+
+
+class ExpFitter:
+    """There is nothing to fit; only a scene without a single valid pixel is turned down, as everywhere."""
+
+    halo = 0
+
+    def __init__(self) -> None:
+        self._valid = Moments()
+
+    def update(self, views: Views) -> None:
+        """Note whether the tile holds a valid pixel."""
+        self._valid.update(views.pan, views.core)
+
+    def finish(self) -> ExpSharpener:
+        """The method; InputError when no pixel of the scene is valid."""
+        self._valid.nonempty()
+        return ExpSharpener()
+
+
+@dataclass(frozen=True)
+class ExpSharpener:
+    """Gives the interpolated MS."""
+
+    @property
+    def halo(self) -> int:
+        """Every pixel is computed from itself alone."""
+        return 0
+
+    def sharpen(self, views: Views) -> Tensor:
+        """The interpolated MS, `[C, H, W]`, DN; a copy that the caller may change."""
+        return views.ms_up.clone()

@@ -1,0 +1,242 @@
+"""How the two images of a scene were made: blur, per-band shift and spectral response, estimated from the pair itself.
+
+For a candidate blur and shift, PAN is brought to the MS grid and regressed on the MS bands; where the candidate is
+right, the bands explain nearly all of it (R2 of .99 and more on real scenes). The shift of each band follows from its
+own local correlation with PAN. Where there is nothing to correlate the answer is the nominal model and a shift of zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.optimize import minimize, minimize_scalar
+from torch import Tensor
+
+from clippan_models.contracts import Observation, Sampling, Tile
+from clippan_models.ops.resample import fill_invalid, upsample
+from clippan_models.ops.views import project_to_ms
+
+MAX_SHIFT_MS = 1.0
+"""Shifts beyond this many MS pixels are not believed: such a pair needs a registration tool, not a correction."""
+
+MIN_LOCAL_R2 = 0.2
+"""Mean local squared correlation below which a band says nothing about its position (independent noise gives .05)."""
+
+MIN_PAN_R2 = 0.8
+"""Share of PAN that the bands must explain before its blur is read off the pair rather than taken from the sensor."""
+
+GAIN_RANGE = (0.05, 0.85)
+"""Blur gains at MS Nyquist that a real product can have."""
+
+_HIGHPASS = 7  # MS pixels: the neighbourhood whose mean is removed before bands are compared with PAN
+_LOCAL = 8  # MS pixels: side of the windows of the local correlation
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What `estimate_observation` found about the position of the bands.
+
+    Attributes:
+        shift_y: PAN pixels by which each band lies further down than its georeferencing says.
+        shift_x: the same to the right.
+        correlation: local squared correlation of each band with PAN at that shift, 0 .. 1.
+        blur_estimated: the gains come from the pair (True) or from the sensor's nominal MTF (False).
+    """
+
+    shift_y: tuple[float, ...]
+    shift_x: tuple[float, ...]
+    correlation: tuple[float, ...]
+    blur_estimated: bool
+
+
+def estimate_observation(
+    tiles: Sequence[Tile], nominal: Observation, *, coregister: bool = True
+) -> tuple[Observation, Registration]:
+    """Estimate the observation model of a scene from a few of its tiles.
+
+    Args:
+        tiles: pieces of the scene (tens of thousands of MS pixels in all are plenty); only valid pixels are used.
+        nominal: what georeferencing and sensor say.
+        coregister: estimate the shifts; otherwise they stay zero.
+
+    Returns:
+        The model, and how its shifts were found.
+    """
+    bands = nominal.sampling.bands
+    start = _fit_common(tiles, nominal, coregister=coregister)
+    shifts, correlation = [(0.0, 0.0)] * bands, [0.0] * bands
+    if coregister:
+        found = [_fit_band(tiles, nominal, band, start) for band in range(bands)]
+        shifts, correlation = [f[0] for f in found], [f[1] for f in found]
+    sampling = nominal.sampling.shifted([s[0] for s in shifts], [s[1] for s in shifts])
+    observation = _fit_response(tiles, replace(nominal, sampling=sampling))
+    registration = Registration(
+        shift_y=tuple(s[0] for s in shifts),
+        shift_x=tuple(s[1] for s in shifts),
+        correlation=tuple(correlation),
+        blur_estimated=observation.ms_gain != nominal.ms_gain,
+    )
+    return observation, registration
+
+
+def _pan_at(tile: Tile, sampling: Sampling, gain: float) -> tuple[Tensor, Tensor]:
+    """PAN at the MS samples `[h, w]` for one candidate, and where its support is valid."""
+    values, share = project_to_ms(tile.pan, tile.pan_valid, tile.pan_window, tile.ms_window, sampling, (gain,))
+    return values[0].double(), share[0] > 0.95
+
+
+def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool) -> tuple[float, float, float]:
+    """(gain, dy, dx) common to all bands with the largest R2 of PAN regressed on them."""
+    pan_sampling = nominal.sampling.select([0])
+    gain0 = float(np.mean(nominal.ms_gain))
+    if not coregister:
+        return gain0, 0.0, 0.0
+    bands = [(s.ms.double(), s.ms_valid.all(0)) for s in tiles]
+
+    def unexplained(point: np.ndarray) -> float:
+        gain, dy, dx = _squash(point[0]), float(point[1]), float(point[2])
+        if max(abs(dy), abs(dx)) > 1.5 * MAX_SHIFT_MS * nominal.sampling.ratio:
+            return 1.0
+        shifted = pan_sampling.shifted([dy], [dx])
+        return 1.0 - _regress([_pan_at(s, shifted, gain) for s in tiles], bands)[1]
+
+    options = {"xatol": 0.02, "fatol": 1e-5, "maxiter": 90}
+    starts = [(_unsquash(gain0), guess, guess) for guess in (0.0, 1.0, -1.0)]
+    best = min(
+        (minimize(unexplained, start, method="Nelder-Mead", options=options) for start in starts), key=lambda r: r.fun
+    )
+    if 1.0 - float(best.fun) < MIN_LOCAL_R2:
+        return gain0, 0.0, 0.0
+    return _squash(best.x[0]), float(best.x[1]), float(best.x[2])
+
+
+def _fit_band(
+    tiles: Sequence[Tile], nominal: Observation, band: int, start: tuple[float, float, float]
+) -> tuple[tuple[float, float], float]:
+    """Shift of one band against PAN, and the local squared correlation there; zero when there is none."""
+    gain, dy0, dx0 = start
+    one = nominal.sampling.select([band])
+    details = [_highpass(s.ms[band].double(), s.ms_valid[band]) for s in tiles]
+
+    def unexplained(point: np.ndarray) -> float:
+        shifted = one.shifted([float(point[0])], [float(point[1])])
+        covered = variance = 0.0
+        for tile, (detail, valid) in zip(tiles, details, strict=True):
+            pan, seen = _pan_at(tile, shifted, gain)
+            explained, total = _local_covariance(detail, *_highpass(pan, seen & valid))
+            covered, variance = covered + explained, variance + total
+        return 1.0 - covered / variance if variance > 0 else 1.0
+
+    simplex = np.array([[dy0, dx0], [dy0 + 0.7, dx0], [dy0, dx0 + 0.7]])
+    found = minimize(
+        unexplained,
+        simplex[0],
+        method="Nelder-Mead",
+        options={"xatol": 0.01, "fatol": 1e-5, "maxiter": 60, "initial_simplex": simplex},
+    )
+    correlation = 1.0 - float(found.fun)
+    dy, dx = float(found.x[0]), float(found.x[1])
+    if correlation < MIN_LOCAL_R2 or max(abs(dy), abs(dx)) > MAX_SHIFT_MS * nominal.sampling.ratio:
+        return (0.0, 0.0), correlation
+    return (dy, dx), correlation
+
+
+def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
+    """Blur and regression weights of PAN on the bands, once every band is where it belongs."""
+    nominal_gain = float(np.mean(model.ms_gain))
+    reference = model.sampling.select([0])
+    bands = [_bands_at(s, model.sampling, reference) for s in tiles]
+
+    def fit(gain: float) -> tuple[Tensor, float]:
+        return _regress([_pan_at(s, reference, gain) for s in tiles], bands)
+
+    def unexplained(point: float) -> float:
+        return 1.0 - fit(_squash(point))[1]
+
+    found = minimize_scalar(unexplained, bounds=(_unsquash(0.02), _unsquash(0.95)), method="bounded")
+    gain = float(np.clip(_squash(float(found.x)), *GAIN_RANGE))
+    weights, r2 = fit(gain)
+    if r2 < MIN_PAN_R2:
+        weights, r2 = fit(nominal_gain)
+        gain = 0.0
+    return replace(
+        model,
+        # one blur is identified, the differences between bands are the sensor's
+        ms_gain=tuple(_scaled_gain(g, nominal_gain, gain) for g in model.ms_gain) if gain else model.ms_gain,
+        pan_weights=tuple(float(w) for w in weights[:-1]) if r2 >= MIN_PAN_R2 else None,
+        pan_offset=float(weights[-1]) if r2 >= MIN_PAN_R2 else 0.0,
+        pan_r2=r2,
+    )
+
+
+def _scaled_gain(gain: float, mean: float, estimated: float) -> float:
+    """The band's gain when the mean of the bands is `estimated` instead of `mean`: widths scale, so logarithms do."""
+    return float(np.clip(math.exp(math.log(gain) * math.log(estimated) / math.log(mean)), *GAIN_RANGE))
+
+
+def _bands_at(tile: Tile, sampling: Sampling, reference: Sampling) -> tuple[Tensor, Tensor]:
+    """The bands interpolated to the samples of the reference band, `[C, h, w]`, and where all are valid."""
+    filled = fill_invalid(tile.ms, tile.ms_valid, 3)
+    to_reference = Sampling(
+        1.0,
+        1.0,
+        tuple((p - reference.phase_y[0]) / sampling.ratio_y for p in sampling.phase_y),
+        tuple((p - reference.phase_x[0]) / sampling.ratio_x for p in sampling.phase_x),
+    )
+    return upsample(filled, tile.ms_window, tile.ms_window, to_reference).double(), tile.ms_valid.all(0)
+
+
+def _regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, float]:
+    """Least squares of PAN on the bands and a constant over all samples: (weights and intercept, R2)."""
+    targets, designs = [], []
+    for (values, seen), (ms, valid) in zip(pan, bands, strict=True):
+        use = seen & valid
+        targets.append(values[use])
+        designs.append(ms[:, use].T)
+    target, design = torch.cat(targets), torch.cat(designs)
+    count = design.shape[1]
+    if len(target) < 8 * (count + 1):
+        return torch.zeros(count + 1, dtype=torch.float64), 0.0
+    design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
+    gram = design.T @ design
+    ridge = 1e-9 * torch.diag(gram.diagonal())
+    weights = torch.linalg.solve(gram + ridge, design.T @ target)
+    total = float(((target - target.mean()) ** 2).sum())
+    residual = float(((target - design @ weights) ** 2).sum())
+    scale = float(target.abs().mean()) ** 2 * len(target)
+    return weights, 1.0 - residual / total if total > 1e-12 * scale else 0.0
+
+
+def _highpass(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """The image less its local mean, 0 where invalid, and the mask."""
+    mask = valid.double()
+    image = torch.where(valid, image, torch.zeros_like(image))
+    local = _box(image, _HIGHPASS, 1) / _box(mask, _HIGHPASS, 1).clamp(min=1e-6)
+    return (image - local) * mask, valid
+
+
+def _local_covariance(band: Tensor, pan: Tensor, valid: Tensor) -> tuple[float, float]:
+    """Sums over windows of the band's variance that PAN explains there, and of its variance."""
+    mask = valid.double()
+    band = band * mask
+    product, band2, pan2 = (_box(v, _LOCAL, _LOCAL // 2) for v in (band * pan, band * band, pan * pan))
+    explained = product**2 / pan2.clamp(min=1e-9)
+    return float(explained.sum()), float(band2.sum())
+
+
+def _box(image: Tensor, side: int, stride: int) -> Tensor:
+    padding = side // 2 if stride == 1 else 0
+    pool: Callable[..., Tensor] = torch.nn.functional.avg_pool2d
+    return pool(image[None, None], side, stride=stride, padding=padding)[0, 0]
+
+
+def _squash(point: float) -> float:
+    return 1.0 / (1.0 + math.exp(-float(point)))
+
+
+def _unsquash(gain: float) -> float:
+    return math.log(gain / (1.0 - gain))
