@@ -201,6 +201,16 @@ class Views(Protocol):
     def ms_core(self) -> Tensor:
         """The MS samples to count in statistics, each in exactly one tile, all valid; `[h, w]` bool."""
 
+    @property
+    def valid(self) -> Tensor:
+        """Pixels that exist in the fused image, `[C, H, W]` bool."""
+
+    def up(self, ms: Tensor) -> Tensor:
+        """Interpolate samples on the tile's MS grid to its PAN grid: `[C, h, w] -> [C, H, W]`."""
+
+    def down(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See an image on the PAN grid as MS would have: `[C, H, W]` -> samples `[C, h, w]` and their valid share."""
+
 
 class Sharpener(Protocol):
     """A method fitted to a scene: sharpens any tile of it, always in the same way."""

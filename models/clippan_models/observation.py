@@ -26,6 +26,10 @@ MAX_SHIFT_MS = 1.0
 MIN_LOCAL_R2 = 0.2
 """Mean local squared correlation below which a band says nothing about its position (independent noise gives .05)."""
 
+BANDS_DIFFER = 0.9
+"""The bands get shifts of their own where that cuts what PAN leaves unexplained of some band below this share of what
+the common shift leaves; otherwise they share the common one, which is far better determined."""
+
 MIN_PAN_R2 = 0.8
 """Share of PAN that the bands must explain before its blur is read off the pair rather than taken from the sensor."""
 
@@ -71,7 +75,7 @@ def estimate_observation(
     shifts, correlation = [(0.0, 0.0)] * bands, [0.0] * bands
     if coregister:
         found = [_fit_band(tiles, nominal, band, start) for band in range(bands)]
-        shifts, correlation = [f[0] for f in found], [f[1] for f in found]
+        shifts, correlation = _common_or_own(found, start)
     sampling = nominal.sampling.shifted([s[0] for s in shifts], [s[1] for s in shifts])
     observation = _fit_response(tiles, replace(nominal, sampling=sampling))
     registration = Registration(
@@ -114,15 +118,29 @@ def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool
     return _squash(best.x[0]), float(best.x[1]), float(best.x[2])
 
 
-def _fit_band(
-    tiles: Sequence[Tile], nominal: Observation, band: int, start: tuple[float, float, float]
-) -> tuple[tuple[float, float], float]:
-    """Shift of one band against PAN, and the local squared correlation there; zero when there is none."""
+@dataclass(frozen=True)
+class _BandFit:
+    """Position of one band: its own best shift, its local squared correlation with PAN there and at the common one."""
+
+    shift: tuple[float, float]
+    own: float
+    common: float
+
+    @property
+    def believable(self) -> bool:
+        return self.own >= MIN_LOCAL_R2
+
+
+def _fit_band(tiles: Sequence[Tile], nominal: Observation, band: int, start: tuple[float, float, float]) -> _BandFit:
+    """Shift of one band against PAN, searched around the common shift."""
     gain, dy0, dx0 = start
     one = nominal.sampling.select([band])
-    details = [_highpass(s.ms[band].double(), s.ms_valid[band]) for s in tiles]
+    limit = MAX_SHIFT_MS * nominal.sampling.ratio
+    details = [_highpass(t.ms[band].double(), t.ms_valid[band]) for t in tiles]
 
     def unexplained(point: np.ndarray) -> float:
+        if max(abs(point[0]), abs(point[1])) > limit:
+            return 1.0
         shifted = one.shifted([float(point[0])], [float(point[1])])
         covered = variance = 0.0
         for tile, (detail, valid) in zip(tiles, details, strict=True):
@@ -132,17 +150,20 @@ def _fit_band(
         return 1.0 - covered / variance if variance > 0 else 1.0
 
     simplex = np.array([[dy0, dx0], [dy0 + 0.7, dx0], [dy0, dx0 + 0.7]])
-    found = minimize(
-        unexplained,
-        simplex[0],
-        method="Nelder-Mead",
-        options={"xatol": 0.01, "fatol": 1e-5, "maxiter": 60, "initial_simplex": simplex},
-    )
-    correlation = 1.0 - float(found.fun)
-    dy, dx = float(found.x[0]), float(found.x[1])
-    if correlation < MIN_LOCAL_R2 or max(abs(dy), abs(dx)) > MAX_SHIFT_MS * nominal.sampling.ratio:
-        return (0.0, 0.0), correlation
-    return (dy, dx), correlation
+    options = {"xatol": 0.01, "fatol": 1e-5, "maxiter": 60, "initial_simplex": simplex}
+    found = minimize(unexplained, simplex[0], method="Nelder-Mead", options=options)
+    return _BandFit((float(found.x[0]), float(found.x[1])), 1.0 - float(found.fun), 1.0 - unexplained(simplex[0]))
+
+
+def _common_or_own(
+    found: Sequence[_BandFit], start: tuple[float, float, float]
+) -> tuple[list[tuple[float, float]], list[float]]:
+    """Shift and correlation of each band: own shifts where the bands evidently differ, else the common one."""
+    common = (start[1], start[2])
+    differ = any(f.believable and 1 - f.own < BANDS_DIFFER * (1 - f.common) for f in found)
+    related = any(f.believable for f in found)
+    shifts = [f.shift if differ and f.believable else common if related else (0.0, 0.0) for f in found]
+    return shifts, [f.own if differ else f.common for f in found]
 
 
 def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:

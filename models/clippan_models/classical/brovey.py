@@ -5,8 +5,8 @@ A. R. Gillespie, A. B. Kahle, R. E. Walker, "Color enhancement of highly correla
 
     I = mean_b M_b,    P' = (P - mean P) std I / std P + mean I,    F_b = M_b P' / I
 
-The means and standard deviations are those of the scene. Where I is not positive the ratio has no meaning and is 1;
-common code adds 1e-8 to I instead, which turns pixels with I near 0 into spikes.
+The means and standard deviations are those of the scene. Common code adds 1e-8 to I, which turns pixels with I near 0
+into spikes; here the ratio is 1 where I is not positive, and is kept in [0, 10].
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Intensities below this share of the scene's mean intensity are taken for 0: rounding decides their sign.
 _SMALLEST_INTENSITY = 1e-6
+_LARGEST_RATIO = 10.0
 
 
 class BroveyFitter:
@@ -77,6 +78,6 @@ class BroveySharpener:
             intensity.add_(band)
         intensity.div_(len(ms))
         ratio = views.pan[0] * self.pan_gain
-        ratio.add_(self.pan_offset).div_(intensity)
+        ratio.add_(self.pan_offset).div_(intensity).clamp_(0.0, _LARGEST_RATIO)
         ratio.masked_fill_(intensity <= self.smallest_intensity, 1.0)
         return torch.mul(ms, ratio)

@@ -14,11 +14,11 @@ Where we differ from it, and why:
 
 - The dictionary is a fixed random sample of at most 1000 valid patches of the scene, not all of them: the cost would
   grow with the square of the scene. The patch's own atom, always the first, does most of the work.
-- Low-resolution patches are sampled from the views every `round(ratio)` PAN pixels, on a grid anchored to the scene, not
-  on the MS grid itself: ratios need not be integers, bands may be shifted against each other, and tiles must agree.
-- L is a Gaussian of nominal gain 0.3 at the MS Nyquist frequency for all bands (L_b is the views' own). It acts alike on
-  target and atoms, so an error in it cancels; the toolbox's bicubic step, which moves its low-pass by half a PAN pixel,
-  is not there.
+- Low-resolution patches are sampled from the views every `round(ratio)` PAN pixels, on a grid anchored to the scene,
+  not on the MS grid itself: ratios need not be integers, bands may be shifted against each other, tiles must agree.
+- L is a Gaussian of nominal gain 0.3 at the MS Nyquist frequency for all bands (L_b is the views' own). It acts alike
+  on target and atoms, so an error in it cancels; the toolbox's bicubic step, which moves its low-pass by half a PAN
+  pixel, is not there.
 - Atoms are compared after division by their norm, as matching pursuit has it; the toolbox favours large ones.
 - An atom counts in a band only where more than 10 % of it is new there (its sine with the span of those before it). The
   toolbox asks det(D'D) > 0.1 instead, and drops all atoms otherwise: a threshold that depends on the unit of DN.
@@ -27,7 +27,7 @@ Where we differ from it, and why:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,13 +40,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from clippan_models.contracts import Views, Window
+    from clippan_models.contracts import Views
 
 _PATCH = 7  # low-resolution samples across a patch
 _STEP = 3  # samples from one patch to the next
-_ATOMS = 10  # atoms a patch is made of
+_ATOMS = 10  # atoms a patch is made of, unless told
 _RESERVOIR = 1000  # patches of the scene offered as atoms
-_CANDIDATES = 1250  # the same, before those that hold an invalid pixel are dropped
 _GAIN = 0.3  # nominal gain of L at the MS Nyquist frequency
 _LARGEST_SPACING = 8  # PAN pixels per sample; bounds the halo for ratios that are not known yet
 _NEW_SHARE = 0.1  # sine of the angle below which an atom repeats those before it
@@ -84,6 +83,11 @@ class PatchGrid:
         return math.ceil(3 * self._sigma)
 
     @property
+    def footprint_px(self) -> int:
+        """PAN pixels across all that a patch depends on."""
+        return self.patch_px + 2 * self.reach
+
+    @property
     def _sigma(self) -> float:
         # A Gaussian of deviation s has gain exp(-2 (pi s f)^2), and the MS Nyquist frequency is f = 1 / (2 spacing).
         return self.spacing * math.sqrt(-2 * math.log(_GAIN)) / math.pi
@@ -117,109 +121,93 @@ def _blur(image: Tensor, indices: Tensor, dim: int, taps: list[float]) -> Tensor
 
 
 class SrDFitter:
-    """Gathers the deviations of PAN and bands, and the sample of patches that becomes the dictionary."""
+    """Gathers the deviations of PAN and bands, and the sample of patches that becomes the dictionary.
 
-    def __init__(self) -> None:
+    Memory is bounded by the sample (25 MB for 8 bands at ratio 4), whatever the size of the scene.
+
+    Args:
+        atoms: atoms a patch is made of, its own PAN included. The default is the toolbox's; fewer are quicker, and do
+            less harm where MS and PAN are misaligned.
+    """
+
+    def __init__(self, atoms: int = _ATOMS) -> None:
+        self._atoms = atoms
         self._moments = Moments()
         self._grid = PatchGrid(_LARGEST_SPACING)
-        self._candidates: dict[int, _Candidate] = {}
+        self._sample: dict[int, tuple[Tensor, Tensor]] = {}  # by hash of the patch
 
     @property
     def halo(self) -> int:
-        """Half a patch and the reach of the low-pass, at the largest spacing: the ratio is not known beforehand."""
-        grid = PatchGrid(_LARGEST_SPACING)
-        return grid.patch_px // 2 + grid.reach
+        """Half of what a patch depends on, at the largest spacing: the ratio is not known beforehand."""
+        return PatchGrid(_LARGEST_SPACING).footprint_px // 2
 
     def update(self, views: Views) -> None:
         """Take one tile into account."""
         self._grid = PatchGrid.for_ratio(views.sampling.ratio)
         self._moments.update((views.ms_up, views.pan), views.core)
-        self._gather_candidates(views)
+        self._gather_patches(views)
 
     def finish(self) -> SrDSharpener:
         """The fitted method; InputError when no pixel of the scene is valid."""
         moments = self._moments.nonempty()
         deviation = torch.where(moments.flat, 0.0, moments.cov.diagonal().sqrt())
         matching = deviation[:-1] / deviation[-1] if deviation[-1] > 0 else torch.zeros_like(deviation[:-1])
-        return SrDSharpener(self._grid, tuple(matching.tolist()), *self._dictionary(matching))
+        low, high = self._dictionary(matching)
+        return SrDSharpener(self._grid, tuple(matching.tolist()), self._atoms, low, high)
+
+    def _gather_patches(self, views: Views) -> None:
+        """Keep the patches of smallest hash of all seen so far: a random sample that does not depend on the tiling."""
+        grid, window = self._grid, views.pan_window
+        rows, cols = _patches_inside(grid, window.row, window.height), _patches_inside(grid, window.col, window.width)
+        if not (len(rows) and len(cols)):
+            return
+        row, col = rows * grid.step_px - window.row, cols * grid.step_px - window.col
+        hashes = _hash(rows, cols)
+        # A patch belongs to the tile that has its centre in the core; all it depends on must be valid.
+        centre = grid.patch_px // 2
+        usable = views.core.cpu().numpy()[np.ix_(row + centre, col + centre)]
+        usable &= _all_valid(views.valid.all(dim=0), row - grid.reach, col - grid.reach, grid.footprint_px)
+        if len(self._sample) == _RESERVOIR:
+            usable &= hashes < np.uint64(max(self._sample))
+        found = np.argwhere(usable)
+        for i, j in found[np.argsort(hashes[usable])[:_RESERVOIR]]:
+            self._sample[int(hashes[i, j])] = _patch_details(views, grid, int(row[i]), int(col[j]))
+        for surplus in sorted(self._sample)[_RESERVOIR:]:
+            del self._sample[surplus]
 
     def _dictionary(self, matching: Tensor) -> tuple[Tensor, Tensor]:
-        best = [candidate for _, candidate in sorted(self._candidates.items()) if candidate.complete(self._grid)]
-        bands, patch = len(matching), self._grid.patch_px
-        low, high = torch.zeros(0, bands, _PATCH, _PATCH), torch.zeros(0, bands, patch, patch)
-        if best:
-            low = torch.stack([candidate.low for candidate in best[:_RESERVOIR]])
-            high = torch.stack([candidate.high for candidate in best[:_RESERVOIR]])
-        scale = matching.to(low)[:, None, None]
-        return (low * scale).flatten(2), (high * scale).flatten(2)
-
-    def _gather_candidates(self, views: Views) -> None:
-        """Keep the patches of smallest hash of all that any tile so far has touched, with their valid pixels counted.
-
-        A tile knows which of its pixels are valid only in its core, so a patch is judged when all tiles were seen. The
-        smallest hashes of the whole scene are the smallest of each tile that touches them, whence the result does not
-        depend on the tiling.
-        """
-        rows, row_counts = _footprints(self._grid, views.pan_window.row, views.pan_window.height)
-        cols, col_counts = _footprints(self._grid, views.pan_window.col, views.pan_window.width)
-        valid = _sum_rectangles(views.core, row_counts, col_counts)
-        hashes = _hash(rows, cols)
-        touched = np.argwhere(valid > 0)
-        order = np.argsort(hashes[tuple(touched.T)])[:_CANDIDATES]
-        for i, j in touched[order]:
-            candidate = self._candidates.setdefault(int(hashes[i, j]), _Candidate())
-            candidate.valid += int(valid[i, j])
-            candidate.take(views, self._grid, int(rows[i]), int(cols[j]))
-        for surplus in sorted(self._candidates)[_CANDIDATES:]:
-            del self._candidates[surplus]
+        found = [atom for _, atom in sorted(self._sample.items())]
+        if not found:
+            bands = len(matching)
+            return torch.zeros(0, bands, _PATCH**2), torch.zeros(0, bands, self._grid.patch_px**2)
+        low, high = (torch.stack(details).flatten(2) for details in zip(*found, strict=True))
+        scale = matching.to(low)[:, None]
+        return low * scale, high * scale
 
 
-@dataclass
-class _Candidate:
-    """A patch that may become an atom."""
-
-    valid: int = 0  # valid pixels of the patch and the reach of the low-pass around it
-    low: Tensor = field(default_factory=lambda: torch.zeros(0))
-    high: Tensor = field(default_factory=lambda: torch.zeros(0))
-
-    def complete(self, grid: PatchGrid) -> bool:
-        """Whether all pixels are known to be valid and the patch itself was seen."""
-        return self.valid == (grid.patch_px + 2 * grid.reach) ** 2 and self.low.numel() > 0
-
-    def take(self, views: Views, grid: PatchGrid, i: int, j: int) -> None:
-        """Take patch (i, j) out of the tile if its centre is in the core, where the halo reaches all of it."""
-        size, window = grid.patch_px, views.pan_window
-        row, col = i * grid.step_px - window.row, j * grid.step_px - window.col
-        top, left, around = row - grid.reach, col - grid.reach, size + 2 * grid.reach
-        if top < 0 or left < 0 or top + around > window.height or left + around > window.width:
-            return
-        if views.core[row + size // 2, col + size // 2]:
-            low = views.pan_low[:, top : top + around, left : left + around]
-            samples = grid.samples(0, _PATCH) + grid.reach
-            self.low = grid.low_details(low, samples, samples).cpu()
-            pan = views.pan[:, row : row + size, col : col + size]
-            self.high = (pan - views.pan_low[:, row : row + size, col : col + size]).cpu()
+def _patches_inside(grid: PatchGrid, start: int, length: int) -> NDArray[np.int64]:
+    """Indices of the patches that lie, with what they depend on, in `start .. start + length` of one axis."""
+    first = math.ceil((start + grid.reach) / grid.step_px)
+    last = (start + length - grid.patch_px - grid.reach) // grid.step_px
+    return np.arange(first, last + 1)
 
 
-def _footprints(grid: PatchGrid, start: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the patches near `start .. start + length`, and the part `[n, 2]` of it that each depends on."""
-    first = (start - grid.patch_px - grid.reach) // grid.step_px
-    last = (start + length + grid.reach) // grid.step_px
-    indices = np.arange(first, last + 1)
-    begin = indices * grid.step_px - grid.reach - start
-    ends = np.stack([begin, begin + grid.patch_px + 2 * grid.reach], axis=1)
-    return indices, np.clip(ends, 0, length)
+def _patch_details(views: Views, grid: PatchGrid, row: int, col: int) -> tuple[Tensor, Tensor]:
+    """Low- and high-resolution PAN details of the patch at a pixel of the tile, `[C, 7, 7]` and `[C, p, p]`."""
+    top, left, samples = row - grid.reach, col - grid.reach, grid.samples(0, _PATCH) + grid.reach
+    around = views.pan_low[:, top : top + grid.footprint_px, left : left + grid.footprint_px]
+    patch = (slice(None), slice(row, row + grid.patch_px), slice(col, col + grid.patch_px))
+    return grid.low_details(around, samples, samples).cpu(), (views.pan[patch] - views.pan_low[patch]).cpu()
 
 
-def _sum_rectangles(mask: Tensor, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of True in `mask[rows[i, 0] : rows[i, 1], cols[j, 0] : cols[j, 1]]` for all i and j."""
-    total = torch.zeros(mask.shape[0] + 1, mask.shape[1] + 1, dtype=torch.int32)
-    total[1:, 1:] = mask.cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
-    corners = total.numpy()
-    top, bottom, left, right = rows[:, 0], rows[:, 1], cols[:, 0], cols[:, 1]
-    upper = corners[np.ix_(top, right)] - corners[np.ix_(top, left)]
-    lower = corners[np.ix_(bottom, right)] - corners[np.ix_(bottom, left)]
-    return (lower - upper).astype(np.int64)
+def _all_valid(valid: Tensor, rows: NDArray[np.int64], cols: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+    """Whether all of `valid[row : row + size, col : col + size]` is True, for all rows and columns given."""
+    total = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), dtype=np.int32)
+    total[1:, 1:] = valid.cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32).cpu().numpy()
+    above = total[np.ix_(rows, cols + size)] - total[np.ix_(rows, cols)]
+    below = total[np.ix_(rows + size, cols + size)] - total[np.ix_(rows + size, cols)]
+    full: NDArray[np.bool_] = below - above == size**2
+    return full
 
 
 def _hash(rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -228,7 +216,8 @@ def _hash(rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.uint64
     mixed = (rows.astype(np.uint64)[:, None] << np.uint64(32)) | (cols.astype(np.uint64)[None, :] & low_word)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    result: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,12 +227,14 @@ class SrDSharpener:
     Attributes:
         grid: where patches and samples lie.
         matching: std M_b / std P of each band; 0 where the band or PAN is constant, nothing is added there.
+        atoms: atoms a patch is made of, its own included.
         low_atoms: `[A, C, 49]`, low-resolution PAN details, matched.
         high_atoms: `[A, C, patch_px ** 2]`, the same patches at the PAN scale.
     """
 
     grid: PatchGrid
     matching: tuple[float, ...]
+    atoms: int
     low_atoms: Tensor
     high_atoms: Tensor
 
@@ -263,14 +254,16 @@ class SrDSharpener:
         return detail.add_(views.ms_up)
 
     def _details(self, views: Views, rows: _Blocks, cols: _Blocks) -> Tensor:
-        """Sum of all patches over the blocks. Blocks are anchored to the scene, so every tile adds in the same order
-        and multiplies matrices of the same shape: results agree to the last bit.
-        """  # fmt: skip
+        """Sum of all patches over the blocks, `[C, rows.extent, cols.extent]`.
+
+        Blocks are anchored to the scene: every tile adds the patches of a pixel in the same order and multiplies
+        matrices of the same shape, so results agree to the last bit.
+        """
         matching = views.pan.new_tensor(self.matching)[:, None, None]
         targets = self.grid.low_details(views.ms_up, rows.samples(), cols.samples())
         lows = self.grid.low_details(views.pan_low, rows.samples(), cols.samples()).mul_(matching)
         total = views.pan.new_zeros(len(targets), rows.extent, cols.extent)
-        pursuit = _Pursuit.over(self.low_atoms.to(views.pan), self.high_atoms.to(views.pan))
+        pursuit = _Pursuit.over(self.low_atoms.to(views.pan), self.high_atoms.to(views.pan), self.atoms)
         for row in range(rows.count):
             for col in range(cols.count):
                 pixel_rows, pixel_cols = rows.pixels(row), cols.pixels(col)
@@ -364,25 +357,27 @@ class _Pursuit:
         low: `[A, C, 49]`.
         high: `[A, C, patch_px ** 2]`.
         directions: the low-resolution atoms, all bands in one vector of norm 1, `[C 49, A]`.
+        atoms: atoms a patch is made of, its own included.
     """
 
     low: Tensor
     high: Tensor
     directions: Tensor
+    atoms: int
 
     @classmethod
-    def over(cls, low: Tensor, high: Tensor) -> _Pursuit:
+    def over(cls, low: Tensor, high: Tensor, atoms: int) -> _Pursuit:
         vectors = low.flatten(1)
         norms = vectors.norm(dim=1, keepdim=True)
         directions = torch.where(norms > 0, vectors / norms, 0.0)
-        return cls(low, high, directions.T.contiguous())
+        return cls(low, high, directions.T.contiguous(), atoms)
 
     def rebuild(self, target: Tensor, own_low: Tensor, own_high: Tensor) -> Tensor:
         """High-resolution patches whose low-resolution atoms come closest to `target`, `[P, C, patch_px ** 2]`."""
         residual, fitted = target.clone(), _LeastSquares(target)
         fitted.add(own_low, residual)
         chosen = []
-        for _ in range(_ATOMS - 1 if len(self.low) else 0):
+        for _ in range(self.atoms - 1 if len(self.low) else 0):
             chosen.append((residual.flatten(1) @ self.directions).abs_().argmax(dim=1))
             fitted.add(self.low[chosen[-1]], residual)
         coefficients = fitted.solve()

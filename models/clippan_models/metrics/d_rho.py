@@ -65,12 +65,17 @@ def correlation_field(image: Tensor, pan: Tensor, inside: Tensor, half: int) -> 
     Returns:
         `[C, H - 4w + 2, W - 4w + 2]` in [-1, 1].
     """
-    x, y = _residual(image, inside, half), _residual(pan, inside, half)
     size = 2 * half
-    s_xx = box_sum(x * x, size).clamp(min=_TINY)
+    y = _residual(pan[0].double(), inside, half)
     s_yy = box_sum(y * y, size).clamp(min=_TINY)
-    rho = box_sum(x * y, size) / (torch.sqrt(s_xx * s_yy) + _TINY)
-    return rho.clamp(-1, 1)
+
+    def one(band: Tensor) -> Tensor:
+        x = _residual(band.double(), inside, half)
+        s_xx = box_sum(x * x, size).clamp(min=_TINY)
+        rho = box_sum(x * y, size) / (torch.sqrt(s_xx * s_yy) + _TINY)
+        return rho.clamp(-1, 1)
+
+    return torch.stack([one(band) for band in image])  # one band at a time stays in the cache
 
 
 def box_sum(image: Tensor, size: int) -> Tensor:

@@ -12,7 +12,7 @@ planes hold at invalid pixels does not matter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -131,7 +131,7 @@ def score(
     windows = list(_windows(planes.shape, window_size))
     totals = _Totals()
     for done, window in enumerate(windows, start=1):
-        _gather(planes, window, block, totals)
+        _add_window(totals, planes, window, block)
         if on_progress is not None:
             on_progress(done, len(windows))
     return _summarise(totals, planes, block)
@@ -139,14 +139,17 @@ def score(
 
 @dataclass
 class _Totals:
-    """Sums over the windows seen so far, float64."""
+    """Sums over the windows seen so far.
+
+    The tables `[C, C + 1]` hold the Q of each band with each band, and with PAN in the last column, summed over blocks.
+    """
 
     blocks: int = 0
-    q_fused: list[Tensor] = field(default_factory=list)
-    q_reference: list[Tensor] = field(default_factory=list)
+    q_fused: Tensor | float = 0.0
+    q_reference: Tensor | float = 0.0
     q2n: float = 0.0
-    rho_pixels: int = 0
     rho_distance: float = 0.0
+    rho_pixels: int = 0
     valid_pixels: int = 0
 
 
@@ -157,15 +160,119 @@ def _windows(shape: tuple[int, int], size: int) -> Iterator[Window]:
             yield Window(row, col, min(size, height - row), min(size, width - col))
 
 
-def _gather(planes: QualityPlanes, window: Window, block: int, totals: _Totals) -> None:
-    """Add one window to the totals."""
+def _add_window(totals: _Totals, planes: QualityPlanes, window: Window, block: int) -> None:
+    """Read the planes of one window, once each, and add it to the totals."""
     wide = grown_for_field(window, half_width(planes.ratio))
-    valid = planes.valid(wide)
     core = window.inside(wide)
-    if not valid[core].any():
+    valid = planes.valid(wide)
+    valid_pixels = int(valid[core].sum())
+    if not valid_pixels:
         return
-    fused, pan = _masked(planes.fused(wide), valid), _masked(planes.pan(wide), valid)
-    totals.valid_pixels += int(valid[core].sum())
-    _gather_field(fused, pan, valid, _inside_scene(wide, planes.shape, valid), totals)
-    fused, pan, valid = fused[:, *core], pan[:, *core], valid[core]
-    _gather_blocks(planes, window, fused, pan, valid, block, totals)
+    totals.valid_pixels += valid_pixels
+    fused, pan = planes.fused(wide), planes.pan(wide)
+    _add_field(totals, fused, pan, valid, wide, planes)
+
+    blocks = _Blocks.of(valid[core], block)
+    totals.blocks += blocks.count
+    if blocks.count:
+        exp = blocks.cut(planes.exp(window))
+        totals.q_fused += _q_table(blocks.cut(fused[:, *core]), blocks.cut(pan[:, *core]), blocks.valid)
+        totals.q_reference += _q_table(exp, blocks.cut(planes.pan_low(window)), blocks.valid)
+        totals.q2n += float(block_q2n(exp, blocks.cut(planes.fused_mtf(window)), blocks.valid).sum())
+
+
+def _add_field(
+    totals: _Totals, fused: Tensor, pan: Tensor, valid: Tensor, wide: Window, planes: QualityPlanes
+) -> None:
+    """D_rho, over the pixels whose neighbourhood is valid or lies beyond the border of the scene."""
+    half = half_width(planes.ratio)
+    inside = _inside(wide, planes.shape, valid.device)
+    spoilt = (inside & ~valid).to(torch.float32)
+    usable = box_sum(spoilt, 4 * half - 1) == 0
+    fused, pan = torch.where(valid, fused.double(), 0.0), torch.where(valid, pan.double(), 0.0)
+    distance = 1 - correlation_field(fused, pan, inside, half)
+    totals.rho_pixels += int(usable.sum())
+    totals.rho_distance += float(torch.where(usable, distance.mean(dim=0), 0.0).sum())
+
+
+def _inside(window: Window, shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Which pixels of the window lie in the scene, `[h, w]` bool."""
+    rows = torch.arange(window.row, window.row_stop, device=device)
+    cols = torch.arange(window.col, window.col_stop, device=device)
+    return ((rows >= 0) & (rows < shape[0]))[:, None] & ((cols >= 0) & (cols < shape[1]))
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """The blocks of a window that count.
+
+    Attributes:
+        block: side of a block.
+        chosen: indices of the blocks that count among all of the window, or None for all.
+        valid: valid pixels of the blocks that count, `[N, P]` bool, or None when all are valid.
+        count: N.
+    """
+
+    block: int
+    chosen: Tensor | None
+    valid: Tensor | None
+    count: int
+
+    @classmethod
+    def of(cls, valid: Tensor, block: int) -> _Blocks:
+        """Choose the blocks of which at least half is valid."""
+        parts = split_blocks(_pad_to_blocks(valid[None], block), block)[:, 0]
+        if parts.all():
+            return cls(block, None, None, len(parts))
+        chosen = torch.nonzero(2 * parts.sum(dim=1) >= block**2)[:, 0]
+        return cls(block, chosen, parts[chosen], len(chosen))
+
+    def cut(self, image: Tensor) -> Tensor:
+        """The blocks that count, `[N, C, P]`, from a plane of the window `[C, h, w]`."""
+        parts = split_blocks(_pad_to_blocks(image, self.block), self.block)
+        return parts if self.chosen is None else parts[self.chosen]
+
+
+def _pad_to_blocks(image: Tensor, block: int) -> Tensor:
+    """Zeros at the right and bottom, up to whole blocks."""
+    height, width = image.shape[-2:]
+    return pad(image, (0, -width % block, 0, -height % block))
+
+
+def _q_table(image: Tensor, pan: Tensor, valid: Tensor | None) -> Tensor:
+    """Q of each band with each band and with PAN, `[C, C + 1]`, summed over blocks.
+
+    Args:
+        image: `[N, C, P]`.
+        pan: `[N, 1, P]`, or `[N, C, P]` when each band has a PAN of its own.
+        valid: `[N, P]` bool or None.
+    """
+    bands = image.shape[1]
+    table = pairwise_uiqi(block_moments(torch.cat([image, pan], dim=1), valid)).sum(dim=0)
+    with_pan = table[:bands, bands] if pan.shape[1] == 1 else table[:bands, bands:].diagonal()
+    return torch.cat([table[:bands, :bands], with_pan[:, None]], dim=1)
+
+
+def _summarise(totals: _Totals, planes: QualityPlanes, block: int) -> NoReferenceScores:
+    """Turn sums into scores."""
+    pixels = planes.shape[0] * planes.shape[1]
+    if not totals.blocks or not totals.rho_pixels:
+        raise InputError(
+            f"nothing to assess: no {block} x {block} block of PAN pixels is at least half valid "
+            f"({totals.valid_pixels} of {pixels} pixels are valid in the fused image, the MS and the PAN)"
+        )
+    q_fused = torch.as_tensor(totals.q_fused) / totals.blocks
+    q_reference = torch.as_tensor(totals.q_reference) / totals.blocks
+    d_lambda = distortion_of_pairs(q_fused[:, :-1], q_reference[:, :-1])
+    d_s = distortion_of_bands(q_fused[:, -1], q_reference[:, -1])
+    d_lambda_k = 1 - totals.q2n / totals.blocks
+    return NoReferenceScores(
+        d_lambda=d_lambda,
+        d_s=d_s,
+        qnr=qnr(d_lambda, d_s),
+        d_lambda_k=d_lambda_k,
+        hqnr=hqnr(d_lambda_k, d_s),
+        d_rho=totals.rho_distance / totals.rho_pixels,
+        valid_share=totals.valid_pixels / pixels,
+        blocks=totals.blocks,
+    )

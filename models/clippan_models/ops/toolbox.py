@@ -147,13 +147,17 @@ def correlate(image: Tensor, kernels: Tensor) -> Tensor:
     Returns:
         `[C, H - k + 1, W - l + 1]`, float64. By FFT: rounding is about 1e-16 of the largest value in the image.
     """
-    image, kernels = image.double(), kernels.to(image.device, torch.float64)
     (height, width), (rows, cols) = image.shape[-2:], kernels.shape[-2:]
     # Circular correlation wraps only into outputs that are cut off, so the image needs no padding of its own.
     size = (scipy.fft.next_fast_len(height, real=True), scipy.fft.next_fast_len(width, real=True))
-    spectrum = torch.fft.rfft2(image, s=size) * torch.fft.rfft2(kernels, s=size).conj()
-    result: Tensor = torch.fft.irfft2(spectrum, s=size)
-    return result[..., : height - rows + 1, : width - cols + 1]
+
+    def one(band: Tensor, kernel: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(band.double(), s=size) * torch.fft.rfft2(kernel.to(band.device), s=size).conj()
+        correlated: Tensor = torch.fft.irfft2(spectrum, s=size)
+        return correlated[: height - rows + 1, : width - cols + 1]
+
+    # Band by band: the spectrum of one band stays in the cache.
+    return torch.stack([one(band, kernel) for band, kernel in zip(image, kernels, strict=True)])
 
 
 def decimate(image: Tensor, ratio: int) -> Tensor:

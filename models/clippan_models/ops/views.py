@@ -149,6 +149,13 @@ class TileViews:
         """Interpolate samples on this tile's MS grid to its PAN grid: `[C, h, w] -> [C, H, W]`."""
         return upsample(ms, self.tile.ms_window, self.tile.pan_window, self.sampling)
 
+    def down(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See an image on the PAN grid as MS would have: `[C, H, W]` -> samples `[C, h, w]` and their valid share."""
+        tile = self.tile
+        return project_to_ms(
+            image, tile.valid, tile.pan_window, tile.ms_window, self.sampling, self.observation.ms_gain
+        )
+
     @cached_property
     def _pan_at_ms(self) -> tuple[Tensor, Tensor]:
         tile = self.tile

@@ -36,18 +36,18 @@ def load_sensor(name_or_path: str) -> Sensor:
     try:
         return sensors[name_or_path.strip().lower()]
     except KeyError:
-        hint = _nearest(name_or_path, sensors)
-        known = ", ".join(sensors)
-        raise UsageError(f"no sensor is called {name_or_path!r}{hint}; known are {known}, or a .toml file") from None
+        raise UsageError(
+            f"no sensor is called {name_or_path!r}{_nearest(name_or_path, sensors)}; "
+            f"known are {', '.join(sensors)}, and .toml files by their path"
+        ) from None
 
 
 @functools.cache
 def builtin_sensors() -> Mapping[str, Sensor]:
     """All sensors of the package by name, in alphabetical order; read once."""
     folder = resources.files("clippan_models.sensors")
-    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(_SUFFIX)), key=lambda file: file.name)
-    sensors = [_parse(file.read_bytes(), file.name, file.name.removesuffix(_SUFFIX)) for file in files]
-    return MappingProxyType({sensor.key: sensor for sensor in sensors})
+    files = {file.name.removesuffix(_SUFFIX): file for file in folder.iterdir() if file.name.endswith(_SUFFIX)}
+    return MappingProxyType({key: _parse(file.read_bytes(), file.name, key) for key, file in sorted(files.items())})
 
 
 def _nearest(name: str, sensors: Mapping[str, Sensor]) -> str:
@@ -55,7 +55,7 @@ def _nearest(name: str, sensors: Mapping[str, Sensor]) -> str:
     spellings = {key: key for key in sensors}
     spellings |= {alias.lower(): key for key, sensor in sensors.items() for alias in sensor.aliases}
     close = difflib.get_close_matches(name.strip().lower(), spellings, n=1)
-    return f", did you mean {spellings[close[0]]}?" if close else ""
+    return f" (did you mean {spellings[close[0]]}?)" if close else ""
 
 
 def _read_file(path: Path) -> Sensor:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from clippan_models.contracts import Sampling, Views, Window
-from clippan_models.ops import toolbox
 from torch import Tensor
 
+from clippan_models.classical.bdsd_pc import BdsdPcFitter
+from clippan_models.classical.brovey import BroveyFitter
+from clippan_models.classical.exp import ExpFitter
+from clippan_models.classical.gsa import GsaFitter
+from clippan_models.classical.mtf_glp import MtfGlpFsFitter, MtfGlpHpmRFitter
+from clippan_models.classical.sr_d import SrDFitter
+from clippan_models.contracts import Fitter, Sampling, Sharpener, Views, Window
+from clippan_models.ops import toolbox
+
 RATIO = 4
-GAINS = {"QB": (0.34, 0.32, 0.30, 0.22), "WV3": (0.325, 0.355, 0.360, 0.350, 0.365, 0.360, 0.335, 0.315)}
-PAN_GAINS = {"QB": 0.15, "WV3": 0.14}
+GAINS = {
+    "QB": (0.34, 0.32, 0.30, 0.22),
+    "WV2": (0.35,) * 7 + (0.27,),
+    "WV3": (0.325, 0.355, 0.360, 0.350, 0.365, 0.360, 0.335, 0.315),
+}
+PAN_GAINS = {"QB": 0.15, "WV2": 0.11, "WV3": 0.14}
+FITTERS: list[type[Fitter]] = [
+    ExpFitter,
+    BroveyFitter,
+    GsaFitter,
+    MtfGlpFsFitter,
+    MtfGlpHpmRFitter,
+    BdsdPcFitter,
+    SrDFitter,
+]
 
 Scene = tuple[Tensor, Tensor, str]  # ms [C, h, w], pan [1, H, W], sensor
 
@@ -36,11 +56,19 @@ class SceneViews:
     ms_core: Tensor
     pan_window: Window
     sampling: Sampling
+    valid: Tensor
+
+    def up(self, ms: Tensor) -> Tensor:
+        raise NotImplementedError("no classical method resamples by itself")
+
+    def down(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError("no classical method resamples by itself")
 
     def map(self, change: Callable[[Tensor], Tensor]) -> SceneViews:
         """The same views with all their images changed."""
         names = ("ms_up", "pan", "pan_low", "ms", "ms_low", "pan_at_ms", "pan_mtf_at_ms")
-        return replace(self, **{name: change(getattr(self, name)) for name in names})
+        images: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
+        return replace(self, **images)
 
     def crop(self, core: Window, halo: int) -> SceneViews:
         """The tile responsible for `core`; its MS samples are those whose pixels start in it."""
@@ -58,6 +86,7 @@ class SceneViews:
             core=(self.core & mine)[at],
             ms_core=self.ms_core & mine[::RATIO, ::RATIO],
             pan_window=window,
+            valid=self.valid[at],
         )
 
 
@@ -81,6 +110,7 @@ def see(scene: Scene, *, degraded: bool = False) -> SceneViews:
         ms_core=torch.ones(ms.shape[-2:], dtype=torch.bool),
         pan_window=Window(0, 0, pan.shape[-2], pan.shape[-1]),
         sampling=Sampling(RATIO, RATIO, (2.0,) * len(ms), (2.0,) * len(ms)),
+        valid=torch.ones(exp.shape, dtype=torch.bool),
     )
 
 
@@ -96,6 +126,19 @@ def formula_scene(bands: int, size: int = 32) -> Scene:
     return ms, pan[None], {4: "QB", 8: "WV3"}[bands]
 
 
+def city_scene(bands: int = 4, size: int = 64) -> tuple[Scene, Tensor]:
+    """Houses and fields of all sizes, as MS and PAN see them, and the sharp image `[C, H, W]` itself; float64."""
+    generator = torch.Generator().manual_seed(11)
+    truth = torch.full((bands, RATIO * size, RATIO * size), 300.0, dtype=torch.float64)
+    for side in range(90, 2, -1):
+        row, col = torch.randint(-side, RATIO * size, (2, 5), generator=generator).clamp(min=0).tolist()
+        for y, x in zip(row, col, strict=True):
+            colour = 200 + 600 * torch.rand(1, generator=generator) + 150 * torch.rand(bands, generator=generator)
+            truth[:, y : y + side, x : x + side // 2 + 1] = colour.double()[:, None, None]
+    ms = toolbox.decimate(toolbox.mtf_filter(truth, GAINS["QB"][:bands], RATIO), RATIO)
+    return (ms, truth.mean(dim=0, keepdim=True), "QB"), truth
+
+
 def pieces(scene: SceneViews, rows: tuple[int, ...], cols: tuple[int, ...], halo: int) -> Iterator[SceneViews]:
     """Uneven tiles of a scene, cut at the given PAN rows and columns."""
     height, width = scene.pan.shape[-2:]
@@ -104,8 +147,23 @@ def pieces(scene: SceneViews, rows: tuple[int, ...], cols: tuple[int, ...], halo
             yield scene.crop(Window(top, left, bottom - top, right - left), halo)
 
 
+def fitted(fitter: Fitter, tiles: Iterable[Views]) -> Sharpener:
+    """The method after it saw these tiles."""
+    for tile in tiles:
+        fitter.update(tile)
+    return fitter.finish()
+
+
+@pytest.fixture(params=FITTERS)
+def new_fitter(request: pytest.FixtureRequest) -> type[Fitter]:
+    """Every classical method in turn."""
+    cls: type[Fitter] = request.param
+    return cls
+
+
 @pytest.fixture(scope="session")
 def golden() -> dict[str, Any]:
+    """What other implementations give for the scene of `formula_scene`."""
     path = Path(__file__).parents[2] / "data" / "golden_methods.json"
     values: dict[str, Any] = json.loads(path.read_text())
     return values
@@ -117,16 +175,44 @@ def make_scene() -> Callable[..., Scene]:
 
 
 @pytest.fixture(scope="session")
+def make_city() -> Callable[..., tuple[Scene, Tensor]]:
+    return city_scene
+
+
+@pytest.fixture(scope="session")
 def make_views() -> Callable[..., Views]:
     return see
 
 
 @pytest.fixture(scope="session")
-def views() -> SceneViews:
-    """A four-band scene in float32, as the program sees it."""
+def views() -> Views:
+    """A four-band scene of 128 x 128 PAN pixels, in float32 as the program has it."""
     return see(formula_scene(4)).map(Tensor.float)
 
 
 @pytest.fixture(scope="session")
-def make_pieces() -> Callable[..., Iterator[SceneViews]]:
+def exact_views() -> Views:
+    """The same in float64."""
+    return see(formula_scene(4))
+
+
+@pytest.fixture(scope="session")
+def fit() -> Callable[..., Sharpener]:
+    return fitted
+
+
+@pytest.fixture(scope="session")
+def cut() -> Callable[..., Iterator[Views]]:
     return pieces
+
+
+@pytest.fixture(scope="session")
+def alter() -> Callable[..., Views]:
+    """Called with views and new values for some of them."""
+    return replace
+
+
+@pytest.fixture(scope="session")
+def scaled() -> Callable[..., Views]:
+    """Called with views and a function for all of their images."""
+    return SceneViews.map

@@ -1,0 +1,126 @@
+"""The fused image that agrees with the data: a closed-form start, a network's correction, and two projections.
+
+MS and PAN each fix part of the answer (`contracts.Observation`). What they leave open - the null space - is the
+network's to choose. The start is regression-gain detail injection (MTF-GLP, Aiazzi et al. 2007); each round of
+projections moves the image onto PAN = a . HRMS + b along the injection gains, then adds back what MS misses of it.
+Saturated samples, which say only "at least this much", take no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clippan_models.contracts import Observation
+from clippan_models.ops.moments import Moments
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known in closed form of a scene; per-band tensors are `[C, 1, 1]`, in DN.
+
+    Attributes:
+        ms_mean: mean of each band.
+        ms_std: standard deviation of each band.
+        pan_mean: mean of PAN.
+        pan_std: standard deviation of PAN.
+        gains: DN of band b per DN of PAN detail.
+        pan_weights: regression weights of PAN on the bands; all zero where PAN does not follow from them.
+        pan_offset: its intercept.
+        trust: how far to move onto PAN's constraint, 0 (not at all) .. 1.
+        ms_ceiling: DN from which a band is saturated.
+        pan_ceiling: DN from which PAN is.
+    """
+
+    ms_mean: Tensor
+    ms_std: Tensor
+    pan_mean: float
+    pan_std: float
+    gains: Tensor
+    pan_weights: Tensor
+    pan_offset: float
+    trust: float
+    ms_ceiling: float
+    pan_ceiling: float
+
+    def to(self, device: torch.device) -> Prior:
+        """The same prior with its tensors on a device."""
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()}
+        return Prior(**moved)
+
+    def start(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
+        """Inject PAN's detail by the regression gains: `[..., C, H, W]`, DN."""
+        return ms_up + self.gains * (pan - pan_low)
+
+    def onto_pan(self, image: Tensor, pan: Tensor) -> Tensor:
+        """Move the image along the gains until its weighted sum is PAN (times `trust`)."""
+        if self.trust == 0:
+            return image
+        missing = pan - (self.pan_weights * image).sum(-3, keepdim=True) - self.pan_offset
+        missing = torch.where(pan < self.pan_ceiling, missing, torch.zeros_like(missing))
+        return image + self.trust * self.response * missing
+
+    def onto_ms(
+        self, image: Tensor, ms: Tensor, usable: Tensor, up: Callable[[Tensor], Tensor], down: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Add back what MS misses of the image, interpolated: `out + up(ms - down(out))`."""
+        missing = torch.where(usable & (ms < self.ms_ceiling), ms - down(image), torch.zeros_like(ms))
+        return image + up(missing)
+
+    @property
+    def response(self) -> Tensor:
+        """Change of each band that changes the weighted sum by one, in the direction of the gains."""
+        return self.gains / (self.pan_weights * self.gains).sum()
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Bands to about zero mean and unit variance, as networks see them."""
+        return (image - self.ms_mean) / self.ms_std
+
+    def normalise_pan(self, pan: Tensor) -> Tensor:
+        """PAN to about zero mean and unit variance."""
+        return (pan - self.pan_mean) / self.pan_std
+
+
+def fit_prior(
+    moments: Moments, observation: Observation, ms_ceiling: float = float("inf"), pan_ceiling: float = float("inf")
+) -> Prior:
+    """Fit the prior to moments of `(ms_up bands, pan, pan_low bands)` over a scene.
+
+    Args:
+        moments: of 2 C + 1 variables in that order.
+        observation: the scene's model.
+        ms_ceiling: DN from which MS is saturated.
+        pan_ceiling: DN from which PAN is.
+    """
+    bands = observation.sampling.bands
+    mean, cov = moments.mean, moments.cov
+    std = cov.diagonal().clamp(min=0).sqrt()
+    gains = torch.zeros(bands, dtype=torch.float64)
+    for b in range(bands):
+        low = bands + 1 + b
+        if cov[low, low] > 1e-12 * (mean[low] ** 2 + 1e-12):
+            gains[b] = cov[b, low] / cov[low, low]
+    weights = torch.tensor(observation.pan_weights or (0.0,) * bands, dtype=torch.float64)
+    explained = float(weights @ gains)
+    # along gains that PAN hardly sees, its constraint would be met by absurd amounts
+    usable = observation.pan_weights is not None and 0.3 < explained < 3.0
+
+    def per_band(values: Tensor) -> Tensor:
+        return values.float()[:, None, None]
+
+    scale = std[:bands].clamp(min=1e-6 * (mean[:bands].abs().max() + 1e-6))
+    return Prior(
+        ms_mean=per_band(mean[:bands]),
+        ms_std=per_band(scale),
+        pan_mean=float(mean[bands]),
+        pan_std=max(float(std[bands]), 1e-6 * (abs(float(mean[bands])) + 1e-6)),
+        gains=per_band(gains),
+        pan_weights=per_band(weights),
+        pan_offset=observation.pan_offset,
+        trust=min(max((observation.pan_r2 - 0.8) / 0.15, 0.0), 1.0) if usable else 0.0,
+        ms_ceiling=ms_ceiling,
+        pan_ceiling=pan_ceiling,
+    )
