@@ -6,6 +6,7 @@ Index conventions: 0-based, an integer index is the *centre* of a pixel.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,7 +49,7 @@ class Sampling:
     @property
     def ratio(self) -> float:
         """Mean ratio of the two axes, for kernels that are the same in both."""
-        return (self.ratio_y * self.ratio_x) ** 0.5
+        return math.sqrt(self.ratio_y * self.ratio_x)
 
     def shifted(self, shift_y: Sequence[float], shift_x: Sequence[float]) -> Sampling:
         """The same grid after each band b is found `shift[b]` PAN pixels further down and right."""

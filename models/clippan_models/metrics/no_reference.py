@@ -181,9 +181,7 @@ def _add_window(totals: _Totals, planes: QualityPlanes, window: Window, block: i
         totals.q2n += float(block_q2n(exp, blocks.cut(planes.fused_mtf(window)), blocks.valid).sum())
 
 
-def _add_field(
-    totals: _Totals, fused: Tensor, pan: Tensor, valid: Tensor, wide: Window, planes: QualityPlanes
-) -> None:
+def _add_field(totals: _Totals, fused: Tensor, pan: Tensor, valid: Tensor, wide: Window, planes: QualityPlanes) -> None:
     """D_rho, over the pixels whose neighbourhood is valid or lies beyond the border of the scene."""
     half = half_width(planes.ratio)
     inside = _inside(wide, planes.shape, valid.device)
@@ -256,11 +254,13 @@ def _q_table(image: Tensor, pan: Tensor, valid: Tensor | None) -> Tensor:
 def _summarise(totals: _Totals, planes: QualityPlanes, block: int) -> NoReferenceScores:
     """Turn sums into scores."""
     pixels = planes.shape[0] * planes.shape[1]
-    if not totals.blocks or not totals.rho_pixels:
+    if not totals.blocks:
         raise InputError(
-            f"nothing to assess: no {block} x {block} block of PAN pixels is at least half valid "
-            f"({totals.valid_pixels} of {pixels} pixels are valid in the fused image, the MS and the PAN)"
+            f"nothing to assess: {totals.valid_pixels} of {pixels} pixels are valid in the fused image, the MS and the "
+            f"PAN alike, and no block of {block} x {block} is at least half valid"
         )
+    if not totals.rho_pixels:
+        raise InputError("nothing to assess: every valid pixel has nodata within a few pixels")
     q_fused = torch.as_tensor(totals.q_fused) / totals.blocks
     q_reference = torch.as_tensor(totals.q_reference) / totals.blocks
     d_lambda = distortion_of_pairs(q_fused[:, :-1], q_reference[:, :-1])

@@ -152,12 +152,12 @@ def correlate(image: Tensor, kernels: Tensor) -> Tensor:
     size = (scipy.fft.next_fast_len(height, real=True), scipy.fft.next_fast_len(width, real=True))
 
     def one(band: Tensor, kernel: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft2(band.double(), s=size) * torch.fft.rfft2(kernel.to(band.device), s=size).conj()
+        spectrum = torch.fft.rfft2(band, s=size) * torch.fft.rfft2(kernel.to(band), s=size).conj()
         correlated: Tensor = torch.fft.irfft2(spectrum, s=size)
         return correlated[: height - rows + 1, : width - cols + 1]
 
     # Band by band: the spectrum of one band stays in the cache.
-    return torch.stack([one(band, kernel) for band, kernel in zip(image, kernels, strict=True)])
+    return torch.stack([one(band.double(), kernel) for band, kernel in zip(image, kernels, strict=True)])
 
 
 def decimate(image: Tensor, ratio: int) -> Tensor:

@@ -1,0 +1,252 @@
+"""The unsupervised loop: adapt a network to one scene, without ground truth, from patches of the scene itself.
+
+At full resolution the losses are CLIPPan's low-level ones (spectral, spatial, 1 - QNR); at the reduced resolution of
+Wald's protocol the MS itself is the truth. Patches held back choose the checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.patches import Patches
+from clippan_models.losses.qnr import qnr_loss
+from clippan_models.losses.similarity import masked_mean
+from clippan_models.losses.spatial import spatial_loss
+from clippan_models.losses.spectral import spectral_loss
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """How to adapt.
+
+    Attributes:
+        steps: optimiser steps; 0 leaves the closed-form start as it is.
+        time_limit: seconds after which to stop, or None.
+        seed: of weights and batches.
+        batch: full-resolution patches per step; four times as many at reduced resolution.
+        learning_rate: of Adam, decayed by a cosine.
+        validate_every: steps between validations.
+        rounds: projections while training.
+    """
+
+    steps: int = 300
+    time_limit: float | None = None
+    seed: int = 0
+    batch: int = 2
+    learning_rate: float = 5e-4
+    validate_every: int = 25
+    rounds: int = 1
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term of the loss."""
+
+    spectral: float = 1.0
+    spatial: float = 0.2
+    qnr: float = 0.1
+    reduced: float = 4.0
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One validation: the step, and each part of the loss on held-back patches."""
+
+    step: int
+    total: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """An adapted network.
+
+    Attributes:
+        network: in evaluation mode, at the best checkpoint.
+        curve: validations in order; the first is the untrained network.
+        best_step: where the checkpoint was taken.
+        steps: optimiser steps done.
+        seconds: wall time.
+        stopped: why: "steps", "time limit" or "diverged".
+    """
+
+    network: nn.Module
+    curve: tuple[CurvePoint, ...]
+    best_step: int
+    steps: int
+    seconds: float
+    stopped: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """Patches to train on and patches held back, at full and at reduced resolution."""
+
+    full: Patches
+    held_full: Patches
+    reduced: Patches | None
+    held_reduced: Patches | None
+
+
+OnStep = Callable[[int, int, float], None]
+
+
+def adapt(
+    network: nn.Module,
+    material: Material,
+    prior: Prior,
+    options: AdaptOptions,
+    weights: LossWeights | None = None,
+    on_step: OnStep | None = None,
+) -> Adapted:
+    """Train `network` to correct the closed-form start of a scene.
+
+    Args:
+        network: `(start [B, C, H, W], pan [B, 1, H, W]) -> [B, C, H, W]`, all normalised; trained in place.
+        material: patches on the device of the network.
+        prior: of the scene, on the same device.
+        options: how to adapt.
+        weights: of the loss terms.
+        on_step: called with (step, steps, loss); may raise to stop.
+    """
+    run = _Run(network, material, prior, options, weights or LossWeights())
+    with _deterministic():
+        return run.go(on_step)
+
+
+def fuse(network: nn.Module, prior: Prior, patches: Patches, rounds: int) -> Tensor:
+    """The fused patches `[N, C, H, W]`, DN: start, network, `rounds` of projections."""
+    start = prior.start(patches.ms_up, patches.pan, patches.pan_low)
+    image = network(prior.normalise(start), prior.normalise_pan(patches.pan)) * prior.ms_std + prior.ms_mean
+    for _ in range(rounds):
+        image = prior.onto_pan(image, patches.pan)
+        image = prior.onto_ms(image, patches.ms, patches.usable, patches.up, patches.down)
+    fused: Tensor = image
+    return fused
+
+
+@dataclass
+class _Run:
+    network: nn.Module
+    material: Material
+    prior: Prior
+    options: AdaptOptions
+    weights: LossWeights
+    curve: list[CurvePoint] = field(default_factory=list)
+    best: tuple[float, int, dict[str, Tensor]] | None = None
+
+    def go(self, on_step: OnStep | None) -> Adapted:
+        options = self.options
+        generator = torch.Generator().manual_seed(options.seed)
+        optimiser = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
+        started = time.monotonic()
+        step, stopped = 0, "steps"
+        self._validate(0)
+        for step in range(1, options.steps + 1):
+            loss = self._train_step(optimiser, generator, step)
+            if not math.isfinite(loss):
+                stopped = "diverged"
+                break
+            if step % options.validate_every == 0 or step == options.steps:
+                self._validate(step)
+            if on_step is not None:
+                on_step(step, options.steps, loss)
+            if options.time_limit is not None and time.monotonic() - started > options.time_limit:
+                stopped = "time limit"
+                self._validate(step)
+                break
+        best_step = 0
+        if self.best is not None:
+            _, best_step, state = self.best
+            self.network.load_state_dict(state)
+        self.network.eval()
+        seconds = time.monotonic() - started
+        return Adapted(self.network, tuple(self.curve), best_step, step, seconds, stopped)
+
+    def _train_step(self, optimiser: torch.optim.Optimizer, generator: torch.Generator, step: int) -> float:
+        options, material = self.options, self.material
+        self.network.train()
+        decay = 0.5 * (1 + math.cos(math.pi * (step - 1) / options.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = options.learning_rate * (0.02 + 0.98 * decay)
+        full = material.full.take(_draw(len(material.full), options.batch, generator))
+        loss = self._total(self._full_parts(full))
+        if material.reduced is not None:
+            reduced = material.reduced.take(_draw(len(material.reduced), 4 * options.batch, generator))
+            loss = loss + self.weights.reduced * self._reduced_part(reduced)
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        optimiser.step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _validate(self, step: int) -> None:
+        self.network.eval()
+        parts = {k: float(v) for k, v in self._full_parts(self.material.held_full).items()}
+        total = float(self._total({k: torch.tensor(v) for k, v in parts.items()}))
+        if self.material.held_reduced is not None:
+            parts["reduced"] = float(self._reduced_part(self.material.held_reduced))
+            total += self.weights.reduced * parts["reduced"]
+        self.curve.append(CurvePoint(step, total, parts))
+        if math.isfinite(total) and (self.best is None or total < self.best[0]):
+            self.best = (total, step, copy.deepcopy(self.network.state_dict()))
+
+    def _full_parts(self, patches: Patches) -> dict[str, Tensor]:
+        """The loss terms at full resolution, unweighted."""
+        prior = self.prior
+        fused = fuse(self.network, prior, patches, self.options.rounds)
+        usable = patches.usable.all(1, keepdim=True)
+        parts = {
+            "spectral": spectral_loss(
+                prior.normalise(patches.down(fused)), prior.normalise(patches.ms), usable
+            ),
+            "qnr": self._qnr(fused, patches),
+        }
+        if prior.trust > 0:
+            seen = (prior.pan_weights * fused).sum(-3, keepdim=True) + prior.pan_offset
+            mask = patches.valid & (patches.pan < prior.pan_ceiling)
+            parts["spatial"] = spatial_loss(prior.normalise_pan(seen), prior.normalise_pan(patches.pan), mask)
+        return parts
+
+    def _qnr(self, fused: Tensor, patches: Patches) -> Tensor:
+        # one unit for all bands and PAN: UQI compares means and variances
+        unit = float((self.prior.ms_mean.abs() + 4 * self.prior.ms_std).max())
+        return qnr_loss(fused / unit, patches.ms_up / unit, patches.pan / unit, patches.pan_low / unit)
+
+    def _reduced_part(self, patches: Patches) -> Tensor:
+        """Distance to the truth where it is known, at reduced resolution."""
+        if patches.truth is None:
+            raise ValueError("reduced patches carry their truth")
+        prior = self.prior
+        fused = fuse(self.network, prior, patches, self.options.rounds)
+        error = prior.normalise(fused) - prior.normalise(patches.truth)
+        mask = patches.valid.expand_as(error) & (patches.truth < prior.ms_ceiling)
+        return masked_mean(error.abs(), mask)
+
+    def _total(self, parts: dict[str, Tensor]) -> Tensor:
+        return torch.stack([getattr(self.weights, name) * value for name, value in parts.items()]).sum()
+
+
+def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(available, generator=generator)[: min(count, available)]
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Ask cuDNN for repeatable kernels while we train, and leave the setting as it was."""
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before

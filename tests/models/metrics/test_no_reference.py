@@ -1,0 +1,340 @@
+"""Is the score of a scene the same however it is read, and does nodata stay out of it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from clippan_models.contracts import Window
+from clippan_models.errors import InputError
+from clippan_models.metrics.d_lambda import d_lambda
+from clippan_models.metrics.d_lambda_k import d_lambda_k
+from clippan_models.metrics.d_rho import d_rho
+from clippan_models.metrics.d_s import d_s
+from clippan_models.metrics.fill import fill_invalid
+from clippan_models.metrics.no_reference import NoReferenceScores, QualityPlanes, score
+from clippan_models.metrics.toolbox_planes import ToolboxPlanes
+from clippan_models.ops.toolbox import imresize_bicubic, interp23, mtf_filter
+
+BLOCK_INDICES = ["D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR"]
+
+
+@dataclass(frozen=True)
+class FixedPlanes:
+    """Planes that were made beforehand, `[C, H, W]`, to put nodata around them without changing them."""
+
+    images: dict[str, Tensor]
+    mask: Tensor
+    ratio: float = 4
+
+    @classmethod
+    def of(cls, planes: ToolboxPlanes) -> FixedPlanes:
+        whole = Window(0, 0, *planes.shape)
+        names = ("fused", "pan", "exp", "pan_low", "fused_mtf")
+        return cls({name: getattr(planes, name)(whole) for name in names}, planes.valid(whole))
+
+    def framed(self, frame: int, filler: float) -> FixedPlanes:
+        margins = (frame,) * 4
+        images = {name: pad(image, margins, value=filler) for name, image in self.images.items()}
+        return FixedPlanes(images, pad(self.mask, margins))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.mask.shape[0], self.mask.shape[1]
+
+    @property
+    def bands(self) -> int:
+        return len(self.images["fused"])
+
+    def fused(self, window: Window) -> Tensor:
+        return self._cut(self.images["fused"], window)
+
+    def pan(self, window: Window) -> Tensor:
+        return self._cut(self.images["pan"], window)
+
+    def valid(self, window: Window) -> Tensor:
+        return self._cut(self.mask[None], window)[0]
+
+    def exp(self, window: Window) -> Tensor:
+        return self._cut(self.images["exp"], window)
+
+    def pan_low(self, window: Window) -> Tensor:
+        return self._cut(self.images["pan_low"], window)
+
+    def fused_mtf(self, window: Window) -> Tensor:
+        return self._cut(self.images["fused_mtf"], window)
+
+    def _cut(self, image: Tensor, window: Window) -> Tensor:
+        far = 64
+        rows, cols = window.inside(Window(-far, -far, 0, 0))
+        return pad(image, (far,) * 4)[:, rows, cols]
+
+
+def close(scores: NoReferenceScores, expected: NoReferenceScores, rel: float = 1e-9) -> bool:
+    return bool(scores.as_metrics() == pytest.approx(expected.as_metrics(), rel=rel))
+
+
+@pytest.mark.parametrize("window_size", [32, 64, 160, 512])
+def test_any_window_gives_the_values_of_the_whole_image(window_size: int, make_scene: Any) -> None:
+    scene = make_scene(4, height=56, width=40)
+    exp = interp23(scene.ms, 4)
+    pan_low = interp23(imresize_bicubic(scene.pan, 1 / 4), 4)
+    scores = score(scene.planes(), window_size=window_size)
+    assert scores.d_lambda == pytest.approx(d_lambda(scene.fused, exp), rel=1e-9)
+    assert scores.d_s == pytest.approx(d_s(scene.fused, scene.pan, exp, pan_low), rel=1e-9)
+    assert scores.d_lambda_k == pytest.approx(d_lambda_k(scene.fused, exp, scene.gains, 4), rel=1e-9)
+    assert scores.d_rho == pytest.approx(d_rho(scene.fused, scene.pan, 4), rel=1e-9)
+    assert scores.qnr == pytest.approx((1 - scores.d_lambda) * (1 - scores.d_s))
+    assert scores.hqnr == pytest.approx((1 - scores.d_lambda_k) * (1 - scores.d_s))
+    assert (scores.valid_share, scores.blocks) == (1, 7 * 5)
+
+
+@pytest.mark.parametrize(
+    "window", [Window(0, 0, 80, 64), Window(0, 0, 7, 5), Window(13, 21, 30, 40), Window(70, 50, 10, 14)]
+)
+def test_planes_are_cut_from_those_of_the_whole_image(window: Window, make_scene: Any) -> None:
+    scene = make_scene(3, height=20, width=16)
+    planes = scene.planes()
+    cut = (slice(None), slice(window.row, window.row_stop), slice(window.col, window.col_stop))
+    whole = {
+        "exp": interp23(scene.ms, 4),
+        "pan_low": interp23(imresize_bicubic(scene.pan, 1 / 4), 4),
+        "fused_mtf": mtf_filter(scene.fused, scene.gains, 4),
+        "fused": scene.fused,
+        "pan": scene.pan,
+    }
+    for name, image in whole.items():
+        assert torch.allclose(getattr(planes, name)(window), image[cut], rtol=1e-11), name
+
+
+def test_planes_beyond_the_scene_are_zero_and_invalid(make_scene: Any) -> None:
+    scene = make_scene(2, height=4, width=4)
+    window = Window(-3, 10, 8, 9)
+    planes = scene.planes()
+    assert planes.valid(window).sum() == 5 * 6
+    assert not planes.fused(window)[:, ~planes.valid(window)].any()
+    assert torch.equal(planes.pan(window)[:, 3:, :6], scene.pan[:, :5, 10:])
+
+
+@pytest.mark.parametrize("ratio", [2, 8])
+def test_other_ratios_stream_alike(ratio: int, make_scene: Any) -> None:
+    scene, wide = make_scene(2, height=160 // ratio, width=128 // ratio), make_scene(2, height=40, width=32)
+    scene = replace(wide, ms=scene.ms, ms_valid=scene.ms_valid)
+    exp = interp23(scene.ms, ratio)
+    scores = score(scene.planes(), window_size=64)
+    assert scores.d_lambda == pytest.approx(d_lambda(scene.fused, exp), rel=1e-9)
+    assert scores.d_lambda_k == pytest.approx(d_lambda_k(scene.fused, exp, scene.gains, ratio), rel=1e-9)
+    assert scores.d_rho == pytest.approx(d_rho(scene.fused, scene.pan, ratio), rel=1e-9)
+
+
+@pytest.mark.parametrize(("height", "width"), [(27, 19), (13, 33), (7, 5)])
+def test_sizes_that_do_not_divide_into_blocks(height: int, width: int, make_scene: Any) -> None:
+    planes = make_scene(4, height=height, width=width).planes()
+    scores = score(planes, window_size=32)
+    assert close(score(planes, window_size=512), scores)
+    # A last block counts when it is half full: 27 * 4 = 108 = 3.4 blocks, 19 * 4 = 76 = 2.4 blocks, and so on.
+    assert scores.blocks == {(27, 19): 6, (13, 33): 8, (7, 5): 1}[height, width]
+
+
+def test_a_frame_of_nodata_changes_no_block(make_scene: Any) -> None:
+    planes = FixedPlanes.of(make_scene(4).planes())
+    alone = score(planes)
+    for frame, filler in ((32, 0.0), (64, 65535.0)):
+        framed = score(planes.framed(frame, filler), window_size=96)
+        for name in BLOCK_INDICES:
+            assert framed.as_metrics()[name] == pytest.approx(alone.as_metrics()[name], rel=1e-9)
+        assert framed.blocks == alone.blocks
+        assert framed.valid_share == pytest.approx(128**2 / (128 + 2 * frame) ** 2)
+
+
+def test_a_frame_of_nodata_hardly_changes_the_score_of_a_real_run(make_scene: Any) -> None:
+    scene = make_scene(4, height=48, width=48)
+    frame, ms_frame = (32,) * 4, (8,) * 4
+    framed = replace(
+        scene,
+        ms=pad(scene.ms, ms_frame),
+        pan=pad(scene.pan, frame),
+        fused=pad(scene.fused, frame),
+        ms_valid=pad(scene.ms_valid, ms_frame),
+        pan_valid=pad(scene.pan_valid, frame),
+        fused_valid=pad(scene.fused_valid, frame),
+    )
+    expected = score(scene.planes()).as_metrics()
+    # D_rho has lost the border, where the toolbox's zeros correlate with themselves.
+    assert score(framed.planes()).as_metrics() == pytest.approx(expected, abs=0.02)
+
+
+MASKS = ["ms_valid", "pan_valid", "fused_valid"]
+
+
+def stained(scene: Any, mask: str, filler: float) -> Any:
+    """The scene with a nodata stripe, a hole and a corner in one of its images, which hold the filler there."""
+    name = mask.removesuffix("_valid")
+    valid, image = getattr(scene, mask).clone(), getattr(scene, name).clone()
+    unit = valid.shape[0] // 8
+    valid[:, 3 * unit : 4 * unit] = False
+    valid[5 * unit : 6 * unit, 5 * unit] = False
+    valid[: unit // 2, : 2 * unit] = False
+    image[:, ~valid] = filler
+    return replace(scene, **{mask: valid, name: image})
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_what_nodata_holds_does_not_matter(mask: str, make_scene: Any) -> None:
+    scene = make_scene(4)
+    scores = [score(stained(scene, mask, filler).planes(), window_size=64) for filler in (0.0, -1e30, 65535.0)]
+    assert scores[0] == scores[1] == scores[2]
+    assert scores[0].valid_share < 1
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_the_window_does_not_matter_beside_nodata(mask: str, make_scene: Any) -> None:
+    planes = stained(make_scene(4, height=40, width=48), mask, 0.0).planes()
+    expected = score(planes, window_size=512)
+    assert close(score(planes, window_size=32), expected)
+    assert close(score(planes, window_size=96), expected)
+
+
+def test_nodata_in_one_place_leaves_far_blocks_alone(make_scene: Any) -> None:
+    scene = make_scene(4, height=64, width=64)
+    stain = torch.ones_like(scene.fused_valid)
+    stain[:96, :96] = False
+    masked = replace(scene, fused=torch.where(stain, scene.fused, 0.0), fused_valid=stain)
+    far = Window(160, 160, 64, 64)
+    for name in ("exp", "pan_low", "fused_mtf"):
+        assert torch.allclose(getattr(masked.planes(), name)(far), getattr(scene.planes(), name)(far), rtol=1e-12)
+
+
+def test_a_block_counts_when_half_of_it_is_valid(make_scene: Any) -> None:
+    planes = FixedPlanes.of(make_scene(2).planes())
+    mask = planes.mask.clone()
+    mask[:16, :32] = False
+    mask[32:49, :32] = False
+    assert score(replace(planes, mask=mask)).blocks == 15
+
+
+def test_a_scene_without_anything_valid_is_refused(make_scene: Any) -> None:
+    scene = make_scene(2)
+    with pytest.raises(InputError, match="0 of 16384 pixels are valid") as error:
+        score(replace(scene, pan_valid=torch.zeros_like(scene.pan_valid)).planes())
+    assert "\n" not in str(error.value)
+
+
+def test_a_scene_smaller_than_half_a_block_is_refused(make_scene: Any) -> None:
+    with pytest.raises(InputError, match="nothing to assess"):
+        score(make_scene(2, height=4, width=4).planes())
+
+
+def test_a_scene_whose_valid_pixels_never_touch_is_refused(make_scene: Any) -> None:
+    scene = make_scene(2)
+    checkered = torch.arange(128)[:, None].add(torch.arange(128)) % 2 == 0
+    with pytest.raises(InputError, match="within a few pixels"):
+        score(replace(scene, fused_valid=checkered).planes())
+
+
+@pytest.mark.parametrize("flat", ["ms", "pan", "fused"])
+@pytest.mark.parametrize("level", [0.0, 500.0])
+def test_flat_images_give_numbers(flat: str, level: float, make_scene: Any) -> None:
+    scene = make_scene(4)
+    image = getattr(scene, flat)
+    for share in (1.0, 0.3):
+        changed = image.clone()
+        changed[:, : int(share * image.shape[1])] = level
+        scores = score(replace(scene, **{flat: changed}).planes())
+        assert all(value == value and -1 <= value <= 2 for value in scores.as_metrics().values())
+
+
+def test_a_scene_that_is_flat_altogether_has_no_distortion_but_no_detail_either(make_scene: Any) -> None:
+    scene = make_scene(4)
+    level = torch.tensor([300.0, 400.0, 500.0, 600.0], dtype=torch.float64)[:, None, None]
+    flat = replace(
+        scene, ms=level.expand(4, 32, 32), fused=level.expand(4, 128, 128), pan=torch.full_like(scene.pan, 450.0)
+    )
+    scores = score(flat.planes())
+    assert scores.d_lambda == pytest.approx(0, abs=1e-8) and scores.d_s == pytest.approx(0, abs=1e-8)
+    assert scores.d_rho == pytest.approx(1, abs=0.1)  # the border, where the zeros begin, is all that correlates
+
+
+def test_the_interpolated_ms_has_no_spectral_distortion_and_pan_no_spatial_one(make_scene: Any) -> None:
+    scene = make_scene(4)
+    exp = score(replace(scene, fused=interp23(scene.ms, 4)).planes())
+    assert exp.d_lambda == pytest.approx(0, abs=1e-12)
+    sharp = score(replace(scene, fused=scene.pan.expand(4, -1, -1)).planes())
+    assert sharp.d_rho == pytest.approx(0, abs=1e-9)
+    assert exp.d_rho > scores_of_truth(scene).d_rho > sharp.d_rho
+    assert exp.d_lambda_k < scores_of_truth(scene).d_lambda_k < sharp.d_lambda_k
+
+
+def scores_of_truth(scene: Any) -> NoReferenceScores:
+    return score(replace(scene, fused=scene.truth).planes())
+
+
+def test_noise_is_punished(make_scene: Any) -> None:
+    scene = make_scene(4)
+    noise = torch.rand(scene.fused.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+    scores = [score(replace(scene, fused=scene.truth + share * noise).planes()) for share in (0, 200, 600)]
+    for name in ("qnr", "hqnr"):
+        assert getattr(scores[0], name) > getattr(scores[1], name) > getattr(scores[2], name)
+    assert scores[0].d_rho < scores[1].d_rho < scores[2].d_rho
+
+
+def test_a_single_band_has_no_spectral_distortion_between_bands(make_scene: Any) -> None:
+    scores = score(make_scene(1).planes())
+    assert scores.d_lambda == 0 and 0 < scores.d_s < 1 and 0 < scores.d_lambda_k < 1
+
+
+def test_each_band_may_have_a_low_pan_of_its_own(make_scene: Any) -> None:
+    planes = FixedPlanes.of(make_scene(4).planes())
+    images = planes.images | {"pan_low": planes.images["pan_low"].expand(4, -1, -1)}
+    assert close(score(replace(planes, images=images)), score(planes))
+
+
+def test_float32_planes_are_enough(make_scene: Any) -> None:
+    planes = FixedPlanes.of(make_scene(4).planes())
+    images = {name: image.float() for name, image in planes.images.items()}
+    assert close(score(replace(planes, images=images)), score(planes), rel=1e-4)
+
+
+def test_progress_is_told_and_may_stop_the_run(make_scene: Any) -> None:
+    told: list[tuple[int, int]] = []
+    planes: QualityPlanes = make_scene(2).planes()
+    score(planes, window_size=64, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(planes, on_progress=stop)
+
+
+def test_windows_must_hold_whole_blocks(make_scene: Any) -> None:
+    with pytest.raises(ValueError, match="48"):
+        score(make_scene(2).planes(), window_size=48)
+
+
+def test_images_that_do_not_fit_are_refused(make_scene: Any) -> None:
+    scene, other = make_scene(4), make_scene(4, height=24)
+    with pytest.raises(InputError, match="power of two"):
+        replace(scene, ms=other.ms).planes()
+    with pytest.raises(InputError, match="PAN"):
+        replace(scene, pan=other.pan).planes()
+    with pytest.raises(InputError, match="4 bands, the MS 4, the sensor 8"):
+        replace(scene, gains=make_scene(8).gains).planes()
+
+
+def test_filling_continues_an_image_beyond_its_edge() -> None:
+    ramp = torch.arange(40.0, dtype=torch.float64).expand(1, 40, 40).clone()
+    valid = torch.zeros(40, 40, dtype=torch.bool)
+    valid[:, :20] = True
+    ramp[:, ~valid] = float("nan")
+    filled = fill_invalid(ramp, valid, 8)
+    assert filled.shape == (1, 24, 24)
+    assert torch.equal(filled[:, :, :12], ramp[:, 8:32, 8:20])
+    assert bool(((filled[:, :, 12:20] > 17) & (filled[:, :, 12:20] < 19.5)).all())
+    assert not filled[:, :, 20:].any()
