@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import DatasetReader
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
@@ -175,7 +176,9 @@ def _open(name: str, trust: Trust) -> Any:
     _check_path(name, trust)
     drivers = [*DRIVERS, "VRT"] if trust.vrt else list(DRIVERS)
     try:
-        return rasterio.open(name, driver=drivers)
+        # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
+        with rasterio.Env():
+            return DatasetReader(name, driver=drivers)
     except RasterioIOError as error:
         if not trust.vrt and _looks_like_vrt(name):
             raise InputError(

@@ -56,7 +56,7 @@ Progress = Callable[[Literal["translate", "verify"], float], None]
 BLOCK = 512
 """Side of the blocks in the file; windows on multiples of it are the fastest to write and to verify."""
 
-_CACHE_BYTES = 256 * 2**20
+_CACHE_BYTES = 128 * 2**20
 _BIGTIFF_ABOVE_BYTES = 2_000_000_000
 _OVERVIEW_SHARE = 1 / 3
 _PREDICTABLE = frozenset({"DEFLATE", "LZW", "ZSTD"})
@@ -150,12 +150,20 @@ class OutputGrid:
             raise UsageError(f"unknown data type '{self.dtype}'; choose one of: {', '.join(get_args(DataType))}")
         if self.nodata is not None and not _fits(self.nodata, self.dtype):
             raise UsageError(f"nodata {self.nodata:g} is not a value of {self.dtype}; choose another one")
+        if self.nbits is not None:
+            self._refuse_odd_bits(self.nbits)
 
     @property
     def raw_bytes(self) -> int:
         """Size of the uncompressed pixels, mask included."""
         pixels = self.width * self.height
         return pixels * self.count * np.dtype(self.dtype).itemsize + (pixels // 8 if self.mask else 0)
+
+    def _refuse_odd_bits(self, nbits: int) -> None:
+        if self.dtype not in ("uint8", "uint16") or not 1 <= nbits <= np.iinfo(self.dtype).bits:
+            raise UsageError(f"{self.dtype} samples cannot be stored in {nbits} bits")
+        if self.nodata is not None and self.nodata >= 2**nbits:
+            raise UsageError(f"nodata {self.nodata:g} does not fit {nbits} bits; choose another one")
 
     @property
     def whole(self) -> Window:
@@ -341,7 +349,7 @@ class SafeWriter:
             raise ValueError(f"{window} reaches outside {grid}")
         if valid is not None and not grid.mask and grid.nodata is None and not valid.all():
             raise ValueError("invalid pixels, but the output has neither nodata nor a mask to tell so")
-        if grid.nbits is not None and grid.dtype != "float32" and data.size and data.max() >= 2**grid.nbits:
+        if grid.nbits is not None and data.size and data.max() >= 2**grid.nbits:
             raise ValueError(f"value {data.max()} does not fit {grid.nbits} bits")
 
     def _filled(self, data: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[Any]:
@@ -393,6 +401,7 @@ class SafeWriter:
                 os.replace(final, self._target)
             else:
                 _rename_to_free_name(final, self._target)
+        with suppress(OSError):  # the file is in place; not every file system can sync a folder
             _sync(self._target.parent)
         # Only now: until the rename the sidecars belong to the old image, which must stay whole if we stop before it.
         # A crash right here leaves sidecars that lie about the new image, but the run did not report success, and
@@ -405,17 +414,18 @@ class SafeWriter:
         if dataset is not None:
             with suppress(OutputError), self._gdal():
                 dataset.close()
-        with suppress(OSError):
-            self._sweep(keep=None)
+        self._sweep(keep=None)
 
     def _sweep(self, keep: Path | None) -> None:
-        """Remove temporary files of this writer, those that GDAL puts beside them included."""
+        """Remove temporary files of this writer, those that GDAL puts beside them included.
+
+        Best effort: what cannot be removed must not hide why we are here.
+        """
         for folder in {self._target.parent, Path(os.environ.get("CPL_TMPDIR", self._target.parent))}:
-            with os.scandir(folder) as entries:
-                ours = [entry for entry in entries if f".{self._token}.part" in entry.name]
-            for entry in ours:
-                if keep is None or entry.name != keep.name:
-                    os.unlink(entry.path)
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if f".{self._token}.part" in entry.name and (keep is None or entry.name != keep.name):
+                        os.unlink(entry.path)
 
     @contextmanager
     def _gdal(self) -> Iterator[None]:
@@ -527,7 +537,10 @@ def _raw_options(grid: OutputGrid) -> dict[str, str]:
 
 
 def _gtiff_options(grid: OutputGrid, options: OutputOptions) -> dict[str, str]:
-    chosen = _raw_options(grid) | {"COMPRESS": options.compression, "NUM_THREADS": str(options.threads)}
+    chosen = _raw_options(grid) | {"COMPRESS": options.compression}
+    if not grid.mask:
+        # With a mask inside of the file, the compressing threads of GDAL print spurious errors (seen with 3.10).
+        chosen["NUM_THREADS"] = str(options.threads)
     if _has_predictor(grid, options):
         chosen["PREDICTOR"] = "3" if grid.dtype == "float32" else "2"
     if options.compression == "DEFLATE":
@@ -787,7 +800,8 @@ def _warnings_of_gdal(complaints: list[str]) -> Iterator[None]:
 
 
 _STDERR_LOCK = threading.RLock()
-_LIBTIFF_FAILURE = re.compile(r"_tiff\w+Proc: (?P<reason>.*?)\.?$|ERROR \d+: (?P<error>.*)$")
+_LIBTIFF_FAILURE = re.compile(r"_tiff\w+Proc: (?P<reason>.*?)\.?$")
+_NOISE_OF_GDAL = re.compile(r"(ERROR|Warning) \d+: ")  # from threads of GDAL; if it matters, an exception follows
 
 
 @contextmanager
@@ -836,11 +850,11 @@ def _drain(source: int) -> bytes:
 def _sort_out(words: bytes, complaints: list[str]) -> None:
     foreign = b""
     for line in words.splitlines(keepends=True):
-        failure = _LIBTIFF_FAILURE.match(line.decode(errors="replace").rstrip())
-        if failure is None:
+        text = line.decode(errors="replace").rstrip()
+        if failure := _LIBTIFF_FAILURE.match(text):
+            complaints.append(failure["reason"])
+        elif not _NOISE_OF_GDAL.match(text):
             foreign += line
-        else:
-            complaints.append(failure["reason"] or failure["error"])
     if foreign:
         with suppress(OSError):
             os.write(2, foreign)
@@ -877,22 +891,26 @@ def _copy_in_child(source: Path, target: Path, options: Mapping[str, str], progr
     has a stderr of its own. It gets our module path, and not its working folder in front of that (-P).
     """
     job = {"path": sys.path, "source": str(source), "target": str(target), "options": dict(options)}
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-c", _CHILD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,  # Ctrl-C is ours to handle
-    )
     try:
-        words = _wait_for(child, json.dumps(job | {"parent": os.getpid()}), progress)
-    finally:
-        child.kill()
-        child.wait()
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is ours to handle
+        )
+    except OSError as error:
+        return f"cannot start a process for the translation to COG: {error.strerror}"
+    with child:
+        try:
+            words = _wait_for(child, json.dumps(job | {"parent": os.getpid()}), progress)
+        except BaseException:
+            child.kill()
+            raise
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    failures = [failure["reason"] or failure["error"] for failure in map(_LIBTIFF_FAILURE.match, lines) if failure]
+    failures = [failure["reason"] for failure in map(_LIBTIFF_FAILURE.match, lines) if failure]
     if child.returncode < 0:
         return f"the translation to COG was killed by signal {-child.returncode}"
     if child.returncode > 0 and not failures:
@@ -991,7 +1009,8 @@ def _verify_blocks(path: Path, checksums: Mapping[Window, _Checksum], threads: i
     readings += _overview_readings(path)
     share = math.ceil(len(readings) / threads)
     stop, done = threading.Event(), _Counter()
-    with ThreadPoolExecutor(threads) as pool:
+    # The limit of the block cache is one for all threads; the first to leave would lift it for the others.
+    with _environment(), ThreadPoolExecutor(threads) as pool:
         # Neighbours stay in one thread, so that a block that two windows share is decoded once.
         parts = [readings[start : start + share] for start in range(0, len(readings), share)]
         futures = [pool.submit(_read_back, path, part, stop, done) for part in parts]
@@ -1010,7 +1029,7 @@ def _overview_readings(path: Path) -> list[_Reading]:
 
 
 def _windows_of(path: Path, level: int) -> Iterator[Window]:
-    side = 4 * BLOCK
+    side = 2 * BLOCK
     with rasterio.Env(), rasterio.open(path, driver="GTiff", overview_level=level) as dataset:
         for row in range(0, dataset.height, side):
             for col in range(0, dataset.width, side):
@@ -1030,7 +1049,7 @@ class _Counter:
 
 
 def _read_back(path: Path, readings: Sequence[_Reading], stop: threading.Event, done: _Counter) -> None:
-    with _environment(), ExitStack() as handles:
+    with rasterio.Env(), ExitStack() as handles:
         opened: dict[int | None, Any] = {}
         for reading in readings:
             if stop.is_set():

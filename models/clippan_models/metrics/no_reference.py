@@ -29,7 +29,7 @@ from clippan_models.metrics.qnr import hqnr, qnr
 from clippan_models.metrics.uiqi import pairwise_uiqi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -83,7 +83,7 @@ class NoReferenceScores:
         d_lambda_k: spectral distortion after the sensor's MTF, 0 is ideal.
         hqnr: (1 - d_lambda_k)(1 - d_s), 1 is ideal.
         d_rho: lack of local correlation with PAN, 0 is ideal.
-        valid_share: valid pixels over pixels of the scene, 0 .. 1.
+        valid_share: valid pixels over pixels looked at, 0 .. 1.
         blocks: number of blocks that counted.
     """
 
@@ -113,6 +113,7 @@ def score(
     block: int = 32,
     window_size: int = 512,
     on_progress: Callable[[int, int], None] | None = None,
+    windows: Sequence[Window] | None = None,
 ) -> NoReferenceScores:
     """Score a fused scene.
 
@@ -121,6 +122,7 @@ def score(
         block: side of a block, PAN pixels; published tables use 32.
         window_size: side of the windows that are read, a multiple of `block`. Changes memory and speed, not the result.
         on_progress: called after each window with the windows done and their total; may raise to stop.
+        windows: look at these only, each starting and ending on whole blocks; None: at all of the scene.
 
     Raises:
         InputError: the scene has too few valid pixels side by side for even one block.
@@ -128,13 +130,13 @@ def score(
     """
     if window_size % block:
         raise ValueError(f"windows of {window_size} pixels do not divide into blocks of {block}")
-    windows = list(_windows(planes.shape, window_size))
+    todo = list(_windows(planes.shape, window_size) if windows is None else windows)
     totals = _Totals()
-    for done, window in enumerate(windows, start=1):
+    for done, window in enumerate(todo, start=1):
         _add_window(totals, planes, window, block)
         if on_progress is not None:
-            on_progress(done, len(windows))
-    return _summarise(totals, planes, block)
+            on_progress(done, len(todo))
+    return _summarise(totals, sum(window.pixels for window in todo), block)
 
 
 @dataclass
@@ -251,9 +253,8 @@ def _q_table(image: Tensor, pan: Tensor, valid: Tensor | None) -> Tensor:
     return torch.cat([table[:bands, :bands], with_pan[:, None]], dim=1)
 
 
-def _summarise(totals: _Totals, planes: QualityPlanes, block: int) -> NoReferenceScores:
-    """Turn sums into scores."""
-    pixels = planes.shape[0] * planes.shape[1]
+def _summarise(totals: _Totals, pixels: int, block: int) -> NoReferenceScores:
+    """Turn sums over so many pixels into scores."""
     if not totals.blocks:
         raise InputError(
             f"nothing to assess: {totals.valid_pixels} of {pixels} pixels are valid in the fused image, the MS and the "

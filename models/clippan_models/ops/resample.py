@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class Banded:
         """Cut a dense matrix into blocks of rows without their zero margins."""
         blocks = []
         for rows in dense.split(_BLOCK):
-            used = torch.nonzero(rows.abs().sum(0))
+            used = np.flatnonzero(rows.any(0).numpy())
             first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
             blocks.append((first, rows[:, first:last].contiguous()))
         return cls((dense.shape[0], dense.shape[1]), tuple(blocks))
@@ -49,6 +50,10 @@ class Banded:
             row = number * _BLOCK
             matrix[row : row + block.shape[0], first : first + block.shape[1]] = block
         return matrix
+
+    def row_sums(self) -> Tensor:
+        """Sum of each row, `[rows]`."""
+        return torch.cat([block.sum(1) for _, block in self.blocks])
 
     def times_rows(self, image: Tensor) -> Tensor:
         """Apply to the rows of an image: `[..., columns, w] -> [..., rows, w]`."""
@@ -167,6 +172,20 @@ def decimation_matrix(target: range, source: range, phase: float, ratio: float, 
     dense = torch.zeros(len(target), len(source), dtype=torch.float64)
     dense.scatter_add_(1, column.clamp(0, len(source) - 1), weight * inside)
     return Banded.from_dense(dense.float())
+
+
+def coverage(pan_window: Window, ms_window: Window, sampling: Sampling, gain: tuple[float, ...]) -> Tensor:
+    """Share of each MS sample's blur that lies within a PAN window, `[C, h, w]`: `decimate` of ones, far cheaper."""
+    shares = []
+    for phase_y, phase_x, gain_b in zip(sampling.phase_y, sampling.phase_x, gain, strict=True):
+        rows = decimation_matrix(
+            window_rows(ms_window), window_rows(pan_window), phase_y, sampling.ratio_y, gain_b
+        ).row_sums()
+        cols = decimation_matrix(
+            window_cols(ms_window), window_cols(pan_window), phase_x, sampling.ratio_x, gain_b
+        ).row_sums()
+        shares.append(rows[:, None] * cols)
+    return torch.stack(shares)
 
 
 def blur_sigma(gain: float, ratio: float) -> float:

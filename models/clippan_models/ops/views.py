@@ -12,6 +12,7 @@ from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.ops.resample import (
     INTERPOLATION_RADIUS,
     blur_radius,
+    coverage,
     decimate,
     fill_invalid,
     upsample,
@@ -53,9 +54,13 @@ def project_to_ms(
     Returns:
         The values `[C, h, w]`, and the share of each sample's blur that fell on valid pixels `[C, h, w]`, 0 .. 1.
     """
-    mask = valid.to(image.dtype)
-    blurred = decimate(torch.where(valid, image, torch.zeros_like(image)), pan_window, ms_window, sampling, gain)
-    share = decimate(mask, pan_window, ms_window, sampling, gain)
+    if bool(valid.all()):
+        blurred = decimate(image, pan_window, ms_window, sampling, gain)
+        share = coverage(pan_window, ms_window, sampling, gain).to(image.device)
+    else:
+        masked = torch.where(valid, image, torch.zeros_like(image))
+        blurred = decimate(masked, pan_window, ms_window, sampling, gain)
+        share = decimate(valid.to(image.dtype), pan_window, ms_window, sampling, gain)
     whole = share > _FULL
     return torch.where(whole, blurred, blurred / share.clamp(min=1e-3)), share
 

@@ -1,0 +1,203 @@
+"""`clippan sharpen`: a sharp multispectral image from an MS and a PAN raster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from clippan_cli import options as opt
+from clippan_models.errors import UsageError
+
+if TYPE_CHECKING:
+    from clippan_cli.console import Terminal
+    from clippan_cli.tasks.sharpen import SharpenResult
+
+_OUTPUT, _METHOD = "Output", "Method"
+
+
+def sharpen(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="MS PAN", help="The multispectral and the panchromatic raster.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=_OUTPUT)
+    ] = None,
+    ms: opt.MsFiles = None,
+    pan: opt.PanFile = None,
+    bands: Annotated[
+        str | None,
+        typer.Option("-b", "--bands", metavar="N,N,...", help="MS bands to write, in this order.", rich_help_panel=_OUTPUT),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, or network.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "network",
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.", rich_help_panel=_METHOD)
+    ] = 300,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", metavar="SECONDS", help="Stop adapting after this long.", rich_help_panel=_METHOD),
+    ] = None,
+    seed: opt.Seed = 0,
+    sensor: opt.SensorName = "auto",
+    coregister: opt.CoregisterMode = "auto",
+    pan_band: opt.PanBand = None,
+    assume_aligned: opt.AssumeAligned = False,
+    allow_vrt: opt.AllowVrt = False,
+    allow_remote: opt.AllowRemote = False,
+    extent: opt.Extent = "intersection",
+    bbox: opt.BoundingBox = None,
+    bbox_crs: opt.BoundingBoxCrs = None,
+    aoi: opt.AreaOfInterest = None,
+    driver: Annotated[
+        str, typer.Option("--of", metavar="cog|gtiff", help="Output format.", rich_help_panel=_OUTPUT)
+    ] = "cog",
+    compress: Annotated[
+        str, typer.Option("--compress", metavar="NAME", help="deflate, zstd, lzw, none ...", rich_help_panel=_OUTPUT)
+    ] = "deflate",
+    creation: Annotated[
+        list[str] | None,
+        typer.Option("--co", metavar="KEY=VALUE", help="GDAL creation option; repeat.", rich_help_panel=_OUTPUT),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=_OUTPUT)
+    ] = False,
+    quicklook: Annotated[
+        Path | None,
+        typer.Option("--quicklook", metavar="FILE.png", help="Draw PAN, MS and result.", rich_help_panel=_OUTPUT),
+    ] = None,
+    quality: Annotated[
+        bool,
+        typer.Option("--quality/--no-quality", help="Measure the result when it is done.", rich_help_panel=_OUTPUT),
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and stop.", rich_help_panel=_OUTPUT)
+    ] = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    ram: opt.Ram = 2048,
+    tile: opt.TileSide = None,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Sharpen a multispectral image with its panchromatic one.
+
+    The result lies on the PAN grid, cropped to the overlap, in the type of MS. By default a small network adapts to
+    the scene itself first; the classical methods need no adaptation.
+
+    Example: clippan sharpen ms.tif pan.tif -o hrms.tif
+    """
+    from clippan_cli.commands.scene_arguments import scene_options
+    from clippan_cli.console import Terminal
+    from clippan_cli.rasters.writer import Driver, OutputOptions
+    from clippan_cli.tasks import sharpen as task
+    from clippan_cli.tasks.compute import ComputeOptions
+    from clippan_models.adaptation.loop import AdaptOptions
+
+    if output is None:
+        raise UsageError("say where to write the result: -o FILE")
+    if steps < 0:
+        raise UsageError(f"--steps {steps}: 0 or more")
+    if time_limit is not None and not time_limit > 0:
+        raise UsageError(f"--time-limit {time_limit:g}: more than 0 seconds")
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    scene = scene_options(
+        files or [],
+        ms,
+        pan,
+        pan_band=pan_band,
+        sensor=sensor,
+        coregister=coregister,
+        assume_aligned=assume_aligned,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        extent=extent,
+        bbox=bbox,
+        bbox_crs=bbox_crs,
+        aoi=aoi,
+        seed=seed,
+    )
+    sharpening = task.SharpenOptions(
+        output=output,
+        method=method,
+        bands=_band_list(bands),
+        encoding=OutputOptions(
+            driver=cast(Driver, driver),
+            compress=compress,
+            creation_options=_creation_options(creation or []),
+            overwrite=overwrite,
+        ),
+        compute=ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile),
+        adapt=AdaptOptions(steps=steps, time_limit=time_limit, seed=seed),
+        quicklook=quicklook,
+        assess=quality,
+    )
+    with terminal.running() as control:
+        result = (task.plan_sharpen if dry_run else task.sharpen)(scene, sharpening, control)
+    _show(result, terminal, quiet=quiet)
+
+
+def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
+    if terminal.as_json:
+        terminal.json(result.as_json())
+        return
+    if quiet:
+        terminal.say(str(result.output) if result.output else "")
+        return
+    provenance, plan = result.provenance, result.plan
+    terminal.say(f"sensor     {provenance['SENSOR']} ({provenance['SENSOR_REASON']})")
+    terminal.say(f"MTF gains  {provenance['MTF_GAINS']} from {provenance['MTF_GAINS_FROM']}")
+    shifts = "  ".join(f"{y:+.2f},{x:+.2f}" for y, x in result.shifts)
+    terminal.say(f"shifts     {shifts}  (PAN px down,right per band)")
+    terminal.say(
+        f"grid       {plan.width}x{plan.height}, {plan.bands} bands of {plan.dtype}; {plan.tiles} tiles of {plan.tile}, "
+        f"halo {plan.halo}"
+    )
+    if result.output is None:
+        terminal.say(
+            f"would need about {plan.memory_mb:.0f} MB of memory, {plan.disk_mb:.0f} MB of disk, {plan.seconds:.0f} s"
+        )
+        return
+    if result.adapted is not None:
+        adapted = result.adapted
+        terminal.say(
+            f"adapted    {adapted.steps} steps in {adapted.seconds:.0f} s, best checkpoint at step {adapted.best_step}"
+        )
+    if result.quality is not None:
+        metrics = "  ".join(f"{k} {v:.4f}" for k, v in result.quality.metrics.items())
+        part = "" if result.quality.looked_at == 1 else f" (from {result.quality.looked_at:.0%} of the scene)"
+        terminal.say(f"quality    {metrics}{part}")
+    terminal.say(f"time       {result.seconds['total']:.1f} s, of it sharpening {result.mpx_per_second:.2f} Mpx/s")
+    terminal.say(f"result     {result.output}")
+    if result.quicklook is not None:
+        terminal.say(f"quicklook  {result.quicklook}")
+
+
+def _band_list(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise UsageError(f"--bands {text}: band numbers with commas between, e.g. 3,2,1") from error
+
+
+def _creation_options(pairs: list[str]) -> tuple[tuple[str, str], ...]:
+    parsed = []
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--co {pair}: KEY=VALUE is needed")
+        parsed.append((key, value))
+    return tuple(parsed)
+
+

@@ -1,0 +1,157 @@
+"""The only place that draws: progress and notes on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.table import Table
+
+from clippan_cli.tasks.control import Control, Progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+_EVERY_SECONDS = 30.0  # between lines of progress where there is no terminal
+
+
+class Terminal:
+    """What a command shows while it works and when it is done."""
+
+    def __init__(self, *, quiet: bool = False, verbose: int = 0, as_json: bool = False) -> None:
+        """Decide what to show."""
+        self.quiet = quiet
+        self.as_json = as_json
+        self.stderr = Console(stderr=True, highlight=False)
+        self.stdout = Console(highlight=False, soft_wrap=True)
+        level = logging.WARNING if verbose == 0 else logging.INFO if verbose == 1 else logging.DEBUG
+        handler = RichHandler(console=self.stderr, show_path=False, markup=False)
+        logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
+        logging.getLogger("rasterio").setLevel(logging.ERROR if verbose < 2 else logging.INFO)
+
+    @contextmanager
+    def running(self) -> Iterator[Control]:
+        """A control whose progress is drawn and that SIGINT and SIGTERM stop at the next boundary."""
+        control = Control(on_note=self.note)
+        with _signals(control):
+            if self.quiet:
+                yield control
+            elif self.stderr.is_terminal and not self.stderr.is_dumb_terminal:
+                with self._bars(control):
+                    yield control
+            else:
+                control.on_progress = _Lines(self.stderr)
+                yield control
+
+    def note(self, text: str) -> None:
+        """Say what was decided for the user."""
+        if not self.quiet:
+            self.stderr.print(escape(text), style="yellow", soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line for the human, on stderr with --json and on stdout otherwise."""
+        if self.as_json:
+            if not self.quiet:
+                self.stderr.print(escape(text), soft_wrap=True)
+        else:
+            self.stdout.print(escape(text), soft_wrap=True)
+
+    def json(self, document: dict[str, Any]) -> None:
+        """The one JSON document; numbers that JSON lacks become null."""
+        sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of results; the first column is text, the others are figures."""
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        (self.stderr if self.as_json else self.stdout).print(table)
+
+    @contextmanager
+    def _bars(self, control: Control) -> Iterator[None]:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        bars = Bars(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.stderr,
+        )
+        stages: dict[str, TaskID] = {}
+        started: dict[str, float] = {}
+
+        def draw(progress: Progress) -> None:
+            if progress.stage not in stages:
+                stages[progress.stage] = bars.add_task(progress.stage, total=progress.total, note="")
+                started[progress.stage] = time.monotonic()
+            note = progress.note or _speed(progress, time.monotonic() - started[progress.stage])
+            bars.update(stages[progress.stage], completed=progress.done, total=progress.total, note=note)
+
+        control.on_progress = draw
+        with bars:
+            yield
+
+
+class _Lines:
+    """Progress where there is no terminal: a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.started: dict[str, float] = {}
+        self.last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        started = self.started.setdefault(progress.stage, now)
+        if now - self.last < _EVERY_SECONDS:
+            return
+        self.last = now
+        note = progress.note or _speed(progress, now - started)
+        self.console.print(f"{progress.stage} {progress.done}/{progress.total} {note}".rstrip(), soft_wrap=True)
+
+
+def _speed(progress: Progress, seconds: float) -> str:
+    return f"{progress.pixels / 1e6 / seconds:.2f} Mpx/s" if progress.pixels and seconds > 0 else ""
+
+
+@contextmanager
+def _signals(control: Control) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into a request to stop; a second one stops at once."""
+
+    def ask(number: int, frame: object) -> None:
+        if control.stop_signal is not None:
+            raise KeyboardInterrupt
+        control.stop_signal = number
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,102 @@
+"""Options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SCENE, _REGION, _COMPUTE, _SHOW = "Scene", "Region", "Compute", "Messages"
+
+MsFiles = Annotated[
+    list[str] | None,
+    typer.Option("--ms", metavar="FILE", help="MS raster; repeat for one-band files in band order.", rich_help_panel=_SCENE),
+]
+PanFile = Annotated[
+    str | None, typer.Option("--pan", metavar="FILE", help="Panchromatic raster.", rich_help_panel=_SCENE)
+]
+PanBand = Annotated[
+    int | None,
+    typer.Option("--pan-band", metavar="N", help="Band of the PAN file, where it has several.", rich_help_panel=_SCENE),
+]
+SensorName = Annotated[
+    str,
+    typer.Option(
+        "--sensor",
+        metavar="auto|NAME|FILE.toml",
+        help="Whose nominal MTF stands where the pair does not tell.",
+        rich_help_panel=_SCENE,
+    ),
+]
+CoregisterMode = Annotated[
+    str,
+    typer.Option(
+        "--coregister",
+        metavar="auto|off",
+        help="Estimate and compensate the shift of each MS band against PAN.",
+        rich_help_panel=_SCENE,
+    ),
+]
+AssumeAligned = Annotated[
+    bool,
+    typer.Option(
+        "--assume-aligned", help="Without georeferencing, take MS and PAN to cover the same ground.", rich_help_panel=_SCENE
+    ),
+]
+AllowVrt = Annotated[
+    bool, typer.Option("--allow-vrt", help="Read VRT files; they can read any other file.", rich_help_panel=_SCENE)
+]
+AllowRemote = Annotated[
+    bool, typer.Option("--allow-remote", help="Read https://, s3:// and /vsicurl/ paths.", rich_help_panel=_SCENE)
+]
+Extent = Annotated[
+    str,
+    typer.Option(
+        "--extent", metavar="intersection|pan", help="Output grid: the overlap with MS, or all of PAN.", rich_help_panel=_REGION
+    ),
+]
+BoundingBox = Annotated[
+    str | None,
+    typer.Option(
+        "--bbox",
+        metavar="L,B,R,T",
+        help="Only this box: left, bottom, right, top, with commas or spaces.",
+        rich_help_panel=_REGION,
+    ),
+]
+BoundingBoxCrs = Annotated[
+    str | None,
+    typer.Option("--bbox-crs", metavar="CRS", help="CRS of --bbox, e.g. EPSG:4326; that of PAN if not given.", rich_help_panel=_REGION),
+]
+AreaOfInterest = Annotated[
+    Path | None,
+    typer.Option("--aoi", metavar="FILE.geojson", help="Only the polygons of this file.", rich_help_panel=_REGION),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda[:i]|mps", help="Where to compute.", rich_help_panel=_COMPUTE)
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("-j", "--threads", metavar="N", help="CPU threads; as many as there are if not given.", rich_help_panel=_COMPUTE),
+]
+Ram = Annotated[
+    int, typer.Option("--ram", metavar="MB", help="Memory to plan tiles for.", rich_help_panel=_COMPUTE)
+]
+TileSide = Annotated[
+    int | None,
+    typer.Option("--tile", metavar="N", help="Side of a tile in PAN pixels; planned from --ram if not given.", rich_help_panel=_COMPUTE),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", help="Of everything drawn at random.", rich_help_panel=_COMPUTE)
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_SHOW)
+]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="No progress and no notes.", rich_help_panel=_SHOW)
+]
+Verbose = Annotated[
+    int,
+    typer.Option("-v", "--verbose", count=True, help="Say more; twice: tracebacks of errors too.", rich_help_panel=_SHOW),
+]

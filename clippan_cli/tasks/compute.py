@@ -1,0 +1,153 @@
+"""Devices, threads, and the step from numpy tiles to tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clippan_cli.rasters.source import Values
+from clippan_cli.rasters.tiles import TileArrays
+from clippan_models.contracts import Observation, Sharpener, Tile, Window
+from clippan_models.errors import ResourceError, UsageError
+from clippan_models.ops.views import TileViews
+
+_SMALLEST_TILE = 64
+
+
+@dataclass(frozen=True)
+class ComputeOptions:
+    """Where to compute and with how much.
+
+    Attributes:
+        device: "auto", "cpu", "cuda", "cuda:i" or "mps".
+        threads: CPU threads; None: as many as the process may use.
+        ram_mb: memory to plan tiles for.
+        tile: side of a tile in PAN pixels; None: planned from `ram_mb`.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    ram_mb: int = 2048
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads {self.threads}: at least 1 is needed")
+        if self.ram_mb < 256:
+            raise UsageError(f"--ram {self.ram_mb}: at least 256 MB are needed")
+        if self.tile is not None and not _SMALLEST_TILE <= self.tile <= 16384:
+            raise UsageError(f"--tile {self.tile}: a tile has {_SMALLEST_TILE} to 16384 pixels a side")
+
+    @property
+    def thread_count(self) -> int:
+        """Threads to use."""
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.threads or available
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        UsageError: not a device.
+        ResourceError: it is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: choose auto, cpu, cuda, cuda:0 ... or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ResourceError(
+            f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA devices; use --device cpu"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ResourceError("--device mps: this machine has no Apple GPU that torch can use; use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {name}: choose auto, cpu, cuda, cuda:0 ... or mps")
+    return device
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many CPU threads, then as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def to_tile(arrays: TileArrays, device: torch.device) -> Tile:
+    """A tile as tensors on a device."""
+
+    def move(array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+    return Tile(
+        ms=move(arrays.ms),
+        ms_valid=move(arrays.ms_valid),
+        pan=move(arrays.pan),
+        pan_valid=move(arrays.pan_valid),
+        valid=move(arrays.valid),
+        ms_window=arrays.ms_window,
+        pan_window=arrays.pan_window,
+        core=arrays.core,
+    )
+
+
+def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device) -> Values:
+    """The fused core of a tile, `[C, h, w]` float32; when the GPU's memory does not hold it, in quarters.
+
+    Raises:
+        ResourceError: not even a small tile fits.
+    """
+    try:
+        with torch.inference_mode():
+            views = TileViews(to_tile(arrays, device), observation)
+            fused = sharpener.sharpen(views)[:, *arrays.core.inside(arrays.pan_window)]
+            return np.asarray(fused.float().cpu().numpy(), np.float32)
+    except torch.cuda.OutOfMemoryError:
+        torch.cuda.empty_cache()
+    except MemoryError as error:
+        raise ResourceError("not enough memory for a tile: use a smaller --tile or --ram") from error
+    core = arrays.core
+    if min(core.height, core.width) < 2 * _SMALLEST_TILE:
+        raise ResourceError(f"the GPU's memory does not hold a tile of {core.width}x{core.height} pixels: --device cpu")
+    out = np.empty((arrays.ms.shape[0], core.height, core.width), np.float32)
+    for quarter in _quarters(core):
+        out[:, *quarter.inside(core)] = sharpen_tile(_cut(arrays, quarter), sharpener, observation, device)
+    return out
+
+
+def _quarters(core: Window) -> list[Window]:
+    half_rows, half_cols = core.height // 2, core.width // 2
+    rows = [(core.row, half_rows), (core.row + half_rows, core.height - half_rows)]
+    cols = [(core.col, half_cols), (core.col + half_cols, core.width - half_cols)]
+    return [Window(row, col, height, width) for row, height in rows for col, width in cols]
+
+
+def _cut(arrays: TileArrays, core: Window) -> TileArrays:
+    """The part of a tile around a smaller core, with the same halo."""
+    halo = arrays.core.row - arrays.pan_window.row
+    window = core.grown(halo)
+    cut = window.inside(arrays.pan_window)
+    return replace(
+        arrays,
+        pan=arrays.pan[:, *cut],
+        pan_valid=arrays.pan_valid[:, *cut],
+        valid=arrays.valid[:, *cut],
+        pan_window=window,
+        core=core,
+    )

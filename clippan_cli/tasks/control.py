@@ -1,0 +1,73 @@
+"""How a long task reports what it does, and how it is asked to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from clippan_models.errors import Interrupted
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a stage.
+
+    Attributes:
+        stage: what is being done, e.g. "sharpen".
+        done: units finished.
+        total: units in all.
+        pixels: PAN pixels finished in this stage, 0 where they are not the unit.
+        note: a figure worth showing, e.g. the loss.
+    """
+
+    stage: str
+    done: int
+    total: int
+    pixels: int = 0
+    note: str = ""
+
+
+@dataclass
+class Control:
+    """The line between a task and whoever runs it.
+
+    Attributes:
+        on_progress: called after each unit of work.
+        on_note: called with each decision that was made for the user, one sentence.
+        stop_signal: set by a signal handler; the task stops at the next boundary.
+        seconds: wall time of each stage, filled by the task.
+    """
+
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_note: Callable[[str], None] = lambda note: None
+    stop_signal: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def report(self, progress: Progress) -> None:
+        """Pass progress on, and stop here if asked to.
+
+        Raises:
+            Interrupted: a signal has asked to stop.
+        """
+        self.check()
+        self.on_progress(progress)
+
+    def check(self) -> None:
+        """Stop here if asked to.
+
+        Raises:
+            Interrupted: a signal has asked to stop.
+        """
+        if self.stop_signal is not None:
+            raise Interrupted(self.stop_signal)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the wall time of a block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started

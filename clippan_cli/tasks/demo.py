@@ -1,0 +1,133 @@
+"""A scene to try clippan on: written as GeoTIFFs, sharpened, and compared with its known truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+from affine import Affine
+
+from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.writer import OutputOptions
+from clippan_cli.tasks.compute import ComputeOptions
+from clippan_cli.tasks.control import Control
+from clippan_cli.tasks.demo_scene import BAND_NAMES, RATIO, DemoScene, make_demo_scene
+from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
+from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.errors import OutputError
+from clippan_models.metrics.ergas import ergas
+from clippan_models.metrics.psnr import psnr
+from clippan_models.metrics.sam import sam
+
+_CRS = "EPSG:32633"
+_ORIGIN = (500_000.0, 5_400_000.0)
+_GSD_M = 0.5
+_BORDER = 16  # PAN pixels left out of the comparison with the truth
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes:
+        folder: where everything is.
+        ms: the multispectral raster.
+        pan: the panchromatic raster.
+        truth: the sharp image that both were made from.
+        sharpened: the run.
+        scores: PSNR (dB), SAM (degrees) and ERGAS against the truth, for the result and for the interpolated MS.
+    """
+
+    folder: Path
+    ms: Path
+    pan: Path
+    truth: Path
+    sharpened: SharpenResult
+    scores: dict[str, dict[str, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        paths = {"folder": self.folder, "ms": self.ms, "pan": self.pan, "truth": self.truth}
+        return {**{k: str(v) for k, v in paths.items()}, "scores": self.scores, **self.sharpened.as_json()}
+
+
+def run_demo(
+    folder: Path,
+    *,
+    side: int = 768,
+    seed: int = 7,
+    overwrite: bool = False,
+    adapt: AdaptOptions | None = None,
+    compute: ComputeOptions | None = None,
+    control: Control | None = None,
+) -> DemoResult:
+    """Write a demo scene into a folder and sharpen it.
+
+    Raises:
+        OutputError: the folder cannot be written, or holds a demo already and `overwrite` is not set.
+    """
+    control = control or Control()
+    paths = {name: folder / f"{name}.tif" for name in ("ms", "pan", "truth", "hrms", "exp")}
+    existing = [p for p in paths.values() if p.exists()]
+    if existing and not overwrite:
+        raise OutputError(f"{existing[0]} exists; add --overwrite to make the demo anew, or name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
+    scene = make_demo_scene(side, seed)
+    write_demo_scene(scene, paths["ms"], paths["pan"], paths["truth"])
+    options = SharpenOptions(
+        output=paths["hrms"],
+        encoding=OutputOptions(overwrite=True),
+        compute=compute or ComputeOptions(),
+        adapt=adapt or AdaptOptions(steps=150),
+        quicklook=folder / "quicklook.png",
+    )
+    inputs = SceneOptions(ms=(str(paths["ms"]),), pan=str(paths["pan"]))
+    result = sharpen(inputs, options, control)
+    plain = replace(options, output=paths["exp"], method="exp", quicklook=None, assess=False)
+    sharpen(inputs, plain, Control())
+    scores = {name: _against_truth(path, scene) for name, path in (("network", paths["hrms"]), ("exp", paths["exp"]))}
+    return DemoResult(folder, paths["ms"], paths["pan"], paths["truth"], result, scores)
+
+
+def write_demo_scene(scene: DemoScene, ms: Path, pan: Path, truth: Path) -> None:
+    """Write the three images of a demo scene as GeoTIFFs."""
+    fine = Affine.translation(*_ORIGIN) @ Affine.scale(_GSD_M, -_GSD_M)
+    _write(ms, scene.ms, fine @ Affine.scale(RATIO), BAND_NAMES)
+    _write(pan, scene.pan, fine, ("pan",))
+    _write(truth, scene.truth, fine, BAND_NAMES)
+
+
+def _write(path: Path, image: np.ndarray, transform: Affine, names: tuple[str, ...]) -> None:
+    pixels = np.clip(np.rint(image), 0, 4095).astype(np.uint16)
+    count, height, width = pixels.shape
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": count, "height": height, "width": width}
+    layout = {"tiled": True, "compress": "deflate", "nbits": 12}
+    if min(height, width) < 256:
+        layout |= {"blockxsize": 128, "blockysize": 128}
+    with rasterio.open(path, "w", crs=_CRS, transform=transform, **profile, **layout) as dataset:
+        dataset.write(pixels)
+        dataset.descriptions = names
+
+
+def _against_truth(path: Path, scene: DemoScene) -> dict[str, float]:
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        source = open_source([str(path)], "fused", Trust(), stack)
+        image = source.datasets[0].read().astype(np.float64)
+    inner = slice(_BORDER, -_BORDER)
+    fused = torch.from_numpy(image[:, inner, inner])
+    truth = torch.from_numpy(scene.truth[:, inner, inner].astype(np.float64))
+    return {
+        "PSNR": float(psnr(truth, fused, 4095.0)),
+        "SAM": float(sam(truth, fused)),
+        "ERGAS": float(ergas(truth, fused, RATIO)),
+    }

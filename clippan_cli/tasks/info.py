@@ -1,0 +1,129 @@
+"""What a pair is, and what `sharpen` would do with it."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from clippan_cli.rasters.source import RasterSource
+from clippan_cli.tasks.compute import ComputeOptions, limited_threads
+from clippan_cli.tasks.control import Control
+from clippan_cli.tasks.scene import Scene, SceneOptions, estimate_scene, open_scene
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """One of the two images."""
+
+    files: tuple[str, ...]
+    driver: str
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    nodata: tuple[float | None, ...]
+    has_mask: bool
+    crs: str | None
+    pixel: tuple[float, float]
+    descriptions: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class PairInfo:
+    """Both images and how they relate.
+
+    Attributes:
+        ms: the multispectral image.
+        pan: the panchromatic one.
+        ratio: PAN pixels per MS pixel, down and right.
+        origin: where MS begins on the PAN grid, in PAN pixels down and right.
+        overlap: columns and rows of the output.
+        sensor: whose gains are nominal.
+        sensor_reason: why.
+        shifts: PAN pixels (down, right) by which each band is off.
+        correlation: local squared correlation of each band with PAN.
+        mtf_gains: gain of each band at the MS Nyquist frequency.
+        mtf_from: "pair" or "sensor".
+        pan_r2: share of PAN that the bands explain.
+        notes: what was decided.
+        advice: what `sharpen` would do.
+    """
+
+    ms: RasterInfo
+    pan: RasterInfo
+    ratio: tuple[float, float]
+    origin: tuple[float, float]
+    overlap: tuple[int, int]
+    sensor: str
+    sensor_reason: str
+    shifts: tuple[tuple[float, float], ...]
+    correlation: tuple[float, ...]
+    mtf_gains: tuple[float, ...]
+    mtf_from: str
+    pan_r2: float
+    notes: tuple[str, ...]
+    advice: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def info(scene_options: SceneOptions, control: Control | None = None) -> PairInfo:
+    """Look at a pair.
+
+    Raises:
+        ClippanError: files that cannot be read or do not belong together.
+    """
+    control = control or Control()
+    with ExitStack() as stack, limited_threads(ComputeOptions().thread_count):
+        scene = open_scene(scene_options, control, stack)
+        estimate = estimate_scene(scene, control)
+        left, top, _, _ = scene.pair.ms_footprint()
+        observation, registration = estimate.observation, estimate.registration
+        return PairInfo(
+            ms=_raster(scene.pair.ms),
+            pan=_raster(scene.pair.pan),
+            ratio=(scene.pair.sampling.ratio_y, scene.pair.sampling.ratio_x),
+            origin=(top, left),
+            overlap=(scene.window.width, scene.window.height),
+            sensor=scene.sensor.key,
+            sensor_reason=scene.sensor_reason,
+            shifts=tuple(zip(registration.shift_y, registration.shift_x, strict=True)),
+            correlation=registration.correlation,
+            mtf_gains=observation.ms_gain,
+            mtf_from="pair" if registration.blur_estimated else "sensor",
+            pan_r2=observation.pan_r2,
+            notes=scene.pair.notes,
+            advice=_advice(scene, registration.shift_y, registration.shift_x),
+        )
+
+
+def _raster(source: RasterSource) -> RasterInfo:
+    grid = source.grid
+    crs = grid.crs
+    epsg = crs.to_epsg() if crs is not None else None
+    return RasterInfo(
+        files=tuple(Path(n).name for n in source.names),
+        driver=grid.driver,
+        width=source.width,
+        height=source.height,
+        bands=source.count,
+        dtype=source.dtype,
+        nodata=tuple(None if n is not None and math.isnan(n) else n for n in source.nodata),
+        has_mask=source.masked,
+        crs=f"EPSG:{epsg}" if epsg else crs.to_wkt() if crs is not None else None,
+        pixel=(math.hypot(grid.transform.a, grid.transform.d), math.hypot(grid.transform.b, grid.transform.e)),
+        descriptions=tuple(source.datasets[d].descriptions[i - 1] for d, i in source.bands),
+    )
+
+
+def _advice(scene: Scene, shift_y: tuple[float, ...], shift_x: tuple[float, ...]) -> str:
+    worst = max(math.hypot(y, x) for y, x in zip(shift_y, shift_x, strict=True))
+    size = f"sharpen would write {scene.window.width}x{scene.window.height} pixels, {scene.pair.ms.count} bands"
+    if worst < 0.05:
+        return f"{size}, with the bands where the georeferencing says"
+    return f"{size}, with the bands moved by up to {worst:.2f} PAN pixels"

@@ -1,0 +1,487 @@
+"""Sharpen a scene: adapt or fit, then fuse tile by tile into a georeferenced file.
+
+    from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
+    from clippan_cli.tasks.scene import SceneOptions
+
+    result = sharpen(SceneOptions(ms=("ms.tif",), pan="pan.tif"), SharpenOptions(output=Path("hrms.tif")))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clippan_cli import __version__
+from clippan_cli.rasters.encode import PixelFormat, choose_format
+from clippan_cli.rasters.metadata import RasterMetadata, combine, read_metadata
+from clippan_cli.rasters.source import Mask, RasterSource
+from clippan_cli.rasters.tiles import Mosaic, TileArrays, plan_tiles
+from clippan_cli.rasters.writer import (
+    CommitReport,
+    OutputGrid,
+    OutputOptions,
+    SafeWriter,
+    check_output_path,
+    estimate_disk_bytes,
+)
+from clippan_cli.tasks.assess import AssessOptions, Assessment, assess_scene
+from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads, sharpen_tile, to_tile
+from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.pipeline import Behind, ahead
+from clippan_cli.tasks.quicklook import write_quicklook
+from clippan_cli.tasks.scene import (
+    Estimate,
+    Scene,
+    SceneOptions,
+    estimate_scene,
+    open_scene,
+    sample_tiles,
+    training_core,
+)
+from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.sharpener import adapt_network, network_halo
+from clippan_models.contracts import Sharpener, Window
+from clippan_models.errors import UsageError
+from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
+from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
+
+_TRAINING_TILES = 40
+_MAX_TILE = 1024
+
+
+@dataclass(frozen=True)
+class SharpenOptions:
+    """What to make of a scene.
+
+    Attributes:
+        output: path of the fused raster.
+        method: a name in `registry.METHODS`.
+        bands: 1-based MS bands to write, in this order; None: all.
+        encoding: format, compression, overwriting.
+        compute: device, threads, memory, tile size.
+        adapt: of the network.
+        quicklook: path of a PNG with PAN, MS and result side by side, or None.
+        assess: measure the result without reference when it is done.
+    """
+
+    output: Path
+    method: str = DEFAULT_METHOD
+    bands: tuple[int, ...] | None = None
+    encoding: OutputOptions = OutputOptions()
+    compute: ComputeOptions = ComputeOptions()
+    adapt: AdaptOptions = AdaptOptions()
+    quicklook: Path | None = None
+    assess: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        width: columns of the output.
+        height: rows of the output.
+        bands: bands of the output.
+        dtype: of the output.
+        nodata: of the output.
+        tile: side of a tile in PAN pixels.
+        halo: PAN pixels read around each.
+        tiles: how many.
+        memory_mb: estimated peak of the tiles in flight.
+        disk_mb: estimated space needed beside the output.
+        seconds: rough time on this machine's kind of CPU.
+    """
+
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    nodata: float | None
+    tile: int
+    halo: int
+    tiles: int
+    memory_mb: float
+    disk_mb: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SharpenResult:
+    """What a run did; `as_json` gives it as plain data.
+
+    Attributes:
+        output: the file, None after a dry run.
+        plan: size, tiles, memory.
+        provenance: what is also in the tags of the file.
+        shifts: PAN pixels (down, right) by which each band was off.
+        seconds: wall time by stage.
+        mpx_per_second: PAN megapixels fused per second of the sharpening stage.
+        adapted: how the network learned, for the network method.
+        quality: no-reference indices, where they were asked for.
+        quicklook: the picture, where it was asked for.
+    """
+
+    output: Path | None
+    plan: Plan
+    provenance: dict[str, str]
+    shifts: tuple[tuple[float, float], ...]
+    seconds: dict[str, float]
+    mpx_per_second: float | None = None
+    adapted: Adapted | None = None
+    quality: Assessment | None = None
+    quicklook: Path | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data with everything a human is shown."""
+        curve = None
+        if self.adapted is not None:
+            curve = {
+                "best_step": self.adapted.best_step,
+                "steps": self.adapted.steps,
+                "stopped": self.adapted.stopped,
+                "loss": [{"step": p.step, "total": p.total, **p.parts} for p in self.adapted.curve],
+            }
+        return {
+            "output": str(self.output) if self.output else None,
+            "plan": asdict(self.plan),
+            "provenance": self.provenance,
+            "shifts": [{"band": b + 1, "down": y, "right": x} for b, (y, x) in enumerate(self.shifts)],
+            "seconds": self.seconds,
+            "mpx_per_second": self.mpx_per_second,
+            "adaptation": curve,
+            "quality": self.quality.metrics if self.quality else None,
+            "quicklook": str(self.quicklook) if self.quicklook else None,
+        }
+
+
+def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Control | None = None) -> SharpenResult:
+    """Sharpen a scene into a file.
+
+    Args:
+        scene_options: what to read.
+        options: what to make of it.
+        control: progress, notes, and the request to stop.
+
+    Raises:
+        ClippanError: one of its children, each with its exit code; the output path is then as it was before.
+    """
+    control = control or Control()
+    started = time.perf_counter()
+    spec = find_method(options.method)
+    _check_paths(scene_options, options)
+    device = choose_device(options.compute.device)
+    with ExitStack() as stack, limited_threads(options.compute.thread_count):
+        scene = open_scene(scene_options, control, stack)
+        bands = _chosen_bands(options, scene.pair.ms)
+        metadata, pixels = _format(scene, bands)
+        estimate = estimate_scene(scene, control)
+        sharpener, adapted, halo = _fit(spec, scene, estimate, options, device, control)
+        plan = plan_run(scene, options, spec, halo, pixels, len(bands))
+        provenance = _provenance(scene, estimate, options, device, plan)
+        report = _fuse(
+            scene, estimate, sharpener, plan, options, device, bands, _Output(metadata, pixels, provenance), control
+        )
+    quality = _assess(scene_options, options, control) if options.assess else None
+    picture = None
+    if options.quicklook is not None:
+        with control.timed("quicklook"):
+            picture = write_quicklook(options.quicklook, scene_options, options.output, _sensor_of(scene))
+    control.seconds["total"] = time.perf_counter() - started
+    fused_seconds = control.seconds["sharpen"] or 1e-9
+    return SharpenResult(
+        output=options.output,
+        plan=plan,
+        provenance={**provenance, "FILE_BYTES": str(report.file_bytes)},
+        shifts=_shifts(estimate),
+        seconds=dict(control.seconds),
+        mpx_per_second=scene.window.pixels / 1e6 / fused_seconds,
+        adapted=adapted,
+        quality=quality,
+        quicklook=picture,
+    )
+
+
+def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Control | None = None) -> SharpenResult:
+    """What `sharpen` would do, without adapting or writing: the grid, tiles, memory, disk and time.
+
+    Raises:
+        ClippanError: what `sharpen` would refuse before its work.
+    """
+    control = control or Control()
+    spec = find_method(options.method)
+    _check_paths(scene_options, options)
+    device = choose_device(options.compute.device)
+    with ExitStack() as stack, limited_threads(options.compute.thread_count):
+        scene = open_scene(scene_options, control, stack)
+        bands = _chosen_bands(options, scene.pair.ms)
+        _, pixels = _format(scene, bands)
+        estimate = estimate_scene(scene, control)
+        plan = plan_run(scene, options, spec, _planned_halo(spec, estimate), pixels, len(bands))
+        provenance = _provenance(scene, estimate, options, device, plan)
+    return SharpenResult(None, plan, provenance, _shifts(estimate), dict(control.seconds))
+
+
+@dataclass(frozen=True)
+class _Output:
+    metadata: RasterMetadata
+    pixels: PixelFormat
+    provenance: dict[str, str]
+
+
+def _check_paths(scene: SceneOptions, options: SharpenOptions) -> None:
+    inputs = [Path(name) for name in (*scene.ms, scene.pan) if Path(name).exists()]
+    check_output_path(options.output, inputs, options.encoding.overwrite)
+    if options.quicklook is not None:
+        check_output_path(options.quicklook, [*inputs, options.output], overwrite=True)
+
+
+def _chosen_bands(options: SharpenOptions, ms: RasterSource) -> list[int]:
+    """0-based bands to write."""
+    if options.bands is None:
+        return list(range(ms.count))
+    wrong = [b for b in options.bands if not 1 <= b <= ms.count]
+    if wrong or not options.bands:
+        shown = ",".join(map(str, wrong)) or "none"
+        raise UsageError(f"--bands {shown}: {ms.name} has bands 1 to {ms.count}")
+    return [b - 1 for b in options.bands]
+
+
+def _format(scene: Scene, bands: Sequence[int]) -> tuple[RasterMetadata, PixelFormat]:
+    pair = scene.pair
+    window = scene.window
+    metadata = combine(
+        _ms_metadata(pair.ms, bands),
+        read_metadata(pair.pan.grid, [pair.pan.bands[0][1]]),
+        (window.row, window.col),
+    )
+    left, top, right, bottom = pair.ms_footprint()
+    inside = left <= window.col and top <= window.row and right >= window.col_stop and bottom >= window.row_stop
+    partial = scene.region.polygon is not None or not inside
+    pixels = choose_format(pair, partial=partial, nbits=metadata.nbits)
+    return replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits), pixels
+
+
+def _ms_metadata(ms: RasterSource, bands: Sequence[int]) -> RasterMetadata:
+    """Metadata of the chosen bands, also where each lies in a file of its own."""
+    parts = [read_metadata(ms.datasets[ms.bands[b][0]], [ms.bands[b][1]]) for b in bands]
+
+    def joined(field: str) -> Any:
+        return tuple(value for part in parts for value in getattr(part, field))
+
+    per_band = ("descriptions", "colors", "scales", "offsets", "units", "band_tags")
+    bits = {part.nbits for part in parts}
+    merged = {field: joined(field) for field in per_band}
+    return replace(parts[0], **merged, nbits=bits.pop() if len(bits) == 1 else None)
+
+
+def _planned_halo(spec: MethodSpec, estimate: Estimate) -> int:
+    if not spec.looks_around:
+        return 0
+    around = lowpass_halo(estimate.observation)
+    return around + (network_halo(estimate.observation) if spec.fitter is None else 0)
+
+
+def _fit(
+    spec: MethodSpec,
+    scene: Scene,
+    estimate: Estimate,
+    options: SharpenOptions,
+    device: torch.device,
+    control: Control,
+) -> tuple[Sharpener, Adapted | None, int]:
+    """The method fitted to the scene, how it learned, and the halo its tiles need."""
+    if spec.fitter is None:
+        sharpener, adapted = _adapt(scene, estimate, options, device, control)
+        return sharpener, adapted, lowpass_halo(estimate.observation) + sharpener.halo
+    fitter = spec.fitter()
+    if spec.gathers:
+        with control.timed("fit"):
+            halo = max(fit_halo(estimate.observation), fitter.halo)
+            cores = plan_tiles(scene.window, options.compute.tile or _MAX_TILE)
+            pixels = 0
+            for number, arrays in enumerate(_read(scene, cores, halo), start=1):
+                fitter.update(TileViews(to_tile(arrays, device), estimate.observation))
+                pixels += arrays.core.pixels
+                control.report(Progress("statistics", number, len(cores), pixels))
+    fitted = fitter.finish()
+    return fitted, None, (lowpass_halo(estimate.observation) if spec.looks_around else 0) + fitted.halo
+
+
+def _adapt(
+    scene: Scene, estimate: Estimate, options: SharpenOptions, device: torch.device, control: Control
+) -> tuple[Sharpener, Adapted]:
+    with control.timed("adapt"):
+        core = training_core(scene)
+        arrays = sample_tiles(scene, core, _TRAINING_TILES, fit_halo(estimate.observation), control)
+        tiles = [to_tile(a, torch.device("cpu")) for a in arrays]
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            control.report(Progress("adapt", step, steps, note=f"loss {loss:.4f}"))
+
+        return adapt_network(tiles, estimate.observation, options.adapt, device, estimate.ceilings, on_step)
+
+
+def _read(scene: Scene, cores: Sequence[Window], halo: int) -> Iterator[TileArrays]:
+    yield from ahead(scene.reader.read(core, halo) for core in cores)
+
+
+def plan_run(
+    scene: Scene, options: SharpenOptions, spec: MethodSpec, halo: int, pixels: PixelFormat, bands: int
+) -> Plan:
+    """Choose the tile size for the memory allowed, and estimate what the run takes."""
+    window = scene.window
+    count = scene.pair.ms.count
+    tile = options.compute.tile or _planned_tile(options.compute.ram_mb, spec, halo, count)
+    tile_bytes = _tile_bytes(tile, halo, spec, count)
+    grid = _grid(scene, pixels, bands)
+    rate = {"network": 0.7, "sr-d": 0.4}.get(options.method, 15.0)  # Mpx/s of two CPU cores, four bands
+    learning = 0.12 * options.adapt.steps if spec.fitter is None else 0.0
+    return Plan(
+        width=window.width,
+        height=window.height,
+        bands=bands,
+        dtype=pixels.dtype,
+        nodata=None if pixels.nodata is not None and math.isnan(pixels.nodata) else pixels.nodata,
+        tile=tile,
+        halo=halo,
+        tiles=len(plan_tiles(window, tile)),
+        memory_mb=round((tile_bytes + 400e6) / 1e6, 1),
+        disk_mb=round(estimate_disk_bytes(grid, options.encoding) / 1e6, 1),
+        seconds=round(5 + learning + window.pixels / 1e6 / rate * count / 4, 1),
+    )
+
+
+def _planned_tile(ram_mb: int, spec: MethodSpec, halo: int, bands: int) -> int:
+    tile = _MAX_TILE
+    while tile > 256 and _tile_bytes(tile, halo, spec, bands) + 400e6 > ram_mb * 1e6:
+        tile //= 2
+    return tile
+
+
+def _tile_bytes(tile: int, halo: int, spec: MethodSpec, bands: int) -> float:
+    """Float images of one tile in the compute, plus those waiting in the queues."""
+    side = tile + 2 * halo
+    working = spec.planes * (bands if spec.fitter is not None else 4) * 4
+    waiting = 6 * (bands + 2) * 4
+    return side * side * (working + waiting)
+
+
+def _grid(scene: Scene, pixels: PixelFormat, bands: int) -> OutputGrid:
+    window = scene.window
+    return OutputGrid(
+        width=window.width,
+        height=window.height,
+        count=bands,
+        dtype=pixels.dtype,
+        crs=scene.pair.crs,
+        transform=scene.pair.transform(window) if not scene.pair.pan.grid.transform.is_identity else _identity(),
+        nodata=pixels.nodata,
+        mask=pixels.mask,
+        nbits=pixels.nbits,
+    )
+
+
+def _identity() -> Any:
+    from affine import Affine
+
+    return Affine.identity()
+
+
+def _fuse(
+    scene: Scene,
+    estimate: Estimate,
+    sharpener: Sharpener,
+    plan: Plan,
+    options: SharpenOptions,
+    device: torch.device,
+    bands: Sequence[int],
+    output: _Output,
+    control: Control,
+) -> CommitReport:
+    """Fuse all tiles into the file; nothing appears at the path before it is verified."""
+    window = scene.window
+    mosaic = Mosaic(window, find_method(options.method).overlap)
+    cores = plan_tiles(window, plan.tile)
+    grid = _grid(scene, output.pixels, len(bands))
+    encoding = replace(options.encoding, threads=options.compute.thread_count)
+    origin = (window.row, window.col)
+
+    def write(item: tuple[Window, NDArray[Any], Mask]) -> None:
+        core, pixels, valid = item
+        place = Window(core.row - origin[0], core.col - origin[1], core.height, core.width)
+        writer.write(place, pixels, valid.all(0) if output.pixels.mask else None)
+
+    with SafeWriter(options.output, grid, encoding, output.metadata) as writer:
+        writer.write_provenance(output.provenance)
+        with control.timed("sharpen"), Behind(write) as behind:
+            done = 0
+            outer = [mosaic.outer(core) for core in cores]
+            for number, (core, arrays) in enumerate(zip(cores, _read(scene, outer, plan.halo), strict=True), start=1):
+                fused = mosaic.add(core, sharpen_tile(arrays, sharpener, estimate.observation, device))[bands]
+                valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
+                behind.put((core, output.pixels.encode(fused, valid), valid))
+                done += core.pixels
+                control.report(Progress("sharpen", number, len(cores), done))
+        with control.timed("write"):
+            return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+
+
+def _provenance(
+    scene: Scene, estimate: Estimate, options: SharpenOptions, device: torch.device, plan: Plan
+) -> dict[str, str]:
+    observation, registration = estimate.observation, estimate.registration
+    shifts = [[round(y, 3), round(x, 3)] for y, x in _shifts(estimate)]
+    tags = {
+        "VERSION": __version__,
+        "METHOD": options.method,
+        "SENSOR": scene.sensor.key,
+        "SENSOR_REASON": scene.sensor_reason,
+        "DEVICE": str(device),
+        "THREADS": str(options.compute.thread_count),
+        "TORCH": torch.__version__,
+        "PYTHON": platform.python_version(),
+        "TILE": str(plan.tile),
+        "MS": json.dumps([Path(n).name for n in scene.pair.ms.names]),
+        "PAN": Path(scene.options.pan).name,
+        "MS_SIZE": f"{scene.pair.ms.width}x{scene.pair.ms.height}x{scene.pair.ms.count}",
+        "PAN_SIZE": f"{scene.pair.pan.width}x{scene.pair.pan.height}",
+        "RATIO": f"{scene.nominal.sampling.ratio_y:.6g} x {scene.nominal.sampling.ratio_x:.6g}",
+        "COREGISTER": scene.options.coregister,
+        "SHIFTS_PAN_PX_DOWN_RIGHT": json.dumps(shifts),
+        "SHIFT_CORRELATION": json.dumps([round(c, 3) for c in registration.correlation]),
+        "MTF_GAINS": json.dumps([round(g, 4) for g in observation.ms_gain]),
+        "MTF_GAINS_FROM": "the pair" if registration.blur_estimated else f"sensor {scene.sensor.key}",
+        "PAN_R2": f"{observation.pan_r2:.4f}",
+        "NOTES": json.dumps(list(scene.pair.notes)),
+    }
+    if find_method(options.method).fitter is None:
+        tags |= {"SEED": str(options.adapt.seed), "STEPS": str(options.adapt.steps), "BACKBONE": "apnn"}
+    return tags
+
+
+def _shifts(estimate: Estimate) -> tuple[tuple[float, float], ...]:
+    return tuple(zip(estimate.registration.shift_y, estimate.registration.shift_x, strict=True))
+
+
+def _assess(scene_options: SceneOptions, options: SharpenOptions, control: Control) -> Assessment | None:
+    if options.bands is not None:
+        control.on_note("quality is not measured for a choice of bands: the indices compare all of them")
+        return None
+    with control.timed("assess"):
+        assessed = AssessOptions(compute=options.compute, sampled=True)
+        return assess_scene(scene_options, [str(options.output)], assessed, control)[0]
+
+
+def _sensor_of(scene: Scene) -> Any:
+    return scene.sensor
