@@ -11,7 +11,9 @@ _SCENE, _REGION, _COMPUTE, _SHOW = "Scene", "Region", "Compute", "Messages"
 
 MsFiles = Annotated[
     list[str] | None,
-    typer.Option("--ms", metavar="FILE", help="MS raster; repeat for one-band files in band order.", rich_help_panel=_SCENE),
+    typer.Option(
+        "--ms", metavar="FILE", help="MS raster; repeat for one-band files in band order.", rich_help_panel=_SCENE
+    ),
 ]
 PanFile = Annotated[
     str | None, typer.Option("--pan", metavar="FILE", help="Panchromatic raster.", rich_help_panel=_SCENE)
@@ -41,7 +43,9 @@ CoregisterMode = Annotated[
 AssumeAligned = Annotated[
     bool,
     typer.Option(
-        "--assume-aligned", help="Without georeferencing, take MS and PAN to cover the same ground.", rich_help_panel=_SCENE
+        "--assume-aligned",
+        help="Without georeferencing, take MS and PAN to cover the same ground.",
+        rich_help_panel=_SCENE,
     ),
 ]
 AllowVrt = Annotated[
@@ -53,7 +57,10 @@ AllowRemote = Annotated[
 Extent = Annotated[
     str,
     typer.Option(
-        "--extent", metavar="intersection|pan", help="Output grid: the overlap with MS, or all of PAN.", rich_help_panel=_REGION
+        "--extent",
+        metavar="intersection|pan",
+        help="Output grid: the overlap with MS, or all of PAN.",
+        rich_help_panel=_REGION,
     ),
 ]
 BoundingBox = Annotated[
@@ -67,7 +74,12 @@ BoundingBox = Annotated[
 ]
 BoundingBoxCrs = Annotated[
     str | None,
-    typer.Option("--bbox-crs", metavar="CRS", help="CRS of --bbox, e.g. EPSG:4326; that of PAN if not given.", rich_help_panel=_REGION),
+    typer.Option(
+        "--bbox-crs",
+        metavar="CRS",
+        help="CRS of --bbox, e.g. EPSG:4326; that of PAN if not given.",
+        rich_help_panel=_REGION,
+    ),
 ]
 AreaOfInterest = Annotated[
     Path | None,
@@ -78,25 +90,28 @@ Device = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("-j", "--threads", metavar="N", help="CPU threads; as many as there are if not given.", rich_help_panel=_COMPUTE),
+    typer.Option(
+        "-j", "--threads", metavar="N", help="CPU threads; as many as there are if not given.", rich_help_panel=_COMPUTE
+    ),
 ]
-Ram = Annotated[
-    int, typer.Option("--ram", metavar="MB", help="Memory to plan tiles for.", rich_help_panel=_COMPUTE)
-]
+Ram = Annotated[int, typer.Option("--ram", metavar="MB", help="Memory to plan tiles for.", rich_help_panel=_COMPUTE)]
 TileSide = Annotated[
     int | None,
-    typer.Option("--tile", metavar="N", help="Side of a tile in PAN pixels; planned from --ram if not given.", rich_help_panel=_COMPUTE),
+    typer.Option(
+        "--tile",
+        metavar="N",
+        help="Side of a tile in PAN pixels; planned from --ram if not given.",
+        rich_help_panel=_COMPUTE,
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", help="Of everything drawn at random.", rich_help_panel=_COMPUTE)
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_SHOW)
-]
-Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", help="No progress and no notes.", rich_help_panel=_SHOW)
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_SHOW)]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes.", rich_help_panel=_SHOW)]
 Verbose = Annotated[
     int,
-    typer.Option("-v", "--verbose", count=True, help="Say more; twice: tracebacks of errors too.", rich_help_panel=_SHOW),
+    typer.Option(
+        "-v", "--verbose", count=True, help="Say more; twice: tracebacks of errors too.", rich_help_panel=_SHOW
+    ),
 ]

@@ -59,5 +59,7 @@ def assess(
         rows = [[image.path, *(f"{image.metrics[n]:.4f}" for n in names)] for image in report.images]
         terminal.table("no-reference quality", ["image", *names], rows)
         first = report.images[0]
-        terminal.say(f"{first.convention} conventions, MTF of {first.sensor}, blocks of 32 pixels; QNR, HQNR: 1 is ideal")
+        terminal.say(
+            f"{first.convention} conventions, MTF of {first.sensor}, blocks of 32 pixels; QNR, HQNR: 1 is ideal"
+        )
     report.check_gate()

@@ -92,4 +92,10 @@ def _columns(ms: RasterInfo, pan: RasterInfo) -> list[list[str]]:
 
 def _nodata(raster: RasterInfo) -> str:
     values = sorted({f"{n:g}" for n in raster.nodata if n is not None})
-    return ", ".join(values) + (" and a mask" if raster.has_mask else "") if values else "mask" if raster.has_mask else "none"
+    return (
+        ", ".join(values) + (" and a mask" if raster.has_mask else "")
+        if values
+        else "mask"
+        if raster.has_mask
+        else "none"
+    )

@@ -22,13 +22,16 @@ def sharpen(
         list[str] | None, typer.Argument(metavar="MS PAN", help="The multispectral and the panchromatic raster.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=_OUTPUT)
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=_OUTPUT),
     ] = None,
     ms: opt.MsFiles = None,
     pan: opt.PanFile = None,
     bands: Annotated[
         str | None,
-        typer.Option("-b", "--bands", metavar="N,N,...", help="MS bands to write, in this order.", rich_help_panel=_OUTPUT),
+        typer.Option(
+            "-b", "--bands", metavar="N,N,...", help="MS bands to write, in this order.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
     method: Annotated[
         str,
@@ -199,5 +202,3 @@ def _creation_options(pairs: list[str]) -> tuple[tuple[str, str], ...]:
             raise UsageError(f"--co {pair}: KEY=VALUE is needed")
         parsed.append((key, value))
     return tuple(parsed)
-
-

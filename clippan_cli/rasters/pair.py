@@ -68,7 +68,8 @@ class Pair:
 
     def transform(self, window: Window) -> Affine:
         """Geotransform of a window of the PAN grid."""
-        return self.pan.grid.transform @ Affine.translation(window.col, window.row)
+        grid: Affine = self.pan.grid.transform
+        return grid @ Affine.translation(window.col, window.row)
 
     def ms_footprint(self) -> tuple[float, float, float, float]:
         """MS extent in PAN pixel-corner coordinates: (left, top, right, bottom)."""
@@ -175,7 +176,8 @@ def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, 
             "or add --assume-aligned if both are in the same CRS"
         )
     notes.append("one of MS and PAN has no CRS: both are assumed to be in the same (--assume-aligned)")
-    return ~pan.grid.transform @ ms.grid.transform
+    to_pan: Affine = ~pan.grid.transform @ ms.grid.transform
+    return to_pan
 
 
 def _parallel(to_pan: Affine, ms: RasterSource) -> bool:

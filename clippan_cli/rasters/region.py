@@ -19,7 +19,9 @@ from clippan_cli.rasters.pair import Pair
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
-_SEGMENTS = 64  # pieces into which the longer side of a shape is cut before it is reprojected: its edges are curves there
+_SEGMENTS = (
+    64  # pieces into which the longer side of a shape is cut before it is reprojected: its edges are curves there
+)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.io import DatasetReader
 from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_models.contracts import Window
@@ -192,7 +192,7 @@ def _check_path(name: str, trust: Trust) -> None:
         if not trust.remote:
             raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
         return
-    if name.startswith("/vsi") or ":" in name.split(os.sep)[0] and not Path(name).exists():
+    if name.startswith("/vsi") or (":" in name.split(os.sep)[0] and not Path(name).exists()):
         raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
     try:
         mode = os.stat(name).st_mode

@@ -144,9 +144,8 @@ def _smooth_ramp(length: int) -> NDArray[np.float32]:
 def _nearest(first: int, count: int, phase: float, ratio: float) -> NDArray[np.int64]:
     """Index of the MS pixel that holds the centre of each PAN pixel."""
     edge = phase - ratio / 2  # centre coordinate at which MS pixel 0 begins
-    return np.floor((np.arange(first, first + count) - edge) / ratio + 1e-7).astype(np.int64)
+    return np.asarray(np.floor((np.arange(first, first + count) - edge) / ratio + 1e-7), np.int64)
 
 
 def _span(start: int, stop: int, phase: float, ratio: float) -> tuple[int, int]:
     return math.floor((start - phase) / ratio), math.ceil((stop - 1 - phase) / ratio) + 1
-

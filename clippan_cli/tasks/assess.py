@@ -1,8 +1,8 @@
 """Measure fused images without a reference: QNR, HQNR, D_rho and their parts, streamed and masked.
 
-    from clippan_cli.tasks.assess import AssessOptions, assess
+from clippan_cli.tasks.assess import AssessOptions, assess
 
-    report = assess(SceneOptions(ms=("ms.tif",), pan="pan.tif"), ["hrms.tif"], AssessOptions())
+report = assess(SceneOptions(ms=("ms.tif",), pan="pan.tif"), ["hrms.tif"], AssessOptions())
 """
 
 from __future__ import annotations
@@ -259,9 +259,7 @@ class _GeoreferencedPlanes:
         wide = pan_window.grown(blur_radius(gain, self.ratio) + int((MS_READ_MARGIN + 1) * self.ratio))
         values, valid = self.scene.pair.pan.read(wide)
         one = self.sampling.select([0])
-        low, share = project_to_ms(
-            torch.from_numpy(values), torch.from_numpy(valid), wide, ms_window, one, (gain,)
-        )
+        low, share = project_to_ms(torch.from_numpy(values), torch.from_numpy(valid), wide, ms_window, one, (gain,))
         return upsample(fill_invalid(low, share > 0.01, MS_READ_MARGIN), ms_window, pan_window, one).double()
 
     def fused_mtf(self, window: Window) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from clippan_cli.rasters.pair import Pair, PairOptions, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
+from clippan_cli.rasters.source import Mask
 from clippan_cli.rasters.tiles import TileArrays, TileReader, plan_tiles
 from clippan_cli.tasks.compute import to_tile
 from clippan_cli.tasks.control import Control
@@ -169,7 +170,7 @@ def sample_tiles(
     for index in generator.permutation(len(cells))[:looked]:
         control.check()
         arrays = scene.reader.read(cells[int(index)], halo)
-        seen = arrays.valid.all(0)[arrays.core.inside(arrays.pan_window)]
+        seen = _core_valid(arrays)
         if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
             found.append((_detail(arrays), arrays))
         if len(found) >= wanted:
@@ -192,7 +193,7 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
         control.check()
         whole = Window(cell.row, cell.col, size, size)
         arrays = scene.reader.read(whole, halo)
-        if arrays.valid.all(0)[arrays.core.inside(arrays.pan_window)].any():
+        if _core_valid(arrays).any():
             found.append((_detail(arrays), arrays))
         if len(found) >= 8:
             break
@@ -233,6 +234,11 @@ def _cells(window: Window, size: int) -> list[Window]:
     top = window.row + (window.height - rows * size) // 2
     left = window.col + (window.width - cols * size) // 2
     return [Window(top + i * size, left + j * size, size, size) for i in range(rows) for j in range(cols)]
+
+
+def _core_valid(arrays: TileArrays) -> Mask:
+    """Pixels of the core that exist in all bands, `[h, w]`."""
+    return np.asarray(arrays.valid[:, *arrays.core.inside(arrays.pan_window)].all(0))
 
 
 def _detail(arrays: TileArrays) -> float:

@@ -1,9 +1,9 @@
 """Sharpen a scene: adapt or fit, then fuse tile by tile into a georeferenced file.
 
-    from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
-    from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
+from clippan_cli.tasks.scene import SceneOptions
 
-    result = sharpen(SceneOptions(ms=("ms.tif",), pan="pan.tif"), SharpenOptions(output=Path("hrms.tif")))
+result = sharpen(SceneOptions(ms=("ms.tif",), pan="pan.tif"), SharpenOptions(output=Path("hrms.tif")))
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from clippan_cli.rasters.writer import (
     check_output_path,
     estimate_disk_bytes,
 )
-from clippan_cli.tasks.assess import AssessOptions, Assessment, assess_scene
+from clippan_cli.tasks.assess import Assessment, AssessOptions, assess_scene
 from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads, sharpen_tile, to_tile
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pipeline import Behind, ahead
@@ -420,7 +420,7 @@ def _fuse(
     def write(item: tuple[Window, NDArray[Any], Mask]) -> None:
         core, pixels, valid = item
         place = Window(core.row - origin[0], core.col - origin[1], core.height, core.width)
-        writer.write(place, pixels, valid.all(0) if output.pixels.mask else None)
+        writer.write(place, pixels, np.asarray(valid.all(0)) if output.pixels.mask else None)
 
     with SafeWriter(options.output, grid, encoding, output.metadata) as writer:
         writer.write_provenance(output.provenance)

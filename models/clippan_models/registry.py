@@ -45,7 +45,10 @@ METHODS: dict[str, MethodSpec] = {
         "MTF-GLP, full-scale regression gains (Vivone et al. 2018)", MtfGlpFsFitter, looks_around=True, planes=8
     ),
     "mtf-glp-hpm-r": MethodSpec(
-        "MTF-GLP, high-pass modulation by regression (Vivone et al. 2018)", MtfGlpHpmRFitter, looks_around=True, planes=9
+        "MTF-GLP, high-pass modulation by regression (Vivone et al. 2018)",
+        MtfGlpHpmRFitter,
+        looks_around=True,
+        planes=9,
     ),
     "bdsd-pc": MethodSpec(
         "Band-dependent spatial detail, physically constrained (Vivone 2019)", BdsdPcFitter, looks_around=False

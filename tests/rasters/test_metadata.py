@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from clippan_cli.rasters.metadata import RasterMetadata, combine, image_bands, read_metadata, write_metadata
-from clippan_cli.rasters.writer import Driver, OutputGrid, OutputOptions, SafeWriter
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
+
+from clippan_cli.rasters.metadata import RasterMetadata, combine, image_bands, read_metadata, write_metadata
+from clippan_cli.rasters.writer import Driver, OutputGrid, OutputOptions, SafeWriter
 
 UTM = CRS.from_epsg(32631)
 WGS84 = CRS.from_epsg(4326)

@@ -9,7 +9,7 @@ Saturated samples, which say only "at least this much", take no part.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,8 +48,8 @@ class Prior:
 
     def to(self, device: torch.device) -> Prior:
         """The same prior with its tensors on a device."""
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()}
-        return Prior(**moved)
+        moved = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
     def start(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
         """Inject PAN's detail by the regression gains: `[..., C, H, W]`, DN."""
@@ -64,7 +64,12 @@ class Prior:
         return image + self.trust * self.response * missing
 
     def onto_ms(
-        self, image: Tensor, ms: Tensor, usable: Tensor, up: Callable[[Tensor], Tensor], down: Callable[[Tensor], Tensor]
+        self,
+        image: Tensor,
+        ms: Tensor,
+        usable: Tensor,
+        up: Callable[[Tensor], Tensor],
+        down: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """Add back what MS misses of the image, interpolated: `out + up(ms - down(out))`."""
         missing = torch.where(usable & (ms < self.ms_ceiling), ms - down(image), torch.zeros_like(ms))

@@ -207,9 +207,7 @@ class _Run:
         fused = fuse(self.network, prior, patches, self.options.rounds)
         usable = patches.usable.all(1, keepdim=True)
         parts = {
-            "spectral": spectral_loss(
-                prior.normalise(patches.down(fused)), prior.normalise(patches.ms), usable
-            ),
+            "spectral": spectral_loss(prior.normalise(patches.down(fused)), prior.normalise(patches.ms), usable),
             "qnr": self._qnr(fused, patches),
         }
         if prior.trust > 0:
@@ -221,7 +219,9 @@ class _Run:
     def _qnr(self, fused: Tensor, patches: Patches) -> Tensor:
         # one unit for all bands and PAN: UQI compares means and variances
         unit = float((self.prior.ms_mean.abs() + 4 * self.prior.ms_std).max())
-        return qnr_loss(fused / unit, patches.ms_up / unit, patches.pan / unit, patches.pan_low / unit)
+        # nodata is the same constant in all images, so it tells nothing
+        scale = patches.valid / unit
+        return qnr_loss(fused * scale, patches.ms_up * scale, patches.pan * scale, patches.pan_low * scale)
 
     def _reduced_part(self, patches: Patches) -> Tensor:
         """Distance to the truth where it is known, at reduced resolution."""

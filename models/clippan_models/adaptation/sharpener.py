@@ -14,7 +14,7 @@ from clippan_models.adaptation.loop import Adapted, AdaptOptions, Material, OnSt
 from clippan_models.adaptation.patches import Patches, full_patches, reduced_patches
 from clippan_models.contracts import Observation, Tile, Views
 from clippan_models.errors import InputError
-from clippan_models.networks.apnn import HALO, APNN
+from clippan_models.networks.apnn import APNN, HALO
 from clippan_models.ops.moments import Moments
 from clippan_models.ops.resample import INTERPOLATION_RADIUS, blur_radius
 from clippan_models.ops.views import TileViews, lowpass_halo
@@ -56,7 +56,8 @@ class NetworkSharpener:
         prior = self.prior
         with torch.autocast(start.device.type, dtype=torch.bfloat16, enabled=start.is_cuda):
             change = self.network(prior.normalise(start)[None], prior.normalise_pan(pan)[None])[0]
-        return change.float() * prior.ms_std + prior.ms_mean
+        image: Tensor = change.float() * prior.ms_std + prior.ms_mean
+        return image
 
     def _onto_ms(self, image: Tensor, views: Views) -> Tensor:
         seen, share = views.down(image)

@@ -45,4 +45,5 @@ class APNN(nn.Module):
             `[B, C, H, W]`.
         """
         padded = nn.functional.pad(torch.cat([ms_up, pan], 1), (HALO,) * 4, mode="replicate")
-        return ms_up + self.layers(padded)
+        correction: Tensor = self.layers(padded)
+        return ms_up + correction

@@ -37,7 +37,7 @@ class Banded:
     def from_dense(cls, dense: Tensor) -> Banded:
         """Cut a dense matrix into blocks of rows without their zero margins."""
         blocks = []
-        for rows in dense.split(_BLOCK):
+        for rows in torch.split(dense, _BLOCK):
             used = np.flatnonzero(rows.any(0).numpy())
             first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
             blocks.append((first, rows[:, first:last].contiguous()))
@@ -89,9 +89,7 @@ def upsample(ms: Tensor, ms_window: Window, pan_window: Window, sampling: Sampli
     return torch.cat(pieces)
 
 
-def decimate(
-    pan: Tensor, pan_window: Window, ms_window: Window, sampling: Sampling, gain: tuple[float, ...]
-) -> Tensor:
+def decimate(pan: Tensor, pan_window: Window, ms_window: Window, sampling: Sampling, gain: tuple[float, ...]) -> Tensor:
     """Blur an image on the PAN grid and sample it where the MS samples lie: `[1 or C, H, W] -> [C, h, w]`.
 
     Zero is assumed beyond `pan_window`: decimate the valid mask too and divide by it.
@@ -105,12 +103,8 @@ def decimate(
     """
 
     def one(band: Tensor, phase_y: float, phase_x: float, gain_b: float) -> Tensor:
-        rows = decimation_matrix(
-            window_rows(ms_window), window_rows(pan_window), phase_y, sampling.ratio_y, gain_b
-        )
-        cols = decimation_matrix(
-            window_cols(ms_window), window_cols(pan_window), phase_x, sampling.ratio_x, gain_b
-        )
+        rows = decimation_matrix(window_rows(ms_window), window_rows(pan_window), phase_y, sampling.ratio_y, gain_b)
+        cols = decimation_matrix(window_cols(ms_window), window_cols(pan_window), phase_x, sampling.ratio_x, gain_b)
         return rows.times_rows(cols.times_cols(band))
 
     pieces: list[Tensor] = []
