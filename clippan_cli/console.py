@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
-from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.control import Control, Progress, stopped_by_signals
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -34,16 +33,13 @@ class Terminal:
         self.as_json = as_json
         self.stderr = Console(stderr=True, highlight=False)
         self.stdout = Console(highlight=False, soft_wrap=True)
-        level = logging.WARNING if verbose == 0 else logging.INFO if verbose == 1 else logging.DEBUG
-        handler = RichHandler(console=self.stderr, show_path=False, markup=False)
-        logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
-        logging.getLogger("rasterio").setLevel(logging.ERROR if verbose < 2 else logging.INFO)
+        self.verbose = verbose
 
     @contextmanager
     def running(self) -> Iterator[Control]:
         """A control whose progress is drawn and that SIGINT and SIGTERM stop at the next boundary."""
         control = Control(on_note=self.note)
-        with _signals(control):
+        with self._logging(), stopped_by_signals(control):
             if self.quiet:
                 yield control
             elif self.stderr.is_terminal and not self.stderr.is_dumb_terminal:
@@ -78,6 +74,27 @@ class Terminal:
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         (self.stderr if self.as_json else self.stdout).print(table)
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """Show what our own modules log; of the libraries only where the user wants to see all.
+
+        GDAL logs an error for each block that it cannot read. We say it once.
+        """
+        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(self.verbose, 2)]
+        handler = RichHandler(console=self.stderr, show_path=False, markup=False)
+        loggers = [logging.getLogger(name) for name in ("clippan_cli", "clippan_models")]
+        loggers += [logging.getLogger("rasterio")] if self.verbose >= 2 else []
+        before = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.addHandler(handler)
+            logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, old in zip(loggers, before, strict=True):
+                logger.removeHandler(handler)
+                logger.setLevel(old)
 
     @contextmanager
     def _bars(self, control: Control) -> Iterator[None]:
@@ -128,23 +145,6 @@ class _Lines:
 
 def _speed(progress: Progress, seconds: float) -> str:
     return f"{progress.pixels / 1e6 / seconds:.2f} Mpx/s" if progress.pixels and seconds > 0 else ""
-
-
-@contextmanager
-def _signals(control: Control) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a request to stop; a second one stops at once."""
-
-    def ask(number: int, frame: object) -> None:
-        if control.stop_signal is not None:
-            raise KeyboardInterrupt
-        control.stop_signal = number
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import warnings
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,7 +15,8 @@ from clippan_cli.commands.assess import assess
 from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.sharpen import sharpen
-from clippan_models.errors import ClippanError
+from clippan_cli.tasks.control import on_signals
+from clippan_models.errors import ClippanError, Interrupted
 
 app = typer.Typer(
     name="clippan",
@@ -22,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 unexpected, 2 usage, 3 unreadable input, 4 incompatible inputs, 5 output, "
-    "6 resources, 7 weights, 8 quality gate, 130 and 143 stopped by a signal.",
+    "6 resources, 7 weights, 8 quality gate, 129, 130 and 143 stopped by a signal.",
 )
 app.command()(sharpen)
 app.command()(assess)
@@ -55,29 +58,65 @@ def _root(
 
 def main() -> None:
     """Run clippan; the entry point of the command line."""
-    try:
-        app()
-    except ClippanError as error:
-        _fail(str(error), error.exit_code, error)
-    except KeyboardInterrupt as error:
-        _fail("interrupted; nothing was left at the output path", 130, error)
-    except MemoryError as error:
-        _fail("not enough memory: use a smaller --tile or --ram", 6, error)
-    except BrokenPipeError:
-        # whoever read our output has left; keep Python from complaining about that on exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        _fail(f"unexpected {type(error).__name__}: {error}; run again with -vv for the traceback", 1, error)
+    _reopen_closed_streams()
+    with on_signals(_leave), warnings.catch_warnings():
+        if not sys.warnoptions and not _wants_traceback():
+            warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user, we say
+        try:
+            app()
+        except ClippanError as error:
+            _fail(str(error), error.exit_code, error)
+        except SystemExit as leaving:
+            if isinstance(leaving.code, int) and leaving.code > 128:  # a second signal
+                _fail(str(Interrupted(leaving.code - 128)), leaving.code, leaving)
+            raise
+        except BrokenPipeError:
+            # whoever read our output has left; keep Python from complaining about that on exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except Exception as error:
+            if _out_of_memory(error):
+                _fail("not enough memory: use a smaller --tile, or --device cpu where a GPU is full", 6, error)
+            _fail(f"unexpected {type(error).__name__}: {error}; run again with -vv for the traceback", 1, error)
 
 
-def _fail(message: str, code: int, error: BaseException) -> None:
+def _fail(message: str, code: int, error: BaseException) -> NoReturn:
     if _wants_traceback():
         import traceback
 
         traceback.print_exception(error)
-    sys.stderr.write("clippan: " + " ".join(message.split()) + "\n")
+    sys.stderr.write(f"clippan: {_one_line(message)}\n")
     sys.exit(code)
+
+
+def _one_line(message: str) -> str:
+    """The message without line breaks, and without control characters that a file name may hold."""
+    words = " ".join(message.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
+def _leave(number: int, frame: object) -> None:
+    """Leave at once on a signal outside of the work, where nothing is to be cleaned up.
+
+    An exception instead could get lost in whatever library is being imported.
+    """
+    with suppress(OSError):
+        os.write(2, f"clippan: {Interrupted(number)}\n".encode())
+    os._exit(128 + number)
+
+
+def _reopen_closed_streams() -> None:
+    """Point standard streams that were closed at the null device, lest a raster be opened as number 2 and logged to."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(opened, "r" if number == 0 else "w"))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # torch tells by the name of the class on a GPU, and only by the words on a CPU
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
 def _wants_traceback() -> bool:

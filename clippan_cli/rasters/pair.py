@@ -10,18 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 import pyproj
-import rasterio
 from affine import Affine
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
+from numpy.typing import NDArray
 
-from clippan_cli.rasters.source import RasterSource, Trust, open_source
+from clippan_cli.rasters.source import Mask, RasterSource, Trust, open_source
+from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
 MAX_RATIO = 16.0
 _MIN_RATIO = 1.05
-_SNAP = 1e-6  # pixels: float noise in geotransforms must not decide which pixels overlap
+_SNAP = 1e-6  # PAN pixels: float noise in geotransforms must not decide which pixels overlap
 
 Extent = Literal["intersection", "pan"]
 
@@ -81,6 +80,34 @@ class Pair:
             top + self.sampling.ratio_y * self.ms.height,
         )
 
+    def ms_covers(self, window: Window) -> bool:
+        """Whether every PAN pixel of a window has an MS pixel, nodata or not, under its centre."""
+        if isinstance(self.ms, WarpedSource):
+            return self.ms.covers(window)
+        left, top, right, bottom = self.ms_footprint()
+        across = first_centre(left) <= window.col and window.col_stop <= first_centre(right)
+        return across and first_centre(top) <= window.row and window.row_stop <= first_centre(bottom)
+
+    def valid_under(self, pan_window: Window, ms_window: Window, ms_valid: Mask) -> Mask:
+        """Validity `[C, H, W]` of the MS pixel that holds the centre of each PAN pixel.
+
+        Args:
+            pan_window: the PAN pixels.
+            ms_window: MS pixels that reach beyond all of them.
+            ms_valid: their validity, `[C, h, w]`.
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        if isinstance(self.ms, WarpedSource):
+            return self.ms.valid_under(pan_window)
+        if ms_valid.all():
+            return np.ones((ms_valid.shape[0], pan_window.height, pan_window.width), np.bool_)
+        left, top, _, _ = self.ms_footprint()
+        rows = _holding(pan_window.row, pan_window.height, top, self.sampling.ratio_y) - ms_window.row
+        cols = _holding(pan_window.col, pan_window.width, left, self.sampling.ratio_x) - ms_window.col
+        return np.asarray(ms_valid[:, rows[:, None], cols], np.bool_)
+
     def _ms_corner(self) -> tuple[float, float]:
         s = self.sampling
         return s.phase_x[0] + 0.5 - s.ratio_x / 2, s.phase_y[0] + 0.5 - s.ratio_y / 2
@@ -101,7 +128,7 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
     """
     ms = open_source(ms_names, "MS", options.trust, stack)
     pan = _choose_pan_band(open_source([pan_name], "PAN", options.trust, stack), ms, options.pan_band)
-    notes: list[str] = []
+    notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
         to_pan = _assume_aligned(ms, pan, options, notes)
     elif (ms.grid.crs is None) != (pan.grid.crs is None):
@@ -110,10 +137,10 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
         to_pan = ~pan.grid.transform @ ms.grid.transform
     else:
         notes.append(f"MS is warped from {_crs_name(ms.grid.crs)} to the CRS of PAN, {_crs_name(pan.grid.crs)}")
-        ms, to_pan = _warp(ms, pan, stack)
+        ms, to_pan = _warp(ms, pan)
     if not _parallel(to_pan, ms):
         notes.append("MS is rotated or mirrored against PAN: it is warped to a grid parallel to PAN's")
-        ms, to_pan = _warp(ms, pan, stack)
+        ms, to_pan = _warp(ms, pan)
     _check_ratio(to_pan, ms, pan)
     sampling = Sampling(
         ratio_y=to_pan.e,
@@ -141,7 +168,7 @@ def _choose_pan_band(pan: RasterSource, ms: RasterSource, band: int | None) -> R
     if band is not None:
         if not 1 <= band <= pan.count:
             raise UsageError(f"--pan-band {band}: {pan.name} has bands 1 to {pan.count}")
-        return RasterSource(pan.names, pan.datasets, (pan.bands[band - 1],))
+        return pan.selected([band - 1])
     if pan.count == 1:
         return pan
     if ms.count == 1:
@@ -149,7 +176,8 @@ def _choose_pan_band(pan: RasterSource, ms: RasterSource, band: int | None) -> R
             f"{pan.name} has {pan.count} bands and {ms.name} one: were MS and PAN swapped? the order is MS, then PAN"
         )
     raise IncompatiblePairError(
-        f"{pan.name} is to be PAN but has {pan.count} bands; choose one with --pan-band, or check the order: MS, then PAN"
+        f"{pan.name} is to be PAN but has {pan.count} bands; choose one with --pan-band, "
+        "or check the order: MS, then PAN"
     )
 
 
@@ -172,8 +200,8 @@ def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, 
     if not options.assume_aligned:
         bare, other = (ms, pan) if ms.grid.crs is None else (pan, ms)
         raise IncompatiblePairError(
-            f"{bare.name} has no CRS but {other.name} has {_crs_name(other.grid.crs)}; set it with gdal_edit.py -a_srs, "
-            "or add --assume-aligned if both are in the same CRS"
+            f"{bare.name} has no CRS but {other.name} has {_crs_name(other.grid.crs)}; "
+            "set it with gdal_edit.py -a_srs, or add --assume-aligned if both are in the same CRS"
         )
     notes.append("one of MS and PAN has no CRS: both are assumed to be in the same (--assume-aligned)")
     to_pan: Affine = ~pan.grid.transform @ ms.grid.transform
@@ -186,80 +214,62 @@ def _parallel(to_pan: Affine, ms: RasterSource) -> bool:
     return bool(to_pan.a > 0 and to_pan.e > 0 and skew < 0.01)
 
 
-def _warp(ms: RasterSource, pan: RasterSource, stack: ExitStack) -> tuple[RasterSource, Affine]:
-    """MS through a WarpedVRT on a grid of MS pixels parallel to PAN's; for a mere flip its samples stay untouched."""
-    to_pan = _pixel_mapper(ms, pan)
+def _warp(ms: RasterSource, pan: RasterSource) -> tuple[RasterSource, Affine]:
+    """MS on a grid of MS pixels parallel to PAN's; the samples of a mere flip or quarter turn stay what they are."""
+    to_pan, to_ms = _pixel_mappers(ms, pan)
     # edges densified: straight lines of one CRS are curves in another
     edge = np.linspace(0.0, 1.0, 33)
     x = np.concatenate([edge, edge, 0 * edge, 0 * edge + 1]) * ms.width
     y = np.concatenate([0 * edge, 0 * edge + 1, edge, edge]) * ms.height
     px, py = to_pan(x, y)
-    if not (np.isfinite(px).all() and np.isfinite(py).all()):
+    ratio_x, ratio_y = _ratios_at_centre(to_pan, ms)
+    if not (np.isfinite(px).all() and np.isfinite(py).all() and min(ratio_x, ratio_y) > 0):
         raise IncompatiblePairError(
             f"{ms.name} ({_crs_name(ms.grid.crs)}) cannot be projected to the CRS of {pan.name} "
             f"({_crs_name(pan.grid.crs)})"
         )
-    ratio_x, ratio_y = _ratios_at_centre(to_pan, ms)
     left, top = float(px.min()), float(py.min())
-    width = max(1, round((float(px.max()) - left) / ratio_x))
-    height = max(1, round((float(py.max()) - top) / ratio_y))
+    width = max(1, math.ceil((float(px.max()) - left) / ratio_x - 1e-3))
+    height = max(1, math.ceil((float(py.max()) - top) / ratio_y - 1e-3))
     if width * height > 16 * ms.width * ms.height + 10_000:
         raise IncompatiblePairError(
             f"{ms.name} covers {width}x{height} pixels when seen on the grid of {pan.name}; are the two CRS right?"
         )
-    to_pan_affine = Affine.translation(left, top) @ Affine.scale(ratio_x, ratio_y)
-    transform = pan.grid.transform @ to_pan_affine
-    crs = pan.grid.crs or ms.grid.crs or rasterio.CRS.from_epsg(3857)
-    vrts = []
-    for dataset in ms.datasets:
-        has_nodata = dataset.nodata is not None
-        vrts.append(
-            stack.enter_context(
-                WarpedVRT(
-                    dataset,
-                    src_crs=dataset.crs or crs,
-                    crs=crs,
-                    transform=transform,
-                    width=width,
-                    height=height,
-                    resampling=Resampling.cubic,
-                    tolerance=0.01,
-                    nodata=dataset.nodata if has_nodata else None,
-                    add_alpha=not has_nodata and not any(c.name == "alpha" for c in dataset.colorinterp),
-                )
-            )
-        )
-    return ms.replaced(tuple(vrts)), to_pan_affine
+    place = Affine.translation(left, top) @ Affine.scale(ratio_x, ratio_y)
+    return WarpedSource(ms, to_ms, place, (height, width)), place
 
 
-def _pixel_mapper(ms: RasterSource, pan: RasterSource) -> Any:
-    """A function from MS pixel-corner coordinates (x, y) to those of PAN."""
-    forward, backward = ms.grid.transform, ~pan.grid.transform
-    project = None
+def _pixel_mappers(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]:
+    """From MS to PAN and back, both in pixel-corner coordinates (x, y)."""
+    crs = None
     if ms.grid.crs is not None and pan.grid.crs is not None and not same_crs(ms.grid.crs, pan.grid.crs):
-        project = pyproj.Transformer.from_crs(ms.grid.crs.to_wkt(), pan.grid.crs.to_wkt(), always_xy=True)
+        crs = pyproj.CRS.from_wkt(ms.grid.crs.to_wkt()), pyproj.CRS.from_wkt(pan.grid.crs.to_wkt())
 
-    def mapper(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        wx, wy = forward @ (x, y)
-        if project is not None:
-            wx, wy = project.transform(wx, wy)
-        px, py = backward @ (np.asarray(wx), np.asarray(wy))
-        return np.asarray(px), np.asarray(py)
+    def mapper(source: RasterSource, target: RasterSource, between: tuple[pyproj.CRS, pyproj.CRS] | None) -> Mapper:
+        forward, backward = source.grid.transform, ~target.grid.transform
+        middle_x, _ = target.grid.transform @ (target.width / 2, target.height / 2)
+        project = pyproj.Transformer.from_crs(*between, always_xy=True).transform if between else None
 
-    return mapper
+        def apply(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
+            wx, wy = forward @ (x, y)
+            if project is not None and between is not None:
+                wx, wy = project(wx, wy)
+                if between[1].is_geographic:
+                    # longitudes are counted from the target, which may lie on either side of the date line
+                    wx = middle_x + (wx - middle_x + 180) % 360 - 180
+            px, py = backward @ (wx, wy)
+            return np.asarray(px, np.float64), np.asarray(py, np.float64)
+
+        return apply
+
+    return mapper(ms, pan, crs), mapper(pan, ms, crs[::-1] if crs else None)
 
 
-def _ratios_at_centre(to_pan: Any, ms: RasterSource) -> tuple[float, float]:
+def _ratios_at_centre(to_pan: Mapper, ms: RasterSource) -> tuple[float, float]:
     """PAN pixels per MS pixel along PAN's axes, around the centre of MS."""
     cx, cy = ms.width / 2, ms.height / 2
     px, py = to_pan(np.array([cx, cx + 1, cx]), np.array([cy, cy, cy + 1]))
-    along_x = np.array([px[1] - px[0], py[1] - py[0]])
-    along_y = np.array([px[2] - px[0], py[2] - py[0]])
-    mirrored_only = abs(along_x[1]) < 1e-6 * abs(along_x[0]) and abs(along_y[0]) < 1e-6 * abs(along_y[1])
-    if mirrored_only:
-        return abs(float(along_x[0])), abs(float(along_y[1]))
-    ratio = math.sqrt(abs(float(along_x[0] * along_y[1] - along_x[1] * along_y[0])))
-    return ratio, ratio
+    return math.hypot(px[1] - px[0], px[2] - px[0]), math.hypot(py[1] - py[0], py[2] - py[0])
 
 
 def _check_ratio(to_pan: Affine, ms: RasterSource, pan: RasterSource) -> None:
@@ -289,8 +299,8 @@ def _pixel_size(pan_transform: Affine, to_pan: Affine) -> float:
 def _overlap(pair: Pair) -> Window:
     """PAN pixels whose centre lies on MS."""
     left, top, right, bottom = pair.ms_footprint()
-    first_col, stop_col = max(0, _first_centre(left)), min(pair.pan.width, _first_centre(right))
-    first_row, stop_row = max(0, _first_centre(top)), min(pair.pan.height, _first_centre(bottom))
+    first_col, stop_col = max(0, first_centre(left)), min(pair.pan.width, first_centre(right))
+    first_row, stop_row = max(0, first_centre(top)), min(pair.pan.height, first_centre(bottom))
     height, width = stop_row - first_row, stop_col - first_col
     if height <= 0 or width <= 0:
         raise IncompatiblePairError(
@@ -304,9 +314,15 @@ def _overlap(pair: Pair) -> Window:
     return Window(first_row, first_col, height, width)
 
 
-def _first_centre(edge: float) -> int:
-    """Index of the first pixel whose centre is at or after an edge given in corner coordinates."""
+def first_centre(edge: float) -> int:
+    """Index of the first PAN pixel whose centre is at or after an edge given in corner coordinates."""
     return math.ceil(edge - 0.5 - _SNAP)
+
+
+def _holding(first: int, count: int, edge: float, ratio: float) -> NDArray[np.int64]:
+    """Index of the MS pixel that holds the centre of each PAN pixel; MS begins at `edge`, in corner coordinates."""
+    centres = np.arange(first, first + count) + 0.5
+    return np.asarray(np.floor((centres - edge + _SNAP) / ratio), np.int64)
 
 
 def _crs_name(crs: Any) -> str:

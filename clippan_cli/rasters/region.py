@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import transform as transform_geometry
 from shapely.ops import unary_union
 
-from clippan_cli.rasters.pair import Pair
+from clippan_cli.rasters.pair import Pair, first_centre
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
@@ -123,15 +123,11 @@ def _window_of(polygon: BaseGeometry, pair: Pair, origin: str) -> Window:
     to_pixel = ~pair.pan.grid.transform
     left, top, right, bottom = transform_geometry(lambda x, y, z=None: to_pixel @ (x, y), polygon).bounds
     scene = pair.window
-    first_col, stop_col = max(scene.col, _first_centre(left)), min(scene.col_stop, _first_centre(right))
-    first_row, stop_row = max(scene.row, _first_centre(top)), min(scene.row_stop, _first_centre(bottom))
+    first_col, stop_col = max(scene.col, first_centre(left)), min(scene.col_stop, first_centre(right))
+    first_row, stop_row = max(scene.row, first_centre(top)), min(scene.row_stop, first_centre(bottom))
     if stop_col <= first_col or stop_row <= first_row:
         raise IncompatiblePairError(
             f"{origin} lies outside the scene: in PAN pixels it covers columns {left:.0f} to {right:.0f} and rows "
             f"{top:.0f} to {bottom:.0f}, the scene {scene.col} to {scene.col_stop} and {scene.row} to {scene.row_stop}"
         )
     return Window(first_row, first_col, stop_row - first_row, stop_col - first_col)
-
-
-def _first_centre(edge: float) -> int:
-    return math.ceil(edge - 0.5 - 1e-6)

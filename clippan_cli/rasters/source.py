@@ -47,15 +47,26 @@ class RasterSource:
     Attributes:
         names: the files, as the user named them.
         datasets: the open rasters; the first one stands for the grid.
+        bands: (dataset number, band counted from 1) of each band.
+        alphas: of each dataset, the band that says where there is image, counted from 1, or None.
+        notes: what was decided for the user, one sentence each.
     """
 
-    def __init__(self, names: tuple[str, ...], datasets: tuple[Any, ...], bands: tuple[tuple[int, int], ...]) -> None:
-        """Take open datasets; `bands` gives (dataset number, 1-based band index) of each band of the source."""
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        datasets: tuple[Any, ...],
+        bands: tuple[tuple[int, int], ...],
+        alphas: tuple[int | None, ...],
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """Take open datasets."""
         self.names = names
         self.datasets = datasets
         self.bands = bands
+        self.alphas = alphas
+        self.notes = notes
         self.width, self.height = int(datasets[0].width), int(datasets[0].height)
-        self._alphas = [_alpha_index(d) for d in datasets]
         self._has_mask = [_has_mask_band(d) for d in datasets]
 
     @property
@@ -86,11 +97,12 @@ class RasterSource:
     @property
     def masked(self) -> bool:
         """Whether any pixel can be invalid for another reason than its value being nodata."""
-        return any(a is not None for a in self._alphas) or any(self._has_mask)
+        return any(a is not None for a in self.alphas) or any(self._has_mask)
 
-    def replaced(self, datasets: tuple[Any, ...]) -> RasterSource:
-        """The same bands seen through other datasets (a warp)."""
-        return RasterSource(self.names, datasets, self.bands)
+    def selected(self, bands: Sequence[int]) -> RasterSource:
+        """The same raster with some of its bands, counted from 0."""
+        chosen = tuple(self.bands[band] for band in bands)
+        return RasterSource(self.names, self.datasets, chosen, self.alphas, self.notes)
 
     def read(self, window: Window) -> tuple[Values, Mask]:
         """Values `[C, h, w]` float32 and validity `[C, h, w]` of any window.
@@ -118,21 +130,19 @@ class RasterSource:
         dataset = self.datasets[number]
         where = RasterioWindow(inner.col, inner.row, inner.width, inner.height)
         raw = dataset.read(indexes, window=where)
-        good = np.ones(raw.shape, np.bool_)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and invalid
+            values = raw.astype(np.float32, copy=False)
+        good = np.isfinite(values)
         for k, index in enumerate(indexes):
             nodata = dataset.nodatavals[index - 1]
             if nodata is not None and not np.isnan(nodata):
-                good[k] = raw[k] != nodata
-        if raw.dtype.kind == "f":
-            good &= np.isfinite(raw)
-        alpha = self._alphas[number]
+                good[k] &= raw[k] != nodata
+        alpha = self.alphas[number]
         if alpha is not None:
             good &= dataset.read(alpha, window=where) > 0
         if self._has_mask[number]:
             good &= dataset.read_masks(indexes[0], window=where) > 0
-        if good.all():
-            return raw.astype(np.float32, copy=False), good
-        return np.where(good, raw, 0).astype(np.float32), good
+        return values if good.all() else np.where(good, values, np.float32(0)), good
 
     def _band(self, band: int) -> tuple[Any, int]:
         number, index = self.bands[band]
@@ -156,11 +166,21 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
         _check_same_grid(names[0], datasets[0], name, dataset)
+    called = [_called_alpha(dataset) for dataset in datasets]
+    alphas = tuple(
+        None if band is not None and _holds_image(name, dataset, band) else band
+        for name, dataset, band in zip(names, datasets, called, strict=True)
+    )
+    notes = tuple(
+        f"band {band} of {name} is called alpha but holds an image: it is taken as one of its bands"
+        for name, band, alpha in zip(names, called, alphas, strict=True)
+        if band != alpha
+    )
     bands = tuple(
         (number, index)
         for number, dataset in enumerate(datasets)
         for index in range(1, dataset.count + 1)
-        if index != _alpha_index(dataset)
+        if index != alphas[number]
     )
     if not bands:
         raise InputError(f"{names[0]} holds an alpha band only; {role} needs image bands")
@@ -169,7 +189,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
             f"several {role} rasters must hold one band each, but {len(names)} files hold {len(bands)} bands; "
             "give one multi-band raster instead"
         )
-    return RasterSource(tuple(names), datasets, bands)
+    return RasterSource(tuple(names), datasets, bands, alphas, notes)
 
 
 def _open(name: str, trust: Trust) -> Any:
@@ -247,9 +267,30 @@ def _check_same_grid(first_name: str, first: Any, name: str, dataset: Any) -> No
         )
 
 
-def _alpha_index(dataset: Any) -> int | None:
+def _called_alpha(dataset: Any) -> int | None:
+    """The band that the file calls alpha, counted from 1."""
     interpretations = list(dataset.colorinterp)
     return interpretations.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretations else None
+
+
+def _holds_image(name: str, dataset: Any, band: int) -> bool:
+    """Whether a band called alpha holds an image, as the near infrared does that many writers call the fourth of RGBA.
+
+    A true alpha is fully opaque or fully transparent nearly everywhere; the pixels of an image differ.
+    """
+    side, count = 64, 4
+    tops, lefts = (np.linspace(0, max(0, size - side), count).astype(int) for size in (dataset.height, dataset.width))
+    windows = (RasterioWindow(left, top, side, side) for top in np.unique(tops) for left in np.unique(lefts))
+    try:
+        blocks = [dataset.read(band, window=window).ravel() for window in windows]
+    except (RasterioError, RasterioIOError) as error:
+        raise InputError(f"{name} cannot be read: {_one_line(error)}") from error
+    seen = np.concatenate(blocks)
+    seen = seen[np.isfinite(seen) & (seen > 0)].astype(np.float64)
+    if len(np.unique(seen)) <= 16:
+        return False
+    opaque = seen >= 0.98 * seen.max()  # a lossy compression blurs the alpha
+    return bool(opaque.mean() < 0.5)
 
 
 def _has_mask_band(dataset: Any) -> bool:

@@ -54,19 +54,10 @@ class TileReader:
         ms_window = ms_window_of(pan_window, self.pair.sampling, self.ms_margin)
         ms, ms_valid = self.pair.ms.read(ms_window)
         pan, pan_valid = self.pair.pan.read(pan_window)
-        valid = self._nearest_ms(ms_valid, ms_window, pan_window) & pan_valid
+        valid = self.pair.valid_under(pan_window, ms_window, ms_valid) & pan_valid
         if self.region is not None:
             valid &= self._inside_region(pan_window)
         return TileArrays(ms, ms_valid, pan, pan_valid, valid, ms_window, pan_window, core)
-
-    def _nearest_ms(self, ms_valid: Mask, ms_window: Window, pan_window: Window) -> Mask:
-        """Validity of the MS pixel that holds each PAN pixel's centre."""
-        if ms_valid.all():
-            return np.ones((ms_valid.shape[0], pan_window.height, pan_window.width), np.bool_)
-        s = self.pair.sampling
-        rows = _nearest(pan_window.row, pan_window.height, s.phase_y[0], s.ratio_y) - ms_window.row
-        cols = _nearest(pan_window.col, pan_window.width, s.phase_x[0], s.ratio_x) - ms_window.col
-        return ms_valid[:, rows[:, None], cols]
 
     def _inside_region(self, window: Window) -> Mask:
         transform: Affine = self.pair.transform(window)
@@ -139,12 +130,6 @@ def _blend(new: Values, old: Values, weight: NDArray[np.float32]) -> None:
 def _smooth_ramp(length: int) -> NDArray[np.float32]:
     position = (np.arange(length) + 0.5) / max(length, 1)
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * position), np.float32)
-
-
-def _nearest(first: int, count: int, phase: float, ratio: float) -> NDArray[np.int64]:
-    """Index of the MS pixel that holds the centre of each PAN pixel."""
-    edge = phase - ratio / 2  # centre coordinate at which MS pixel 0 begins
-    return np.asarray(np.floor((np.arange(first, first + count) - edge) / ratio + 1e-7), np.int64)
 
 
 def _span(start: int, stop: int, phase: float, ratio: float) -> tuple[int, int]:

@@ -276,7 +276,9 @@ class SafeWriter:
         self._discard()
 
     def write(self, window: Window, data: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> None:
-        """Write the pixels of a window; writing a window again replaces it.
+        """Write the pixels of a window.
+
+        A window may be written again, but two windows must not overlap otherwise: each is verified as it was written.
 
         Args:
             window: where in the output.
@@ -325,16 +327,11 @@ class SafeWriter:
         return CommitReport(translated - start, verified - translated, size)
 
     def _open(self) -> None:
-        profile = self._temporary_profile()
+        profile = _temporary_options(self._grid, self._options)
         with self._gdal():
             # Creating it exclusively reserves the name and leaves it to nobody else to have put a link there.
             os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             self._dataset = _create(self._temporary, self._grid, profile, self._metadata_to_write())
-
-    def _temporary_profile(self) -> dict[str, str]:
-        if self._options.driver == "gtiff":
-            return _gtiff_options(self._grid, self._options)
-        return _raw_options(self._grid)
 
     def _metadata_to_write(self) -> RasterMetadata | None:
         if self._metadata is None or self._options.driver == "gtiff":
@@ -463,9 +460,9 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise OutputError(f"{_shown(path)} is not a regular file; choose another path")
     # A sidecar without its raster would describe the new one, and removing it is no less overwriting.
-    for name in (path, *_sidecars(_real(path))):
-        if name.exists() and not overwrite:
-            raise OutputError(f"{_shown(name)} exists; add --overwrite to replace it")
+    existing = [*([path] if path.exists() else []), *_sidecars(_real(path))]
+    if existing and not overwrite:
+        raise OutputError(f"{_shown(existing[0])} exists; add --overwrite to replace it")
 
 
 def _refuse_folder(target: Path) -> None:
@@ -493,8 +490,10 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _sidecars(path: Path) -> tuple[Path, ...]:
-    return tuple(path.with_name(path.name + ending) for ending in _SIDECARS)
+def _sidecars(path: Path) -> list[Path]:
+    """The files that GDAL would read as parts of the one at `path`."""
+    named = [path.with_name(path.name + ending) for ending in _SIDECARS]
+    return [sidecar for sidecar in named if os.path.lexists(sidecar)]
 
 
 def _short_name(target: Path) -> str:
@@ -515,6 +514,11 @@ def _fits(value: float, dtype: str) -> bool:
 
 
 # --- Creation options -------------------------------------------------------------------------------------------------
+
+
+def _temporary_options(grid: OutputGrid, options: OutputOptions) -> dict[str, str]:
+    """A GeoTIFF is written as it will stay, a COG is translated from a raw file."""
+    return _gtiff_options(grid, options) if options.driver == "gtiff" else _raw_options(grid)
 
 
 def _raw_options(grid: OutputGrid) -> dict[str, str]:
@@ -589,8 +593,12 @@ def _create(path: Path | str, grid: OutputGrid, options: Mapping[str, str], meta
         nodata=grid.nodata,
         **options,
     )
-    if metadata is not None:
-        write_metadata(dataset, metadata)
+    try:
+        if metadata is not None:
+            write_metadata(dataset, metadata)
+    except BaseException:
+        dataset.close()
+        raise
     return dataset
 
 
@@ -702,25 +710,21 @@ def _rehearse(grid: OutputGrid, options: OutputOptions, metadata: RasterMetadata
 
 
 def _write_in_memory(grid: OutputGrid, options: OutputOptions, metadata: RasterMetadata | None) -> _Rehearsal:
-    pixels = _noise(grid)
-    mask = np.ones((grid.height, grid.width), np.uint8) * np.uint8(255)
-    with MemoryFile(ext=".tif") as file, MemoryFile(ext=".tif") as copy, ExitStack() as clean_up:
-        profile = _gtiff_options(grid, options) if options.driver == "gtiff" else _raw_options(grid)
-        with _create(file.name, grid, profile, metadata) as dataset:
+    pixels, is_cog = _noise(grid), options.driver == "cog"
+    with MemoryFile(ext=".tif") as file, MemoryFile(ext=".tif") as copy:
+        with _create(file.name, grid, _temporary_options(grid, options), metadata) as dataset:
             dataset.write(pixels)
             if grid.mask:
-                dataset.write_mask(mask)
-        final = file
-        if options.driver == "cog":
+                dataset.write_mask(np.full((grid.height, grid.width), 255, np.uint8))
+        if is_cog:
             rasterio.shutil.copy(file.name, copy.name, driver="COG", **_cog_options(grid, options))
-            final = copy
+        final = (copy if is_cog else file).name
         # What needs a side file to survive would not survive the rename.
-        for side_file in (f"{name}.aux.xml" for name in (file.name, copy.name)):
-            if rasterio.shutil.exists(side_file):
-                rasterio.shutil.delete(side_file)
-        dataset = clean_up.enter_context(rasterio.open(final.name))
-        same = bool(np.array_equal(dataset.read(), pixels)) and not _allows_error(options)
-        return _Rehearsal(_Facts.of(dataset), same)
+        if rasterio.shutil.exists(f"{final}.aux.xml"):
+            rasterio.shutil.delete(f"{final}.aux.xml")
+        with rasterio.open(final) as dataset:
+            same = bool(np.array_equal(dataset.read(), pixels)) and not _allows_error(options)
+            return _Rehearsal(_Facts.of(dataset), same)
 
 
 def _noise(grid: OutputGrid) -> NDArray[Any]:
@@ -737,8 +741,9 @@ def _allows_error(options: OutputOptions) -> bool:
 
 def _refuse_changed_grid(grid: OutputGrid, facts: _Facts, options: OutputOptions) -> None:
     kept = (facts.width, facts.height, facts.dtypes) == (grid.width, grid.height, (grid.dtype,) * grid.count)
-    step = max(abs(value) for value in grid.transform[:6])
-    moved = any(abs(a - b) > 1e-9 * max(step, 1.0) for a, b in zip(grid.transform, facts.transform, strict=True))
+    # Point images are stored half a pixel off and moved back, which may cost the last digit.
+    digit = 1e-12 * max(abs(value) for value in grid.transform)
+    moved = any(abs(a - b) > digit for a, b in zip(grid.transform, facts.transform, strict=True))
     if not kept or moved:
         raise UsageError(f"the creation options change the grid of the image ({_described(options)}); leave them out")
     if grid.crs is not None and (facts.crs is None or CRS.from_wkt(facts.crs) != grid.crs):
@@ -814,7 +819,7 @@ def _stderr_of_gdal(complaints: list[str]) -> Iterator[None]:
     """
     with _STDERR_LOCK:
         saved = _duplicate_stderr()
-        if saved is None:  # closed by a daemon, say
+        if saved is None:
             yield
             return
         source, sink = os.pipe()
@@ -833,6 +838,9 @@ def _stderr_of_gdal(complaints: list[str]) -> Iterator[None]:
 
 
 def _duplicate_stderr() -> int | None:
+    # Started without a stderr, as daemons are, the process may have our output open under the number 2.
+    if sys.__stderr__ is None:
+        return None
     try:
         return os.dup(2)
     except OSError:

@@ -24,7 +24,7 @@ from clippan_cli.tasks.compute import ComputeOptions, limited_threads
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.scene import MS_READ_MARGIN, Scene, SceneOptions, open_scene
 from clippan_models.contracts import Sampling, Window
-from clippan_models.errors import IncompatiblePairError, QualityGateError
+from clippan_models.errors import IncompatiblePairError, InputError, QualityGateError
 from clippan_models.metrics.no_reference import QualityPlanes, score
 from clippan_models.metrics.toolbox_planes import ToolboxPlanes
 from clippan_models.ops.resample import blur_radius, fill_invalid, upsample
@@ -112,22 +112,25 @@ def assess(
         ClippanError: files that cannot be read, or an image that does not belong to the pair.
     """
     control = control or Control()
-    with control.timed("assess"), limited_threads(options.compute.thread_count):
-        images = assess_scene(scene_options, fused, options, control)
-    return AssessReport(tuple(images), control.seconds["assess"], options.min_qnr)
-
-
-def assess_scene(
-    scene_options: SceneOptions, fused: Sequence[str], options: AssessOptions, control: Control
-) -> list[Assessment]:
-    """Assess fused images one after the other."""
-    with ExitStack() as stack:
+    with control.timed("assess"), limited_threads(options.compute.thread_count), ExitStack() as stack:
         scene = open_scene(scene_options, control, stack)
-        return [_assess_one(scene, name, options, control, stack) for name in fused]
+        images = tuple(assess_image(scene, name, options, control) for name in fused)
+    return AssessReport(images, control.seconds["assess"], options.min_qnr)
 
 
-def _assess_one(scene: Scene, name: str, options: AssessOptions, control: Control, stack: ExitStack) -> Assessment:
-    fused = open_source([name], "fused", scene.options.pair.trust, stack)
+def assess_image(scene: Scene, name: str, options: AssessOptions, control: Control) -> Assessment:
+    """Assess one fused image against an open scene.
+
+    Raises:
+        InputError: it cannot be read, or has too few valid pixels.
+        IncompatiblePairError: it does not belong to the scene.
+    """
+    with ExitStack() as stack:
+        fused = open_source([name], "fused", scene.options.pair.trust, stack)
+        return _assess_source(scene, fused, options, control)
+
+
+def _assess_source(scene: Scene, fused: RasterSource, options: AssessOptions, control: Control) -> Assessment:
     offset = _place_of(fused, scene)
     planes, convention = _planes(scene, fused, offset)
     windows = _spread(planes.shape) if options.sampled else None
@@ -136,10 +139,13 @@ def _assess_one(scene: Scene, name: str, options: AssessOptions, control: Contro
     def on_progress(done: int, total: int) -> None:
         control.report(Progress("assess", done, total, done * _WINDOW * _WINDOW))
 
-    scores = score(planes, window_size=_WINDOW, windows=windows, on_progress=on_progress)
+    try:
+        scores = score(planes, window_size=_WINDOW, windows=windows, on_progress=on_progress)
+    except InputError as error:
+        raise InputError(f"{fused.name}: {error}") from error
     looked_at = 1.0 if windows is None else sum(w.pixels for w in windows) / (height * width)
     return Assessment(
-        path=name,
+        path=fused.name,
         metrics=scores.as_metrics(),
         convention=convention,
         sensor=scene.sensor.key,

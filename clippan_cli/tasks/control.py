@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,3 +72,32 @@ class Control:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+@contextmanager
+def on_signals(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Call a handler for the signals that ask to stop, except for those that we were started to ignore (nohup)."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # not every system has all of them
+    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number in numbers if before[number] is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def stopped_by_signals(control: Control) -> Iterator[None]:
+    """Let a signal ask the task to stop at its next boundary; a second one ends it wherever it is."""
+
+    def ask(number: int, frame: object) -> None:
+        if control.stop_signal is not None:
+            raise SystemExit(128 + number)
+        control.stop_signal = number
+
+    with on_signals(ask):
+        yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,10 +20,15 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield items that a thread produces while the caller works on earlier ones.
+@contextmanager
+def ahead(items: Iterable[T]) -> Iterator[Iterator[T]]:
+    """Items that a thread produces while the caller works on earlier ones.
 
-    An error of the producer is raised here, in its place. Leaving the loop early stops the producer.
+    An error of the producer is raised in the loop, in its place. After the block the thread has ended, however the
+    block was left: the files that it reads can be closed.
+
+        with ahead(read(core) for core in cores) as tiles:
+            for tile in tiles:
     """
     waiting: queue.Queue[T | _End] = queue.Queue(_DEPTH)
     stop = threading.Event()
@@ -45,9 +51,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
         except BaseException as error:  # raised again in the consumer
             offer(_End(error))
 
-    thread = threading.Thread(target=produce, name="clippan-reader", daemon=True)
-    thread.start()
-    try:
+    def take() -> Iterator[T]:
         while True:
             item = waiting.get()
             if isinstance(item, _End):
@@ -55,9 +59,14 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
                     raise item.error
                 return
             yield item
+
+    thread = threading.Thread(target=produce, name="clippan-reader", daemon=True)
+    thread.start()
+    try:
+        yield take()
     finally:
         stop.set()
-        thread.join()
+        _see_through(thread.join)
 
 
 class Behind(Generic[T]):
@@ -82,11 +91,8 @@ class Behind(Generic[T]):
         """Wait until all is consumed; after an error of the caller, drop what waits."""
         if kind is not None and self._error is None:
             self._error = InterruptedError()
-            self._waiting.put(_End())
-            self._thread.join()
-            return
-        self._waiting.put(_End())
-        self._thread.join()
+        _see_through(lambda: self._waiting.put(_End()))
+        _see_through(self._thread.join)
         if kind is None:
             self._raise()
 
@@ -110,3 +116,16 @@ class Behind(Generic[T]):
                 self._consume(item)
             except BaseException as error:  # raised again in the producer
                 self._error = error
+
+
+def _see_through(step: Callable[[], None]) -> None:
+    """Take a step to its end even where a signal breaks it off: closing a file that a thread uses would crash."""
+    broken_off: BaseException | None = None
+    while True:
+        try:
+            step()
+            break
+        except BaseException as error:
+            broken_off = error
+    if broken_off is not None:
+        raise broken_off

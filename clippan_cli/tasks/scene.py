@@ -162,12 +162,12 @@ def sample_tiles(
     Raises:
         InputError: no window holds a valid pixel.
     """
-    cells = _cells(scene.window, size)
+    cells = _Cells(scene.window, size)
     generator = np.random.default_rng(scene.options.seed)
     # Nodata can leave most cells empty: look on, in an order drawn once, until enough hold pixels.
     wanted, looked = _CANDIDATES * count, 8 * _CANDIDATES * count
     found: list[tuple[float, TileArrays]] = []
-    for index in generator.permutation(len(cells))[:looked]:
+    for index in generator.choice(len(cells), min(looked, len(cells)), replace=False):
         control.check()
         arrays = scene.reader.read(cells[int(index)], halo)
         seen = _core_valid(arrays)
@@ -228,17 +228,24 @@ def _sensor(pair: Pair, options: SceneOptions) -> tuple[Sensor, str]:
     return guess.sensor, guess.reason
 
 
-def _cells(window: Window, size: int) -> list[Window]:
-    """Disjoint cores of exactly `size`, centred in the window; at least one, which may reach outside."""
-    rows, cols = max(1, window.height // size), max(1, window.width // size)
-    top = window.row + (window.height - rows * size) // 2
-    left = window.col + (window.width - cols * size) // 2
-    return [Window(top + i * size, left + j * size, size, size) for i in range(rows) for j in range(cols)]
+class _Cells:
+    """Disjoint cores of exactly `size`, centred in the window; at least one, which may reach outside.
 
+    Each is made when asked for: a file can claim dimensions of which a list would not fit into memory.
+    """
 
-def _core_valid(arrays: TileArrays) -> Mask:
-    """Pixels of the core that exist in all bands, `[h, w]`."""
-    return np.asarray(arrays.valid[:, *arrays.core.inside(arrays.pan_window)].all(0))
+    def __init__(self, window: Window, size: int) -> None:
+        self.size = size
+        self.rows, self.cols = max(1, window.height // size), max(1, window.width // size)
+        self.top = window.row + (window.height - self.rows * size) // 2
+        self.left = window.col + (window.width - self.cols * size) // 2
+
+    def __len__(self) -> int:
+        return self.rows * self.cols
+
+    def __getitem__(self, index: int) -> Window:
+        row, col = divmod(index, self.cols)
+        return Window(self.top + row * self.size, self.left + col * self.size, self.size, self.size)
 
 
 def _detail(arrays: TileArrays) -> float:

@@ -13,7 +13,7 @@ import math
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from clippan_cli.rasters.writer import (
     check_output_path,
     estimate_disk_bytes,
 )
-from clippan_cli.tasks.assess import Assessment, AssessOptions, assess_scene
+from clippan_cli.tasks.assess import Assessment, AssessOptions, assess_image
 from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads, sharpen_tile, to_tile
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pipeline import Behind, ahead
@@ -52,7 +52,7 @@ from clippan_cli.tasks.scene import (
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.adaptation.sharpener import adapt_network, network_halo
 from clippan_models.contracts import Sharpener, Window
-from clippan_models.errors import UsageError
+from clippan_models.errors import InputError, Interrupted, UsageError
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
 
@@ -185,18 +185,19 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         scene = open_scene(scene_options, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
+        # opened before the work: a bad option or a full disk is told now, and not after the adaptation
+        writer = stack.enter_context(_writer(scene, options, metadata, pixels, len(bands)))
         estimate = estimate_scene(scene, control)
         sharpener, adapted, halo = _fit(spec, scene, estimate, options, device, control)
         plan = plan_run(scene, options, spec, halo, pixels, len(bands))
         provenance = _provenance(scene, estimate, options, device, plan)
-        report = _fuse(
-            scene, estimate, sharpener, plan, options, device, bands, _Output(metadata, pixels, provenance), control
-        )
-    quality = _assess(scene_options, options, control) if options.assess else None
-    picture = None
-    if options.quicklook is not None:
-        with control.timed("quicklook"):
-            picture = write_quicklook(options.quicklook, scene_options, options.output, _sensor_of(scene))
+        writer.write_provenance(provenance)
+        report = _fuse(scene, estimate, sharpener, plan, writer, options, device, bands, pixels, control)
+        try:
+            quality = _assess(scene, options, control) if options.assess else None
+            picture = _draw(scene, options, control)
+        except Interrupted as stop:
+            raise Interrupted(stop.signal_number, f"{options.output} was complete already") from stop
     control.seconds["total"] = time.perf_counter() - started
     fused_seconds = control.seconds["sharpen"] or 1e-9
     return SharpenResult(
@@ -225,18 +226,13 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
         scene = open_scene(scene_options, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
-        _, pixels = _format(scene, bands)
+        metadata, pixels = _format(scene, bands)
+        with _writer(scene, options, metadata, pixels, len(bands)):
+            pass  # it refuses what it could not write, and leaves nothing behind
         estimate = estimate_scene(scene, control)
         plan = plan_run(scene, options, spec, _planned_halo(spec, estimate), pixels, len(bands))
         provenance = _provenance(scene, estimate, options, device, plan)
     return SharpenResult(None, plan, provenance, _shifts(estimate), dict(control.seconds))
-
-
-@dataclass(frozen=True)
-class _Output:
-    metadata: RasterMetadata
-    pixels: PixelFormat
-    provenance: dict[str, str]
 
 
 def _check_paths(scene: SceneOptions, options: SharpenOptions) -> None:
@@ -265,9 +261,7 @@ def _format(scene: Scene, bands: Sequence[int]) -> tuple[RasterMetadata, PixelFo
         read_metadata(pair.pan.grid, [pair.pan.bands[0][1]]),
         (window.row, window.col),
     )
-    left, top, right, bottom = pair.ms_footprint()
-    inside = left <= window.col and top <= window.row and right >= window.col_stop and bottom >= window.row_stop
-    partial = scene.region.polygon is not None or not inside
+    partial = scene.region.polygon is not None or not pair.ms_covers(window)
     pixels = choose_format(pair, partial=partial, nbits=metadata.nbits)
     return replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits), pixels
 
@@ -310,10 +304,11 @@ def _fit(
             halo = max(fit_halo(estimate.observation), fitter.halo)
             cores = plan_tiles(scene.window, options.compute.tile or _MAX_TILE)
             pixels = 0
-            for number, arrays in enumerate(_read(scene, cores, halo), start=1):
-                fitter.update(TileViews(to_tile(arrays, device), estimate.observation))
-                pixels += arrays.core.pixels
-                control.report(Progress("statistics", number, len(cores), pixels))
+            with _read(scene, cores, halo) as tiles:
+                for number, arrays in enumerate(tiles, start=1):
+                    fitter.update(TileViews(to_tile(arrays, device), estimate.observation))
+                    pixels += arrays.core.pixels
+                    control.report(Progress("statistics", number, len(cores), pixels))
     fitted = fitter.finish()
     return fitted, None, (lowpass_halo(estimate.observation) if spec.looks_around else 0) + fitted.halo
 
@@ -332,8 +327,8 @@ def _adapt(
         return adapt_network(tiles, estimate.observation, options.adapt, device, estimate.ceilings, on_step)
 
 
-def _read(scene: Scene, cores: Sequence[Window], halo: int) -> Iterator[TileArrays]:
-    yield from ahead(scene.reader.read(core, halo) for core in cores)
+def _read(scene: Scene, cores: Sequence[Window], halo: int) -> AbstractContextManager[Iterator[TileArrays]]:
+    return ahead(scene.reader.read(core, halo) for core in cores)
 
 
 def plan_run(
@@ -377,6 +372,13 @@ def _tile_bytes(tile: int, halo: int, spec: MethodSpec, bands: int) -> float:
     return side * side * (working + waiting)
 
 
+def _writer(
+    scene: Scene, options: SharpenOptions, metadata: RasterMetadata, pixels: PixelFormat, bands: int
+) -> SafeWriter:
+    encoding = replace(options.encoding, threads=options.compute.thread_count)
+    return SafeWriter(options.output, _grid(scene, pixels, bands), encoding, metadata)
+
+
 def _grid(scene: Scene, pixels: PixelFormat, bands: int) -> OutputGrid:
     window = scene.window
     return OutputGrid(
@@ -403,38 +405,35 @@ def _fuse(
     estimate: Estimate,
     sharpener: Sharpener,
     plan: Plan,
+    writer: SafeWriter,
     options: SharpenOptions,
     device: torch.device,
     bands: Sequence[int],
-    output: _Output,
+    pixels: PixelFormat,
     control: Control,
 ) -> CommitReport:
     """Fuse all tiles into the file; nothing appears at the path before it is verified."""
     window = scene.window
     mosaic = Mosaic(window, find_method(options.method).overlap)
     cores = plan_tiles(window, plan.tile)
-    grid = _grid(scene, output.pixels, len(bands))
-    encoding = replace(options.encoding, threads=options.compute.thread_count)
     origin = (window.row, window.col)
 
     def write(item: tuple[Window, NDArray[Any], Mask]) -> None:
-        core, pixels, valid = item
+        core, values, valid = item
         place = Window(core.row - origin[0], core.col - origin[1], core.height, core.width)
-        writer.write(place, pixels, np.asarray(valid.all(0)) if output.pixels.mask else None)
+        writer.write(place, values, np.asarray(valid.all(0)) if pixels.mask else None)
 
-    with SafeWriter(options.output, grid, encoding, output.metadata) as writer:
-        writer.write_provenance(output.provenance)
-        with control.timed("sharpen"), Behind(write) as behind:
-            done = 0
-            outer = [mosaic.outer(core) for core in cores]
-            for number, (core, arrays) in enumerate(zip(cores, _read(scene, outer, plan.halo), strict=True), start=1):
-                fused = mosaic.add(core, sharpen_tile(arrays, sharpener, estimate.observation, device))[bands]
-                valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
-                behind.put((core, output.pixels.encode(fused, valid), valid))
-                done += core.pixels
-                control.report(Progress("sharpen", number, len(cores), done))
-        with control.timed("write"):
-            return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+    outer = [mosaic.outer(core) for core in cores]
+    with control.timed("sharpen"), _read(scene, outer, plan.halo) as tiles, Behind(write) as behind:
+        done = 0
+        for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
+            fused = mosaic.add(core, sharpen_tile(arrays, sharpener, estimate.observation, device))[bands]
+            valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
+            behind.put((core, pixels.encode(fused, valid), valid))
+            done += core.pixels
+            control.report(Progress("sharpen", number, len(cores), done))
+    with control.timed("write"):
+        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
 
 
 def _provenance(
@@ -474,14 +473,20 @@ def _shifts(estimate: Estimate) -> tuple[tuple[float, float], ...]:
     return tuple(zip(estimate.registration.shift_y, estimate.registration.shift_x, strict=True))
 
 
-def _assess(scene_options: SceneOptions, options: SharpenOptions, control: Control) -> Assessment | None:
+def _assess(scene: Scene, options: SharpenOptions, control: Control) -> Assessment | None:
     if options.bands is not None:
         control.on_note("quality is not measured for a choice of bands: the indices compare all of them")
         return None
-    with control.timed("assess"):
-        assessed = AssessOptions(compute=options.compute, sampled=True)
-        return assess_scene(scene_options, [str(options.output)], assessed, control)[0]
+    try:
+        with control.timed("assess"):
+            return assess_image(scene, str(options.output), AssessOptions(sampled=True), control)
+    except InputError as error:  # too few valid pixels; the image itself is verified
+        control.on_note(f"quality is not measured: {error}")
+        return None
 
 
-def _sensor_of(scene: Scene) -> Any:
-    return scene.sensor
+def _draw(scene: Scene, options: SharpenOptions, control: Control) -> Path | None:
+    if options.quicklook is None:
+        return None
+    with control.timed("quicklook"):
+        return write_quicklook(options.quicklook, scene.options, options.output, scene.sensor)

@@ -54,6 +54,7 @@ class QualityGateError(ClippanError):
 class Interrupted(ClippanError):
     """A signal asked the run to stop; it stopped at a tile boundary."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by signal {signal_number}; nothing was left at the output path")
+    def __init__(self, signal_number: int, left: str = "nothing unfinished was left behind") -> None:
+        super().__init__(f"stopped by signal {signal_number}; {left}")
+        self.signal_number = signal_number
         self.exit_code = 128 + signal_number

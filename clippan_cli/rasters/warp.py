@@ -1,0 +1,173 @@
+"""A raster seen on another grid: MS that is rotated or mirrored against PAN, or in another CRS.
+
+The masks decide here as everywhere: interpolation takes valid pixels only, and a place is valid where the pixel that
+holds it is. GDAL's warper follows other rules (a NaN spreads, one nodata serves all bands, tags are lost).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from clippan_cli.rasters.source import Mask, RasterSource, Values
+from clippan_models.contracts import Window
+
+Coordinates = NDArray[np.float64]
+Mapper = Callable[[Coordinates, Coordinates], tuple[Coordinates, Coordinates]]
+"""Takes x and y of one place to those of another, elementwise; what has no image there becomes infinite or NaN."""
+
+_LOBES = 3  # pixels on either side that the Lanczos kernel reaches
+_FILLED = 3  # pixels that valid values are carried into invalid ones, for the kernel to find
+_LATTICE = 8  # pixels between places that are projected exactly; between them a projection is straight
+_SNAP = 1e-6  # pixels: float noise must not decide which pixel holds a place
+
+
+class WarpedSource(RasterSource):
+    """The bands of a raster on a grid parallel to PAN's.
+
+    Datasets, nodata and everything beside the pixels are those of the raster itself.
+    """
+
+    def __init__(self, source: RasterSource, to_source: Mapper, place: Affine, shape: tuple[int, int]) -> None:
+        """Lay a grid over a raster.
+
+        Args:
+            source: the raster.
+            to_source: from PAN to pixels of the raster, both in corner coordinates.
+            place: from pixels of the new grid to PAN, both in corner coordinates.
+            shape: rows and columns of the new grid.
+        """
+        super().__init__(source.names, source.datasets, source.bands, source.alphas, source.notes)
+        self._source = source
+        self._to_source = to_source
+        self._place = place
+        self.height, self.width = shape
+
+    def read(self, window: Window) -> tuple[Values, Mask]:
+        """Values `[C, h, w]` float32 and validity `[C, h, w]` of any window of the new grid.
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        x, y = _positions(self._to_source, window, self._place)
+        around = self._around(x, y, _LOBES + _FILLED + 1)
+        values, valid = self._source.read(around)
+        good = _held(valid, around, x, y)
+        if not good.any():
+            return np.zeros(good.shape, np.float32), good
+        x, y = (np.where(good.any(0), v, 0.0) for v in (x - 0.5 - around.col, y - 0.5 - around.row))
+        seen = _interpolate(_fill(values, valid), x, y)
+        return np.where(good, seen, np.float32(0)), good
+
+    def valid_under(self, pan_window: Window) -> Mask:
+        """Whether the pixel of the raster that holds the centre of each PAN pixel is valid, `[C, h, w]`.
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        x, y = _positions(self._to_source, pan_window, Affine.identity())
+        around = self._around(x, y, 1)
+        return _held(self._source.read(around)[1], around, x, y)
+
+    def covers(self, pan_window: Window) -> bool:
+        """Whether all PAN pixels of a window have their centre on the raster, judged by the rim of the window."""
+        w = pan_window
+        rows = [Window(row, w.col, 1, w.width) for row in (w.row, w.row_stop - 1)]
+        cols = [Window(w.row, col, w.height, 1) for col in (w.col, w.col_stop - 1)]
+        rim = (_positions(self._to_source, strip, Affine.identity()) for strip in rows + cols)
+        return all(bool(self._on_raster(x, y).all()) for x, y in rim)
+
+    def _on_raster(self, x: Coordinates, y: Coordinates) -> Mask:
+        across = (x >= -_SNAP) & (x < self._source.width - _SNAP)
+        return np.asarray(across & (y >= -_SNAP) & (y < self._source.height - _SNAP), np.bool_)
+
+    def _around(self, x: Coordinates, y: Coordinates, margin: int) -> Window:
+        """The window of the raster that holds all places that lie on it, and a margin."""
+        on = self._on_raster(x, y)
+        if not on.any():
+            return Window(0, 0, 0, 0)
+        left, right = (math.floor(v) for v in (x[on].min(), x[on].max()))
+        top, bottom = (math.floor(v) for v in (y[on].min(), y[on].max()))
+        return Window(top, left, bottom - top + 1, right - left + 1).grown(margin)
+
+
+def _positions(mapper: Mapper, window: Window, place: Affine) -> tuple[Coordinates, Coordinates]:
+    """Where a mapper takes the centres of the pixels of a window, `[h, w]` each, whatever window they are in."""
+    rows, above, down = _lattice(window.row, window.height)
+    cols, left, right = _lattice(window.col, window.width)
+    y, x = np.meshgrid(rows, cols, indexing="ij")
+    x, y = place.a * x + place.b * y + place.c, place.d * x + place.e * y + place.f
+    with np.errstate(invalid="ignore"):  # an infinite corner makes its surroundings NaN: they lie on no raster
+
+        def between(corners: Coordinates) -> Coordinates:
+            lines = corners[above] * (1 - down)[:, None] + corners[above + 1] * down[:, None]
+            return np.asarray(lines[:, left] * (1 - right) + lines[:, left + 1] * right, np.float64)
+
+        to_x, to_y = mapper(x, y)
+        return between(to_x), between(to_y)
+
+
+def _lattice(first: int, count: int) -> tuple[Coordinates, NDArray[np.int64], Coordinates]:
+    """Corner coordinates of the lattice around pixel centres; the line before each centre, and how far beyond it."""
+    start = first // _LATTICE
+    cells = (first + count - 1) // _LATTICE - start + 2
+    lines = (np.arange(start, start + cells) * _LATTICE).astype(np.float64)
+    centres = np.arange(first, first + count) + 0.5
+    before = np.floor(centres / _LATTICE).astype(np.int64) - start
+    return lines, before, (centres - lines[before]) / _LATTICE
+
+
+def _held(valid: Mask, around: Window, x: Coordinates, y: Coordinates) -> Mask:
+    """Validity `[C, h, w]` of the pixel that holds each place; False where none does."""
+    if around.pixels == 0:
+        return np.zeros((valid.shape[0], *x.shape), np.bool_)
+    with np.errstate(invalid="ignore"):
+        col, row = np.floor(x + _SNAP) - around.col, np.floor(y + _SNAP) - around.row
+        inside = (col >= 0) & (col < around.width) & (row >= 0) & (row < around.height)
+    at = np.where(inside, row, 0).astype(np.int64), np.where(inside, col, 0).astype(np.int64)
+    return np.asarray(valid[:, *at] & inside, np.bool_)
+
+
+def _fill(values: Values, valid: Mask) -> Values:
+    """Carry valid values into invalid pixels, each the mean of its known neighbours, `_FILLED` pixels far."""
+    if valid.all():
+        return values
+    filled, known = np.where(valid, values, np.float32(0)), valid.astype(np.float32)
+    for _ in range(_FILLED):
+        total, count = _box3(filled), _box3(known)
+        new = (known == 0) & (count > 0)
+        filled = np.where(new, total / np.maximum(count, 1), filled)
+        known = np.where(new, np.float32(1), known)
+    return filled
+
+
+def _box3(image: Values) -> Values:
+    """Sum over the 3 x 3 neighbourhood, zero beyond the border."""
+    wide = np.pad(image, ((0, 0), (1, 1), (1, 1)))
+    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
+    return np.asarray(rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:], np.float32)
+
+
+def _interpolate(image: Values, x: Coordinates, y: Coordinates) -> Values:
+    """Lanczos interpolation of `[C, h, w]` at places `[...]` given in centre coordinates; edges are repeated."""
+    (col, across), (row, down) = _taps(x), _taps(y)
+    height, width = image.shape[1:]
+    pixels = image.reshape(len(image), -1)
+    out = np.zeros((len(image), *x.shape), np.float32)
+    for i, weight_y in enumerate(down):
+        line = (row + i).clip(0, height - 1) * width
+        for j, weight_x in enumerate(across):
+            out += pixels[:, line + (col + j).clip(0, width - 1)] * (weight_y * weight_x)
+    return out
+
+
+def _taps(position: Coordinates) -> tuple[NDArray[np.int64], Values]:
+    """First pixel that counts, and the weights of it and those that follow, `[2 * _LOBES, ...]`; they sum to one."""
+    first = np.floor(position) - _LOBES + 1
+    offset = position - first - np.arange(2 * _LOBES).reshape(-1, *[1] * position.ndim)
+    weight = np.sinc(offset) * np.sinc(offset / _LOBES) * (np.abs(offset) < _LOBES)
+    return first.astype(np.int64), np.asarray(weight / weight.sum(0), np.float32)

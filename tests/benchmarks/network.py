@@ -1,0 +1,70 @@
+"""Network inference: the whole process beside a bare forward pass of the same network over as many pixels in memory.
+
+    python tests/benchmarks/network.py --side 4096
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from clippan_models.networks.apnn import APNN
+from measure import CLIPPAN, show, write_pair
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        ms, pan = write_pair(Path(temporary), arguments.side)
+        bare = bare_forward(arguments.side)
+        whole = sharpened(ms, pan, Path(temporary) / "out.tif", arguments)
+    mpx = arguments.side**2 / 1e6
+    inference = whole["sharpen"] + whole["write"]
+    rows = [
+        {"what": "bare forward pass", "seconds": bare, "Mpx/s": mpx / bare, "share of bare": 1.0},
+        {"what": "sharpen stage", "seconds": whole["sharpen"], "Mpx/s": mpx / whole["sharpen"], "share of bare": bare / whole["sharpen"]},
+        {"what": "sharpen and write", "seconds": inference, "Mpx/s": mpx / inference, "share of bare": bare / inference},
+        {"what": "whole process", "seconds": whole["process"], "Mpx/s": mpx / whole["process"], "share of bare": bare / whole["process"]},
+    ]
+    show(f"A-PNN, {arguments.side}x{arguments.side} PAN, 4 bands, {arguments.threads} threads", rows, as_json=arguments.json)
+
+
+def bare_forward(side: int, piece: int = 1024) -> float:
+    """Seconds of the network alone over `side` x `side` pixels that are in memory, piece by piece."""
+    network = APNN(4).eval()
+    ms, pan = torch.randn(1, 4, piece, piece), torch.randn(1, 1, piece, piece)
+    with torch.inference_mode():
+        network(ms, pan)
+        started = time.perf_counter()
+        for _ in range((side // piece) ** 2):
+            network(ms, pan)
+    return time.perf_counter() - started
+
+
+def sharpened(ms: Path, pan: Path, out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of the stages of our process, and of all of it."""
+    command = [
+        *(*CLIPPAN, "sharpen", str(ms), str(pan), "-o", str(out), "--overwrite", "-q", "--json", "--no-quality"),
+        *("--steps", str(arguments.steps), "--of", "gtiff", "--compress", "none", "--threads", str(arguments.threads)),
+    ]
+    started = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    stages: dict[str, Any] = json.loads(done.stdout)["seconds"]
+    return {**stages, "process": time.perf_counter() - started}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Clippan as a user meets it: arguments in; exit code, stdout, stderr and files out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+
+PAN_SIDE, RATIO = 64, 4
+PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
+MS_PIXEL = PAN_PIXEL @ Affine.scale(RATIO)
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of clippan left on its channels."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error_line(self) -> str:
+        """The one line that says what is wrong, after notes of clippan if there are any."""
+        lines = self.stderr.splitlines()
+        ours = [line for line in lines if line.startswith("clippan: ")]
+        assert len(ours) == 1 and lines[-1] == ours[0], self.stderr
+        return ours[0]
+
+    @property
+    def notes(self) -> list[str]:
+        """Every line on stderr but the one that says what is wrong."""
+        return [line for line in self.stderr.splitlines() if not line.startswith("clippan: ")]
+
+
+@dataclass
+class Desk:
+    """A folder with a good pair to spoil, and the arguments of a fast run over it."""
+
+    folder: Path
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
+
+    @property
+    def out(self) -> Path:
+        """Where runs write, in a folder of its own."""
+        path = self.folder / "out" / "fused.tif"
+        path.parent.mkdir(exist_ok=True)
+        return path
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def pixels(self, bands: int, side: int, dtype: str = "uint16") -> NDArray[Any]:
+        """Smooth ground with a little noise, within the range of 8 bits."""
+        y, x = np.mgrid[0:side, 0:side] / side
+        bands_of = [60 + 20 * b + 40 * np.sin(5 * x + b) * np.cos(4 * y) for b in range(bands)]
+        return (np.stack(bands_of) + self.rng.uniform(0, 8, (bands, side, side))).astype(dtype)
+
+    def raster(self, name: str, pixels: NDArray[Any], **profile: Any) -> str:
+        count, height, width = pixels.shape
+        shape = {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name}
+        path = self.path(name)
+        with rasterio.open(path, "w", **({"driver": "GTiff", "crs": "EPSG:32633"} | shape | profile)) as dataset:
+            dataset.write(pixels)
+        return path
+
+    def ms(self, name: str = "ms.tif", *, bands: int = 4, side: int = PAN_SIDE // RATIO, **profile: Any) -> str:
+        dtype = profile.pop("dtype", "uint16")
+        pixels = profile.pop("pixels", self.pixels(bands, side, dtype))
+        return self.raster(name, pixels, **({"transform": MS_PIXEL} | profile))
+
+    def pan(self, name: str = "pan.tif", *, bands: int = 1, side: int = PAN_SIDE, **profile: Any) -> str:
+        dtype = profile.pop("dtype", "uint16")
+        pixels = profile.pop("pixels", self.pixels(bands, side, dtype))
+        return self.raster(name, pixels, **({"transform": PAN_PIXEL} | profile))
+
+    def sharpen(self, *extra: str, ms: str | None = None, pan: str | None = None) -> list[str]:
+        """Arguments of a fast run: interpolation into a plain GeoTIFF."""
+        fast = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
+        return ["sharpen", ms or self.ms(), pan or self.pan(), "-o", str(self.out), *fast, *extra]
+
+    def contents(self) -> dict[str, object]:
+        """Everything in the folder, so that two moments can be compared."""
+        return {str(path.relative_to(self.folder)): _content(path) for path in sorted(self.folder.rglob("*"))}
+
+
+def _content(path: Path) -> object:
+    if path.is_symlink():
+        return os.readlink(path)
+    if path.is_file():
+        size = path.stat().st_size
+        return path.read_bytes() if size < 2**22 else (size, path.stat().st_mtime_ns)
+    return path.stat().st_mode
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk in a folder of its own."""
+    return Desk(tmp_path)
+
+
+RunMain = Callable[[Sequence[str]], Outcome]
+
+
+@pytest.fixture
+def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunMain:
+    """Run clippan in this process, through its entry point; what C libraries print counts as well."""
+    from clippan_cli.main import main
+
+    def run(argv: Sequence[str]) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["clippan", *argv])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        stdout, stderr = capfd.readouterr()
+        code = leaving.value.code
+        return Outcome(code if isinstance(code, int) else 0 if code is None else 1, stdout, stderr)
+
+    return run
+
+
+RunClippan = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run_clippan(tmp_path: Path) -> RunClippan:
+    """Run clippan in a process of its own, as a shell does."""
+
+    def run(argv: Sequence[str], **options: Any) -> Outcome:
+        command = [sys.executable, "-m", "clippan_cli", *argv]
+        env = {**os.environ, **ONE_THREAD, **options.pop("env", {})}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=300, **options)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -1,0 +1,74 @@
+"""Losses: zero where they should be, worse for worse images, finite on flat ones, with gradients that point home."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from clippan_models.losses.qnr import qnr_loss
+from clippan_models.losses.similarity import ssim_map
+from clippan_models.losses.spatial import spatial_loss
+from clippan_models.losses.spectral import spectral_loss
+from skimage.metrics import structural_similarity
+
+
+def image(bands: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
+    return torch.rand(2, bands, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def everywhere(side: int = 64) -> torch.Tensor:
+    return torch.ones(2, 1, side, side, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("loss", [spectral_loss, spatial_loss])
+def test_agreement_costs_nothing_and_disagreement_more_the_larger_it_is(loss: object) -> None:
+    assert callable(loss)
+    x = image()
+    noise = image(seed=1) - 0.5
+    costs = [float(loss(x + a * noise, x, everywhere())) for a in (0.0, 0.1, 0.5)]
+    assert costs[0] == pytest.approx(0, abs=1e-6)
+    assert costs[0] < costs[1] < costs[2]
+
+
+@pytest.mark.parametrize("loss", [spectral_loss, spatial_loss])
+def test_masked_pixels_cost_nothing_far_from_the_border_of_the_mask(loss: object) -> None:
+    assert callable(loss)
+    x = image()
+    mask = everywhere()
+    mask[..., 32:] = False
+    worse = x.clone()
+    worse[..., 48:] += 5
+    assert float(loss(worse, x, mask)) == pytest.approx(0, abs=1e-6)
+
+
+def test_similarity_is_that_of_scikit_image() -> None:
+    one, other = image(1)[0, 0].numpy(), image(1, seed=5)[0, 0].numpy()
+    _, expected = structural_similarity(
+        one, other, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    found = ssim_map(torch.from_numpy(one)[None, None], torch.from_numpy(other)[None, None], 1.0)[0, 0].numpy()
+    assert abs(found - expected)[8:-8, 8:-8].max() < 1e-4
+
+
+def test_qnr_loss_is_zero_for_an_image_with_the_relations_of_ms_and_grows_with_distortion() -> None:
+    exp, pan = image(4), image(1, seed=2)
+    assert float(qnr_loss(exp, exp, pan, pan.expand(-1, 4, -1, -1))) == pytest.approx(0, abs=1e-6)
+    noise = image(4, seed=3)
+    costs = [float(qnr_loss(exp + a * noise, exp, pan, pan)) for a in (0.1, 1.0)]
+    assert 0 < costs[0] < costs[1] < 1
+
+
+def test_flat_patches_give_numbers_and_gradients() -> None:
+    flat = torch.full((2, 3, 64, 64), 0.4, requires_grad=True)
+    pan = torch.full((2, 1, 64, 64), 0.4)
+    loss = qnr_loss(flat, flat.detach(), pan, pan) + spectral_loss(flat, flat.detach(), everywhere())
+    torch.autograd.backward(loss)
+    assert torch.isfinite(loss) and flat.grad is not None and torch.isfinite(flat.grad).all()
+
+
+def test_descending_the_gradient_lowers_the_qnr_loss() -> None:
+    exp, pan = image(3), image(1, seed=2)
+    fused = (exp + 0.3 * image(3, seed=4)).requires_grad_()
+    before = qnr_loss(fused, exp, pan, pan)
+    (gradient,) = torch.autograd.grad(before, fused)
+    after = qnr_loss(fused - 20 * gradient, exp, pan, pan)
+    assert float(after) < float(before)
