@@ -224,10 +224,7 @@ def _warp(ms: RasterSource, pan: RasterSource) -> tuple[RasterSource, Affine]:
     px, py = to_pan(x, y)
     ratio_x, ratio_y = _ratios_at_centre(to_pan, ms)
     if not (np.isfinite(px).all() and np.isfinite(py).all() and min(ratio_x, ratio_y) > 0):
-        raise IncompatiblePairError(
-            f"{ms.name} ({_crs_name(ms.grid.crs)}) cannot be projected to the CRS of {pan.name} "
-            f"({_crs_name(pan.grid.crs)})"
-        )
+        raise _cannot_be_projected(ms, pan)
     left, top = float(px.min()), float(py.min())
     width = max(1, math.ceil((float(px.max()) - left) / ratio_x - 1e-3))
     height = max(1, math.ceil((float(py.max()) - top) / ratio_y - 1e-3))
@@ -248,7 +245,10 @@ def _pixel_mappers(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]
     def mapper(source: RasterSource, target: RasterSource, between: tuple[pyproj.CRS, pyproj.CRS] | None) -> Mapper:
         forward, backward = source.grid.transform, ~target.grid.transform
         middle_x, _ = target.grid.transform @ (target.width / 2, target.height / 2)
-        project = pyproj.Transformer.from_crs(*between, always_xy=True).transform if between else None
+        try:
+            project = pyproj.Transformer.from_crs(*between, always_xy=True).transform if between else None
+        except pyproj.exceptions.ProjError as error:
+            raise _cannot_be_projected(ms, pan) from error
 
         def apply(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
             wx, wy = forward @ (x, y)
@@ -263,6 +263,13 @@ def _pixel_mappers(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]
         return apply
 
     return mapper(ms, pan, crs), mapper(pan, ms, crs[::-1] if crs else None)
+
+
+def _cannot_be_projected(ms: RasterSource, pan: RasterSource) -> IncompatiblePairError:
+    return IncompatiblePairError(
+        f"{ms.name} ({_crs_name(ms.grid.crs)}) cannot be projected to the CRS of {pan.name} "
+        f"({_crs_name(pan.grid.crs)}); if one of them is wrong, set it with gdal_edit.py -a_srs"
+    )
 
 
 def _ratios_at_centre(to_pan: Mapper, ms: RasterSource) -> tuple[float, float]:

@@ -157,6 +157,6 @@ def test_each_pixel_shows_the_ground_of_its_own_place(bench: Bench, name: str) -
     ground = Ground(*EVERY[name])
     output = bench.sharpen(*ground.write(bench))
     wrong = ground.strangeness(output)
-    print(name, np.abs(wrong[:2]).max(1) / SLOPE, np.abs(wrong[2]).max(), output.notes)
+    print("P:", name, np.abs(wrong[:2]).max(1) / SLOPE, np.abs(wrong[2]).max(), output.notes)
     assert np.abs(wrong[:2]).max() / SLOPE < PLACE_TOLERANCE
     assert np.abs(wrong[2]).max() < 3

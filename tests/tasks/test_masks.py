@@ -139,7 +139,7 @@ def test_what_is_missing_enters_no_statistic(bench: Bench, holes: Town, method: 
     partly = fuse(bench, whole, by_nodata(-9999), method)
     alone = fuse(bench, top, by_nodata(-9999), method)
     assert partly.valid[:, : rows * RATIO].all() and not partly.valid[:, rows * RATIO :].any()
-    print(method, np.abs(partly.pixels[:, : rows * RATIO] - alone.pixels).max())
+    print("P:",method, np.abs(partly.pixels[:, : rows * RATIO] - alone.pixels).max())
     np.testing.assert_allclose(partly.pixels[:, : rows * RATIO], alone.pixels, atol=0.01)
 
 
@@ -166,9 +166,9 @@ def test_a_warped_image_keeps_its_holes_and_nothing_bleeds_out_of_them(bench: Be
     near = np.stack([holds(r, d) for r in (-.75, 0, .75) for d in (-.75, 0, .75)])
     assert output.valid[:, near.all(0)].all()
     assert not output.valid[:, ~near.any(0)].any()
-    print(saying, (output.valid[0] != exact).mean(), )
+    print("P:",saying, (output.valid[0] != exact).mean(), )
     truth = np.stack([1000 + 4 * (x - 500_000), 3000 + 4 * (y - 4_000_000), 500 + 0 * x])
     wrong = np.where(output.valid, np.abs(output.pixels - truth), 0)
-    print(wrong.max((1,2)))
+    print("P:",wrong.max((1,2)))
     assert wrong.max() < 16
     assert wrong[2].max() < 0.51

@@ -24,14 +24,17 @@ INTERPOLATION_RADIUS = 3
 
 _BLOCK = 128  # rows of a matrix multiplied at once: long enough for speed, short enough to skip the zeros of the band
 
-
 @dataclass(frozen=True)
 class Banded:
-    """A matrix `[rows, columns]` whose non-zeros lie near the diagonal, kept as the blocks that hold them."""
+    """A matrix `[rows, columns]` whose non-zeros lie near the diagonal, kept as the blocks that hold them.
+
+    The last block is filled up with rows of zeros, and products keep the surplus: libraries multiply thin matrices by
+    other routines, which add in another order and give other last bits. Who calls, crops.
+    """
 
     shape: tuple[int, int]
     blocks: tuple[tuple[int, Tensor], ...]
-    """(first column, weights `[_BLOCK rows, columns]`) of each block of rows."""
+    """(first column, weights `[_BLOCK, columns]`) of each block of rows."""
 
     @classmethod
     def from_dense(cls, dense: Tensor) -> Banded:
@@ -40,30 +43,32 @@ class Banded:
         for rows in torch.split(dense, _BLOCK):
             used = np.flatnonzero(rows.any(0).numpy())
             first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-            blocks.append((first, rows[:, first:last].contiguous()))
+            block = torch.zeros(_BLOCK, last - first)
+            block[: len(rows)] = rows[:, first:last]
+            blocks.append((first, block))
         return cls((dense.shape[0], dense.shape[1]), tuple(blocks))
 
     def dense(self) -> Tensor:
         """The whole matrix, for batches of small patches."""
-        matrix = torch.zeros(self.shape)
+        matrix = torch.zeros(len(self.blocks) * _BLOCK, self.shape[1])
         for number, (first, block) in enumerate(self.blocks):
             row = number * _BLOCK
-            matrix[row : row + block.shape[0], first : first + block.shape[1]] = block
-        return matrix
+            matrix[row : row + _BLOCK, first : first + block.shape[1]] = block
+        return matrix[: self.shape[0]]
 
     def row_sums(self) -> Tensor:
         """Sum of each row, `[rows]`."""
-        return torch.cat([block.sum(1) for _, block in self.blocks])
+        return torch.cat([block.sum(1) for _, block in self.blocks])[: self.shape[0]]
 
     def times_rows(self, image: Tensor) -> Tensor:
-        """Apply to the rows of an image: `[..., columns, w] -> [..., rows, w]`."""
+        """Apply to the rows of an image: `[..., columns, w] -> [..., rows and surplus, w]`."""
         return torch.cat(
             [block.to(image.device) @ image[..., first : first + block.shape[1], :] for first, block in self.blocks],
             dim=-2,
         )
 
     def times_cols(self, image: Tensor) -> Tensor:
-        """Apply to the columns of an image: `[..., h, columns] -> [..., h, rows]`."""
+        """Apply to the columns of an image: `[..., h, columns] -> [..., h, rows and surplus]`."""
         return torch.cat(
             [image[..., first : first + block.shape[1]] @ block.to(image.device).T for first, block in self.blocks],
             dim=-1,
@@ -86,7 +91,7 @@ def upsample(ms: Tensor, ms_window: Window, pan_window: Window, sampling: Sampli
         return rows.times_rows(cols.times_cols(bands))
 
     pieces = [one(ms[bands], *phase) for bands, phase in _bands_by_phase(sampling)]
-    return torch.cat(pieces)
+    return torch.cat(pieces)[:, : pan_window.height, : pan_window.width]
 
 
 def decimate(pan: Tensor, pan_window: Window, ms_window: Window, sampling: Sampling, gain: tuple[float, ...]) -> Tensor:
@@ -115,7 +120,7 @@ def decimate(pan: Tensor, pan_window: Window, ms_window: Window, sampling: Sampl
         else:
             done[key] = one(pan[0], *key) if key not in done else done[key]
             pieces.append(done[key])
-    return torch.stack(pieces)
+    return torch.stack(pieces)[:, : ms_window.height, : ms_window.width]
 
 
 @lru_cache(maxsize=512)

@@ -25,12 +25,13 @@ def plane(rows: np.ndarray, cols: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize("phase", [0.0, 1.5, -0.73])
 def test_a_plane_is_interpolated_where_it_lies(ratio: float, phase: float) -> None:
     sampling = Sampling(ratio, ratio, (phase,), (phase,))
-    index = np.arange(-8, 30)
+    index = np.arange(-8, 42)
     ms = plane(phase + ratio * index, phase + ratio * index)
     pan_window = Window(5, 9, 40, 50)
-    up = upsample(ms, Window(-8, -8, 38, 38), pan_window, sampling)
+    up = upsample(ms, Window(-8, -8, 50, 50), pan_window, sampling)
     expected = plane(np.arange(5, 45), np.arange(9, 59))
-    torch.testing.assert_close(up, expected, atol=0.05, rtol=0)
+    # Lanczos ripples on a slope, by less than 3 % of its rise per MS pixel; half a PAN pixel out of place would be 12 %
+    torch.testing.assert_close(up, expected, atol=0.03 * 2.5 * ratio, rtol=0)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
@@ -88,7 +89,7 @@ def test_bands_keep_their_own_phase() -> None:
     ms = torch.cat([plane(py + 4 * index, px + 4 * index) for py, px in zip(sampling.phase_y, sampling.phase_x)])
     up = upsample(ms, Window(0, 0, 20, 20), Window(20, 20, 30, 30), sampling)
     expected = plane(np.arange(20, 50), np.arange(20, 50)).expand(3, -1, -1)
-    torch.testing.assert_close(up, expected, atol=0.05, rtol=0)
+    torch.testing.assert_close(up, expected, atol=0.3, rtol=0)
 
 
 def test_coverage_is_what_decimating_ones_gives() -> None:
