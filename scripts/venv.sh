@@ -1,8 +1,8 @@
 # Read by scripts/demo and scripts/test: makes a virtual environment and installs clippan there.
 #
 # The environment is .venv in the checkout, or the folder that CLIPPAN_VENV names. `install_clippan plain` installs
-# clippan as a user would, `install_clippan dev` in place with the tools of a developer, who has no need of the former.
-# A stamp in the environment says what it was installed from, so a second run installs nothing.
+# clippan as a user would, `install_clippan dev` in place, with the tools of a developer. A stamp in the environment
+# says what it was installed from, so a second run installs nothing.
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 venv=${CLIPPAN_VENV:-$root/.venv}
@@ -43,26 +43,25 @@ make_venv() {
 # What clippan is installed from: a copy follows its code, an installation in place only what it depends on.
 fingerprint() {
   case $1 in
-    plain) (cd "$root" && find pyproject.toml clippan_cli models -type f ! -name '*.pyc' -exec cksum {} + | LC_ALL=C sort | cksum) ;;
+    plain) (cd "$root" && find pyproject.toml clippan_cli models -type f ! -name '*.pyc' -exec cksum {} + | sort | cksum) ;;
     dev) (cd "$root" && echo "$root" && cksum <pyproject.toml) ;;
   esac
 }
 
-up_to_date() {
-  [ "$(cat "$venv/clippan-$1" 2>/dev/null)" = "$(fingerprint "$1")" ]
-}
-
 install_clippan() {
   make_venv
-  if up_to_date dev || up_to_date "$1"; then return; fi
-  case $1 in
-    plain) what=. ;;
-    dev) what='.[dev]' ;;
-  esac
+  if [ -e "$venv/clippan-dev" ]; then set -- dev; fi # the environment of a developer stays one
+  installed=$(fingerprint "$1")
+  if [ "$(cat "$venv/clippan-$1" 2>/dev/null)" = "$installed" ]; then return; fi
   echo "installing clippan in $venv; the first time this takes minutes, most of it for torch" >&2
-  rm -f "$venv/clippan-plain" "$venv/clippan-dev"
-  if [ "$1" = dev ]; then set -- dev -e; fi
-  (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check ${2:+"$2"} "$what") >&2 ||
-    fail "clippan could not be installed; pip says why above"
-  fingerprint "$1" >"$venv/clippan-$1"
+  case $1 in
+    plain) pip_install . ;;
+    dev) pip_install -e '.[dev]' ;;
+  esac
+  echo "$installed" >"$venv/clippan-$1"
+}
+
+pip_install() {
+  (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@") >&2 ||
+    fail "clippan could not be installed; pip says above why"
 }

@@ -18,11 +18,15 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
+from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
 DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2ECW", "JP2KAK", "NITF", "DIMAP", "ENVI", "HFA", "PCIDSK", "EHdr", "PNG")
 """GDAL drivers that read pixels from the file named and from nothing else."""
+
+_NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
+_PATIENCE = {"GDAL_HTTP_CONNECTTIMEOUT": "20", "GDAL_HTTP_TIMEOUT": "120", "GDAL_HTTP_MAX_RETRY": "3"}
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 
@@ -119,9 +123,10 @@ class RasterSource:
         for number in range(len(self.datasets)):
             mine = [b for b, (d, _) in enumerate(self.bands) if d == number]
             try:
-                block, good = self._read_dataset(number, [self.bands[b][1] for b in mine], inner)
+                with rasterio.Env():  # in each thread: without it, GDAL writes to stderr
+                    block, good = self._read_dataset(number, [self.bands[b][1] for b in mine], inner)
             except (RasterioError, RasterioIOError) as error:
-                raise InputError(f"{self.names[number]} cannot be read: {_one_line(error)}") from error
+                raise _unreadable(self.names[number], error) from error
             for k, b in enumerate(mine):
                 values[b, rows, cols], valid[b, rows, cols] = block[k], good[k]
         return values, valid
@@ -162,6 +167,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
         InputError: not a raster that clippan reads.
         IncompatiblePairError: several files that do not share a grid.
     """
+    stack.enter_context(rasterio.Env(**_options_of_gdal(trust)))
     datasets = tuple(stack.enter_context(_open(name, trust)) for name in names)
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
@@ -192,19 +198,54 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
     return RasterSource(tuple(names), datasets, bands, alphas, notes)
 
 
+def _options_of_gdal(trust: Trust) -> dict[str, str]:
+    """Keep GDAL from the network, whatever a file refers to; or from waiting for it for ever."""
+    if not trust.remote:
+        return _NO_NETWORK
+    return {key: value for key, value in _PATIENCE.items() if key not in os.environ}
+
+
 def _open(name: str, trust: Trust) -> Any:
     _check_path(name, trust)
-    drivers = [*DRIVERS, "VRT"] if trust.vrt else list(DRIVERS)
+    drivers = list(DRIVERS)
+    if _is_vrt(name):
+        if not trust.vrt:
+            raise InputError(f"{name} is a VRT, which can read any other file; add --allow-vrt if you trust it")
+        if not trust.remote:
+            _check_sources(name, (os.path.realpath(name),))
+        drivers.append("VRT")
+    # a remote folder is not to be listed
+    listing = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if _is_remote(name) else {}
     try:
-        # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
-        with rasterio.Env():
+        with rasterio.Env(**listing):
+            # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
             return DatasetReader(name, driver=drivers)
-    except RasterioIOError as error:
-        if not trust.vrt and _looks_like_vrt(name):
-            raise InputError(
-                f"{name} is a VRT, which can read any other file; add --allow-vrt if you trust it"
-            ) from error
-        raise InputError(f"{name} cannot be opened as a raster: {_one_line(error)}") from error
+    except (RasterioError, RasterioIOError) as error:
+        raise InputError(
+            f"{name} cannot be opened as a raster, or it is damaged: {_one_line(error)}; clippan reads "
+            f"{', '.join(DRIVERS)}"
+        ) from error
+
+
+def _check_sources(name: str, above: tuple[str, ...]) -> None:
+    """Refuse a VRT that reads anything but local rasters: other drivers fetch what a file tells them to.
+
+    Args:
+        name: the VRT.
+        above: real paths of the VRTs that have led here, and of this one.
+    """
+    for source in sources_of(name):
+        try:
+            _check_path(source, Trust())
+            if not looks_like_vrt(source):
+                DatasetReader(source, driver=list(DRIVERS)).close()
+                continue
+        except (InputError, RasterioError, RasterioIOError) as error:
+            raise InputError(f"{name} reads a file that cannot be used: {_one_line(error)}") from error
+        inner = os.path.realpath(source)
+        if inner in above:
+            raise InputError(f"{name} reads itself, by way of {source}")
+        _check_sources(source, (*above, inner))
 
 
 def _check_path(name: str, trust: Trust) -> None:
@@ -233,11 +274,8 @@ def _is_remote(name: str) -> bool:
     return name.lower().startswith(remote)
 
 
-def _looks_like_vrt(name: str) -> bool:
-    if _is_remote(name):
-        return name.lower().endswith(".vrt")
-    with open(name, "rb") as file:
-        return b"<VRTDataset" in file.read(4096)
+def _is_vrt(name: str) -> bool:
+    return name.lower().endswith(".vrt") if _is_remote(name) else looks_like_vrt(name)
 
 
 def _check_content(name: str, dataset: Any) -> None:
@@ -284,7 +322,7 @@ def _holds_image(name: str, dataset: Any, band: int) -> bool:
     try:
         blocks = [dataset.read(band, window=window).ravel() for window in windows]
     except (RasterioError, RasterioIOError) as error:
-        raise InputError(f"{name} cannot be read: {_one_line(error)}") from error
+        raise _unreadable(name, error) from error
     seen = np.concatenate(blocks)
     seen = seen[np.isfinite(seen) & (seen > 0)].astype(np.float64)
     if len(np.unique(seen)) <= 16:
@@ -302,6 +340,10 @@ def _clip(window: Window, height: int, width: int) -> Window:
     row, col = min(max(window.row, 0), height), min(max(window.col, 0), width)
     stop_row, stop_col = min(max(window.row_stop, row), height), min(max(window.col_stop, col), width)
     return Window(row, col, stop_row - row, stop_col - col)
+
+
+def _unreadable(name: str, error: BaseException) -> InputError:
+    return InputError(f"{name} cannot be read: {_one_line(error)}; it is damaged or incomplete, get it anew")
 
 
 def _one_line(error: BaseException) -> str:

@@ -248,6 +248,11 @@ class _Cells:
         return Window(self.top + row * self.size, self.left + col * self.size, self.size, self.size)
 
 
+def _core_valid(arrays: TileArrays) -> Mask:
+    """Pixels of the core that exist in all bands, `[h, w]`."""
+    return np.asarray(arrays.valid[:, *arrays.core.inside(arrays.pan_window)].all(0))
+
+
 def _detail(arrays: TileArrays) -> float:
     """How much PAN varies in a window, relative to its level."""
     pan = arrays.pan[arrays.pan_valid]

@@ -110,9 +110,9 @@ def directory_of_tags_that_is_noise(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.path("ms.tif"))
 
 
-@fails(INPUT, "sparse_pan.tif")
+@fails(PAIR, "pan.tif", "1x1 PAN pixels")
 def image_of_one_pixel(desk: Desk) -> list[str]:
-    return desk.sharpen(ms=desk.ms(side=1), pan=desk.pan("sparse_pan.tif", side=1))
+    return desk.sharpen(ms=desk.ms(side=1), pan=desk.pan(side=1))
 
 
 @fails(PAIR, "ms.tif", "64x1 PAN pixels")
@@ -139,7 +139,7 @@ def dimensions_beyond_all_memory(desk: Desk) -> list[str]:
     entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
     content = struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
     Path(desk.path("huge.tif")).write_bytes(content)
-    return desk.sharpen(ms=desk.path("huge.tif"))
+    return desk.sharpen("--assume-aligned", ms=desk.path("huge.tif"), pan=desk.path("huge.tif"))
 
 
 @fails(INPUT, "ms.tif", "is a folder")
@@ -193,13 +193,13 @@ def vrt_named_tif(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.path("ms.tif"))
 
 
-@fails(INPUT, "ms.vrt", "cannot be")
+@fails(INPUT, "ms.vrt", "gone.tif", "No such file")
 def vrt_with_a_missing_source(desk: Desk) -> list[str]:
     Path(desk.path("ms.vrt")).write_text(vrt(desk.path("gone.tif")))
     return desk.sharpen("--allow-vrt", ms=desk.path("ms.vrt"))
 
 
-@fails(INPUT, "ms.vrt", "cannot be")
+@fails(INPUT, "ms.vrt", "reads itself")
 def vrt_of_itself(desk: Desk) -> list[str]:
     Path(desk.path("ms.vrt")).write_text(vrt(desk.path("ms.vrt")))
     return desk.sharpen("--allow-vrt", ms=desk.path("ms.vrt"))
@@ -344,7 +344,7 @@ def overlap_smaller_than_an_ms_pixel(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.ms(transform=PAN_PIXEL @ Affine.translation(PAN_SIDE - 3, 0) @ Affine.scale(4)))
 
 
-@fails(PAIR, "ms.tif", "cannot be projected", notes=1)
+@fails(PAIR, "ms.tif", "cannot be projected", "-a_srs")
 def crs_that_cannot_be_projected(desk: Desk) -> list[str]:
     local = 'LOCAL_CS["site grid",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
     return desk.sharpen(ms=desk.ms(crs=local))
@@ -355,7 +355,7 @@ def no_crs_on_one(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.ms(crs=None))
 
 
-@fails(PAIR, "do not overlap", notes=1)
+@fails(PAIR, "do not overlap")
 def another_crs_elsewhere(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.ms(crs="EPSG:32631"))
 
@@ -434,7 +434,7 @@ def palette(desk: Desk) -> list[str]:
 
 @fails(INPUT, "alpha band only")
 def nothing_but_alpha(desk: Desk) -> list[str]:
-    ms = desk.ms(bands=1, dtype="uint8")
+    ms = desk.ms(pixels=np.full((1, 16, 16), 255, np.uint8))
     with rasterio.open(ms, "r+") as dataset:
         dataset.colorinterp = (ColorInterp.alpha,)
     return desk.sharpen(ms=ms)
@@ -737,7 +737,7 @@ def assess_without_a_pair(desk: Desk) -> list[str]:
     return ["assess", fused(desk)]
 
 
-@fails(INPUT, "fused.tif", "no pixel is valid")
+@fails(INPUT, "fused.tif", "0 of 4096 pixels are valid")
 def assess_an_image_of_nodata(desk: Desk) -> list[str]:
     empty = desk.ms("fused.tif", pixels=np.zeros((4, PAN_SIDE, PAN_SIDE), np.uint16), transform=PAN_PIXEL, nodata=0)
     return assessing(desk, empty)
@@ -754,6 +754,7 @@ def test_refused_with_one_line_and_nothing_written(name: str, desk: Desk, run_ma
     argv = case.prepare(desk)
     before = desk.contents()
     outcome = run_main(argv)
+    print('##',name,outcome.code,outcome.stderr)
     assert outcome.code == case.code, outcome
     line = outcome.error_line
     assert [word for word in case.words if word not in line] == [], line
