@@ -15,7 +15,7 @@ from clippan_cli.commands.assess import assess
 from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.sharpen import sharpen
-from clippan_cli.tasks.control import on_signals
+from clippan_cli.tasks.control import listen
 from clippan_models.errors import ClippanError, Interrupted
 
 app = typer.Typer(
@@ -56,37 +56,55 @@ def _root(
     """Options of clippan itself."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run clippan; the entry point of the command line."""
     _reopen_closed_streams()
-    with on_signals(_leave), warnings.catch_warnings():
+    listen(_leave)
+    code = _run()
+    # Python takes its time to end, and would answer a signal with a traceback meanwhile.
+    listen(lambda number, frame: os._exit(code))
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the application and say in one line what went wrong; the exit code."""
+    with warnings.catch_warnings():
         if not sys.warnoptions and not _wants_traceback():
             warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user, we say
         try:
-            app()
+            code = _code_of_app()
+            sys.stdout.flush()
+            return code
         except ClippanError as error:
-            _fail(str(error), error.exit_code, error)
-        except SystemExit as leaving:
-            if isinstance(leaving.code, int) and leaving.code > 128:  # a second signal
-                _fail(str(Interrupted(leaving.code - 128)), leaving.code, leaving)
-            raise
+            return _failed(str(error), error.exit_code, error)
         except BrokenPipeError:
             # whoever read our output has left; keep Python from complaining about that on exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+            return 1
         except Exception as error:
             if _out_of_memory(error):
-                _fail("not enough memory: use a smaller --tile, or --device cpu where a GPU is full", 6, error)
-            _fail(f"unexpected {type(error).__name__}: {error}; run again with -vv for the traceback", 1, error)
+                return _failed("not enough memory: use a smaller --tile, or --device cpu where a GPU is full", 6, error)
+            return _failed(f"unexpected {type(error).__name__}: {error}; run again with -vv for the traceback", 1, error)
 
 
-def _fail(message: str, code: int, error: BaseException) -> NoReturn:
+def _code_of_app() -> int:
+    try:
+        app()
+    except SystemExit as leaving:  # the only way in which Typer ends
+        code = leaving.code if isinstance(leaving.code, int) else 0
+        if code > 128:  # a second signal has broken off the work
+            return _failed(str(Interrupted(code - 128)), code, leaving)
+        return code
+    return 0
+
+
+def _failed(message: str, code: int, error: BaseException) -> int:
     if _wants_traceback():
         import traceback
 
         traceback.print_exception(error)
     sys.stderr.write(f"clippan: {_one_line(message)}\n")
-    sys.exit(code)
+    return code
 
 
 def _one_line(message: str) -> str:

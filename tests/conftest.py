@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
+
+from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.pair import PairOptions
-from clippan_cli.rasters.writer import OutputOptions
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.demo_scene import DemoScene, make_demo_scene
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
 from clippan_models.adaptation.loop import AdaptOptions
-from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
@@ -37,6 +38,12 @@ class Grid:
     width: int
     height: int
     crs: str | None = UTM31
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Map coordinates of the centre."""
+        x, y = self.transform @ (self.width / 2, self.height / 2)
+        return float(x), float(y)
 
     def centres(self) -> tuple[Array, Array]:
         """Map coordinates x and y of the pixel centres, `[h, w]` each."""

@@ -101,7 +101,7 @@ def sharpen(
     """
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
-    from clippan_cli.rasters.writer import Driver, OutputOptions
+    from clippan_cli.rasters.output_options import Driver, OutputOptions
     from clippan_cli.tasks import sharpen as task
     from clippan_cli.tasks.compute import ComputeOptions
     from clippan_models.adaptation.loop import AdaptOptions

@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.output_options import DataType
 from clippan_cli.rasters.pair import Pair
 from clippan_cli.rasters.source import Mask, Values
-from clippan_cli.rasters.writer import DataType
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,10 @@ def region_from_bbox(pair: Pair, bbox: tuple[float, float, float, float], crs: s
     """
     left, bottom, right, top = bbox
     if not all(math.isfinite(v) for v in bbox):
-        raise UsageError(f"--bbox {left:g},{bottom:g},{right:g},{top:g} has a coordinate that is no number")
+        raise UsageError(f"--bbox {left},{bottom},{right},{top} has a coordinate that is no finite number")
     if left >= right or bottom >= top:
         raise UsageError(
-            f"--bbox {left:g},{bottom:g},{right:g},{top:g} is empty: the order is left,bottom,right,top, "
+            f"--bbox {left},{bottom},{right},{top} is empty: the order is left,bottom,right,top, "
             "and left < right, bottom < top"
         )
     polygon = _to_pan_crs(box(left, bottom, right, top), crs, pair, "--bbox")
@@ -70,7 +70,9 @@ def region_from_file(pair: Pair, path: Path) -> Region:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as GeoJSON: {error}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} is not GeoJSON: its top level is no object")
@@ -80,6 +82,8 @@ def region_from_file(pair: Pair, path: Path) -> Region:
 
 def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
     features = document.get("features", [document])
+    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
+        raise InputError(f"{path} is not GeoJSON: its features are no list of objects")
     try:
         shapes = [shape(f.get("geometry", f)) for f in features if f.get("geometry", f) is not None]
     except Exception as error:  # shapely raises whatever a wrong nesting trips over

@@ -221,10 +221,12 @@ def _open(name: str, trust: Trust) -> Any:
             # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
             return DatasetReader(name, driver=drivers)
     except (RasterioError, RasterioIOError) as error:
-        raise InputError(
-            f"{name} cannot be opened as a raster, or it is damaged: {_one_line(error)}; clippan reads "
-            f"{', '.join(DRIVERS)}"
-        ) from error
+        words = _one_line(error)
+        if _is_remote(name):
+            raise InputError(f"{name} cannot be read: {words}") from error
+        if "not recognized" in words:
+            raise InputError(f"{name} is in no format that clippan reads ({', '.join(DRIVERS)})") from error
+        raise InputError(f"{name} cannot be opened: {words}; is it damaged or incomplete?") from error
 
 
 def _check_sources(name: str, above: tuple[str, ...]) -> None:
@@ -290,7 +292,9 @@ def _check_content(name: str, dataset: Any) -> None:
         raise InputError(f"{name} holds palette indexes, not radiometry; expand it with gdal_translate -expand rgb")
     transform = np.array(dataset.transform)[:6]
     if not np.isfinite(transform).all() or abs(dataset.transform.determinant) == 0:
-        raise InputError(f"{name} has a broken geotransform {tuple(float(t) for t in transform)}")
+        raise InputError(
+            f"{name} has a broken geotransform {tuple(float(t) for t in transform)}; set it with gdal_edit.py -a_ullr"
+        )
 
 
 def _check_same_grid(first_name: str, first: Any, name: str, dataset: Any) -> None:
@@ -343,8 +347,9 @@ def _clip(window: Window, height: int, width: int) -> Window:
 
 
 def _unreadable(name: str, error: BaseException) -> InputError:
-    return InputError(f"{name} cannot be read: {_one_line(error)}; it is damaged or incomplete, get it anew")
+    return InputError(f"{name} cannot be read: {_one_line(error)}; is it damaged or incomplete?")
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error.__cause__ or error).split())
+    cause = error if isinstance(error, InputError) else error.__cause__ or error
+    return " ".join(str(cause).split()).rstrip(".")

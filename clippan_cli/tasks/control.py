@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
 
 from clippan_models.errors import Interrupted
 
@@ -38,12 +40,14 @@ class Control:
         on_progress: called after each unit of work.
         on_note: called with each decision that was made for the user, one sentence.
         stop_signal: set by a signal handler; the task stops at the next boundary.
+        stopping: the request has been heard, and the task is cleaning up.
         seconds: wall time of each stage, filled by the task.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_note: Callable[[str], None] = lambda note: None
     stop_signal: int | None = None
+    stopping: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def report(self, progress: Progress) -> None:
@@ -62,6 +66,7 @@ class Control:
             Interrupted: a signal has asked to stop.
         """
         if self.stop_signal is not None:
+            self.stopping = True
             raise Interrupted(self.stop_signal)
 
     @contextmanager
@@ -74,30 +79,38 @@ class Control:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
-@contextmanager
-def on_signals(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Call a handler for the signals that ask to stop, except for those that we were started to ignore (nohup)."""
+def listen(handler: Callable[[int, FrameType | None], object]) -> dict[int, Any]:
+    """Call a handler for the signals that ask to stop, except for those that we were started to ignore (nohup).
+
+    Returns:
+        The handlers that were there before, by the number of the signal.
+    """
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # not every system has all of them
-    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
-    before = {number: signal.getsignal(number) for number in numbers}
-    heard = [number for number in numbers if before[number] is not signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None)) is not None}
+    heard = {number: former for number, former in before.items() if former is not signal.SIG_IGN}
     for number in heard:
         signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
+    return heard
 
 
 @contextmanager
 def stopped_by_signals(control: Control) -> Iterator[None]:
-    """Let a signal ask the task to stop at its next boundary; a second one ends it wherever it is."""
+    """Let a signal ask the task to stop at its next boundary; a second one ends it wherever it is.
 
-    def ask(number: int, frame: object) -> None:
+    Either way the task cleans up, and further signals do not disturb that.
+    """
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if control.stopping:
+            return
         if control.stop_signal is not None:
+            control.stopping = True
             raise SystemExit(128 + number)
         control.stop_signal = number
 
-    with on_signals(ask):
+    before = listen(ask)
+    try:
         yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

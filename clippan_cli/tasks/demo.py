@@ -11,8 +11,8 @@ import rasterio
 import torch
 from affine import Affine
 
+from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.source import Trust, open_source
-from clippan_cli.rasters.writer import OutputOptions
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.demo_scene import BAND_NAMES, RATIO, DemoScene, make_demo_scene

@@ -16,7 +16,7 @@ from clippan_cli.rasters.pair import Pair, PairOptions, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
 from clippan_cli.rasters.source import Mask
 from clippan_cli.rasters.tiles import TileArrays, TileReader, plan_tiles
-from clippan_cli.tasks.compute import to_tile
+from clippan_cli.tasks.compute import limited_threads, to_tile
 from clippan_cli.tasks.control import Control
 from clippan_models.contracts import Observation, Tile, Window
 from clippan_models.errors import InputError
@@ -134,7 +134,8 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
         ceilings = _ceilings(tiles)
         usable = [_without_saturated(to_tile(t, torch.device("cpu")), ceilings) for t in tiles]
         coregister = scene.options.coregister == "auto"
-        observation, registration = estimate_observation(usable, scene.nominal, coregister=coregister)
+        with limited_threads(1):  # the products are small: more threads only wait for each other
+            observation, registration = estimate_observation(usable, scene.nominal, coregister=coregister)
         control.check()
     return Estimate(observation, registration, ceilings)
 

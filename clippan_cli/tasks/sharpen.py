@@ -25,16 +25,12 @@ from numpy.typing import NDArray
 from clippan_cli import __version__
 from clippan_cli.rasters.encode import PixelFormat, choose_format
 from clippan_cli.rasters.metadata import RasterMetadata, combine, read_metadata
+from clippan_cli.rasters.output_options import OutputGrid, OutputOptions, estimate_disk_bytes
+from clippan_cli.rasters.output_path import check_free_space, check_output_path
+from clippan_cli.rasters.rehearsal import check_encoding
 from clippan_cli.rasters.source import Mask, RasterSource
 from clippan_cli.rasters.tiles import Mosaic, TileArrays, plan_tiles
-from clippan_cli.rasters.writer import (
-    CommitReport,
-    OutputGrid,
-    OutputOptions,
-    SafeWriter,
-    check_output_path,
-    estimate_disk_bytes,
-)
+from clippan_cli.rasters.writer import CommitReport, SafeWriter
 from clippan_cli.tasks.assess import Assessment, AssessOptions, assess_image
 from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads, sharpen_tile, to_tile
 from clippan_cli.tasks.control import Control, Progress
@@ -227,8 +223,9 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
         scene = open_scene(scene_options, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
-        with _writer(scene, options, metadata, pixels, len(bands)):
-            pass  # it refuses what it could not write, and leaves nothing behind
+        grid = _grid(scene, pixels, len(bands))
+        check_free_space(options.output, grid, options.encoding)
+        check_encoding(grid, _encoding(options), metadata)
         estimate = estimate_scene(scene, control)
         plan = plan_run(scene, options, spec, _planned_halo(spec, estimate), pixels, len(bands))
         provenance = _provenance(scene, estimate, options, device, plan)
@@ -375,8 +372,11 @@ def _tile_bytes(tile: int, halo: int, spec: MethodSpec, bands: int) -> float:
 def _writer(
     scene: Scene, options: SharpenOptions, metadata: RasterMetadata, pixels: PixelFormat, bands: int
 ) -> SafeWriter:
-    encoding = replace(options.encoding, threads=options.compute.thread_count)
-    return SafeWriter(options.output, _grid(scene, pixels, bands), encoding, metadata)
+    return SafeWriter(options.output, _grid(scene, pixels, bands), _encoding(options), metadata)
+
+
+def _encoding(options: SharpenOptions) -> OutputOptions:
+    return replace(options.encoding, threads=options.compute.thread_count)
 
 
 def _grid(scene: Scene, pixels: PixelFormat, bands: int) -> OutputGrid:

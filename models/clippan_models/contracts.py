@@ -137,7 +137,8 @@ class Observation:
     Attributes:
         sampling: position of the MS samples on the PAN grid, with the estimated shift of each band.
         ms_gain: amplitude gain of the blur between PAN and MS at the MS Nyquist frequency, per band, in (0, 1).
-        pan_gain: gain of PAN's own nominal MTF when it is brought to the MS scale (BDSD uses it).
+        pan_gain: gain of the blur that brings PAN to the MS scale (BDSD): PAN's nominal MTF, or, where the blur between
+            the two was estimated, that one.
         pan_weights: regression weights of PAN on the bands, or None when PAN does not follow from them.
         pan_offset: intercept of that regression, DN.
         pan_r2: share of the variance of the low-pass PAN that the bands explain, 0 .. 1.

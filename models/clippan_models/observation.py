@@ -188,6 +188,8 @@ def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
         model,
         # one blur is identified, the differences between bands are the sensor's
         ms_gain=tuple(_scaled_gain(g, nominal_gain, gain) for g in model.ms_gain) if gain else model.ms_gain,
+        # the estimate is relative to PAN: seen as MS sees it, PAN loses exactly this
+        pan_gain=gain or model.pan_gain,
         pan_weights=tuple(float(w) for w in weights[:-1]) if r2 >= MIN_PAN_R2 else None,
         pan_offset=float(weights[-1]) if r2 >= MIN_PAN_R2 else 0.0,
         pan_r2=r2,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,11 @@ RunMain = Callable[[Sequence[str]], Outcome]
 
 
 @pytest.fixture
-def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunMain:
+def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[RunMain]:
     """Run clippan in this process, through its entry point; what C libraries print counts as well."""
     from clippan_cli.main import main
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(argv: Sequence[str]) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["clippan", *argv])
@@ -126,9 +129,12 @@ def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
             main()
         stdout, stderr = capfd.readouterr()
         code = leaving.value.code
-        return Outcome(code if isinstance(code, int) else 0 if code is None else 1, stdout, stderr)
+        assert isinstance(code, int)
+        return Outcome(code, stdout, stderr)
 
-    return run
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 RunClippan = Callable[..., Outcome]

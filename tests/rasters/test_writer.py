@@ -26,19 +26,19 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rio_cogeo.cogeo import cog_validate
 
-from clippan_cli.rasters import writer as writer_module
+from clippan_cli.rasters import output_options, translation
+from clippan_cli.rasters.gdal_errors import stderr_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
-from clippan_cli.rasters.writer import (
-    CommitReport,
+from clippan_cli.rasters.output_options import (
     Driver,
     OutputGrid,
     OutputOptions,
-    SafeWriter,
-    available_compressions,
-    check_output_path,
     estimate_disk_bytes,
     needs_bigtiff,
 )
+from clippan_cli.rasters.output_path import check_output_path, new_token, temporary_path
+from clippan_cli.rasters.rehearsal import available_compressions, check_encoding
+from clippan_cli.rasters.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Window
 from clippan_models.errors import Interrupted, OutputError, UsageError
 
@@ -299,6 +299,8 @@ def test_options_that_gdal_does_not_know_are_refused_before_the_work(
     ):
         pass
     assert names_in(tmp_path) == []
+    with pytest.raises(UsageError, match=named):
+        check_encoding(grid_of(), OutputOptions(driver, **options))
 
 
 def test_options_that_change_the_grid_are_refused(tmp_path: Path) -> None:
@@ -344,7 +346,7 @@ def test_bigtiff_is_chosen_by_the_uncompressed_size_with_overviews() -> None:
 def test_bigtiff_reaches_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: Driver, limit: int, version: int
 ) -> None:
-    monkeypatch.setattr(writer_module, "_BIGTIFF_ABOVE_BYTES", limit)
+    monkeypatch.setattr(output_options, "_BIGTIFF_ABOVE_BYTES", limit)
     save(tmp_path / "out.tif", grid_of(), OutputOptions(driver))
     assert (tmp_path / "out.tif").read_bytes()[2] == version
 
@@ -607,7 +609,8 @@ WRITE_AN_IMAGE = """
     sys.path[:] = job["path"]
     import numpy as np
     from pathlib import Path
-    from clippan_cli.rasters.writer import OutputGrid, OutputOptions, SafeWriter
+    from clippan_cli.rasters.output_options import OutputGrid, OutputOptions
+    from clippan_cli.rasters.writer import SafeWriter
     from clippan_models.contracts import Window
     from clippan_models.errors import OutputError
 
@@ -680,12 +683,54 @@ def test_sudden_death_leaves_the_old_file(tmp_path: Path, stage: str) -> None:
     assert all(name == "out.tif" or name.startswith(".out.tif.") for name in names_in(tmp_path))
 
 
+@pytest.mark.parametrize("stage", ["written", "translate", "verify"])
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path, stage: str) -> None:
+    target = tmp_path / "out.tif"
+    process = start_process(target, pause=stage)
+    assert process.stdout is not None and process.stdout.readline() == "paused\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert names_in(tmp_path) != []
+    deadline = time.monotonic() + 30
+    while names_in(tmp_path) != ["out.tif"] and time.monotonic() < deadline:
+        time.sleep(1 if stage == "translate" else 0)  # the orphan that translates ends soon, too
+        save(target, grid_of(), OutputOptions("gtiff", overwrite=True))
+    assert names_in(tmp_path) == ["out.tif"]
+
+
+def test_only_files_of_dead_processes_with_our_very_names_are_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    target, token = tmp_path / "out.tif", new_token()
+    system, running, chance = token.split("-")
+    assert running == str(os.getpid())
+    dead = temporary_path(target, f"{system}-{ended.pid}-{chance}").name
+    probe = dead.removesuffix(".tif")
+    stale = [dead, probe, f"{probe}.cog.tif", f"{probe}.cog.tif.msk.ovr.tmp", f"{probe}.cog_12_1.ovr.tmp"]
+    kept = [
+        temporary_path(target, token).name,  # its process runs
+        dead.replace(system, "00000000"),  # of another machine
+        dead.replace(chance, chance[1:]),
+        dead.replace("out.tif", "out2.tif"),
+        dead.replace("out.tif", "outxtif"),
+        dead.replace(str(ended.pid), "x"),
+        dead.removeprefix("."),
+        f"{dead}.mine",
+        f"x{dead}",
+    ]
+    for name in (*stale, *kept):
+        (tmp_path / name).write_bytes(OLD)
+    (tmp_path / f"{dead}.aux.xml").mkdir()
+    save(target, grid_of(), OutputOptions("gtiff"))
+    assert names_in(tmp_path) == sorted([*kept, f"{dead}.aux.xml", "out.tif"])
+
+
 # --- The stderr of the user -------------------------------------------------------------------------------------------
 
 
 def test_others_keep_their_stderr_while_gdal_has_none(capfd: pytest.CaptureFixture[str]) -> None:
     complaints: list[str] = []
-    with writer_module._stderr_of_gdal(complaints):
+    with stderr_of_gdal(complaints):
         os.write(2, b"a progress bar\n_tiffWriteProc: No space left on device.\nERROR 1: from a thread\nand words")
     assert complaints == ["No space left on device"]
     assert capfd.readouterr().err == "a progress bar\nand words"
@@ -721,5 +766,5 @@ def test_the_child_ends_with_its_parent(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(os, "_exit", leave)
     start = time.monotonic()
     with pytest.raises(SystemExit):
-        writer_module._end_with(parent=-1)
+        translation._end_with(parent=-1)
     assert codes == [1] and time.monotonic() - start < 0.5

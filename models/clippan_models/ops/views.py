@@ -89,13 +89,17 @@ class TileViews:
 
     @cached_property
     def pan(self) -> Tensor:
-        """PAN, `[1, H, W]`."""
-        return self.tile.pan
+        """PAN, `[1, H, W]`; invalid pixels continue their surroundings, for what looks at neighbours."""
+        tile = self.tile
+        if bool(tile.pan_valid.all()):
+            return tile.pan
+        return torch.where(tile.pan_valid, tile.pan, self.pan_low.mean(0, keepdim=True))
 
     @cached_property
     def ms(self) -> Tensor:
         """MS samples, `[C, h, w]`; invalid ones within reach of valid pixels hold extrapolated values."""
-        return fill_invalid(self.tile.ms, self.tile.ms_valid, INTERPOLATION_RADIUS)
+        # the kernel reaches one sample further where a band lies up to an MS pixel off
+        return fill_invalid(self.tile.ms, self.tile.ms_valid, INTERPOLATION_RADIUS + 1)
 
     @cached_property
     def ms_up(self) -> Tensor:

@@ -1,0 +1,136 @@
+"""Writes the parts of these pages that follow from the code: options, exit codes, sensors.
+
+    python docs/generate.py            write them
+    python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 if there are
+
+A part stands between `<!-- generated: KEY -->` and `<!-- end -->`. The keys are those of `parts()`.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from clippan_cli.main import app
+from clippan_models import errors
+from clippan_models.errors import ClippanError
+from clippan_models.sensors.loader import builtin_sensors
+
+ROOT = Path(__file__).resolve().parent.parent
+_PART = re.compile(r"(<!-- generated: ([\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """All pages for readers, those without generated parts included."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "models" / "README.md"]
+
+
+def commands() -> dict[str, Any]:
+    """The commands of clippan by name, as Typer builds them."""
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
+
+
+def parts() -> dict[str, Callable[[], str]]:
+    """What makes each generated part, by key."""
+    made: dict[str, Callable[[], str]] = {"exit codes": _exit_codes, "sensors": _sensors}
+    return made | {f"options {name}": partial(_options, command) for name, command in commands().items()}
+
+
+def renewed(text: str) -> str:
+    """A page with its generated parts made anew.
+
+    Raises:
+        KeyError: a part that nothing makes.
+    """
+    known = parts()
+    return _PART.sub(lambda part: f"{part[1]}\n{known[part[2]]()}\n{part[3]}", text)
+
+
+def main() -> int:
+    """Write all pages, or check them; returns the exit code."""
+    stale = {page: renewed(page.read_text()) for page in pages()}
+    stale = {page: text for page, text in stale.items() if text != page.read_text()}
+    check = "--check" in sys.argv[1:]
+    for page, text in stale.items():
+        print(f"{page.relative_to(ROOT)} {'is out of date: run python docs/generate.py' if check else 'written'}")
+        if not check:
+            page.write_text(text)
+    return int(check and bool(stale))
+
+
+def _options(command: Any) -> str:
+    """The options of a command, one table for each panel of its help."""
+    panels: dict[str, list[Any]] = {}
+    for parameter in command.params:
+        if not parameter.hidden:
+            panels.setdefault(parameter.rich_help_panel or _own_panel(parameter), []).append(parameter)
+    tables = {name: _table(("", "", "default"), map(_row, panel)) for name, panel in panels.items()}
+    return "\n".join(f"**{name}**\n\n{table}" for name, table in tables.items())
+
+
+def _own_panel(parameter: Any) -> str:
+    return "Arguments" if parameter.param_type_name == "argument" else "Options"
+
+
+def _row(parameter: Any) -> tuple[str, str, str]:
+    if _own_panel(parameter) == "Arguments":
+        name = f"`{parameter.metavar}`"
+    else:
+        spelled = sorted(parameter.opts, key=len) + parameter.secondary_opts
+        value = f" {parameter.metavar}" if parameter.metavar and not parameter.is_flag else ""
+        name = ", ".join(f"`{one}{value if one.startswith('--') else ''}`" for one in spelled)
+    return name, parameter.help or "", _default(parameter)
+
+
+def _default(parameter: Any) -> str:
+    default = parameter.default
+    if default is True:
+        return f"`{parameter.opts[0]}`"
+    if isinstance(default, bool) or getattr(parameter, "count", False):
+        return ""
+    return f"`{default}`" if isinstance(default, str | int | float | Path) else ""
+
+
+def _exit_codes() -> str:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ClippanError)]
+    fixed = sorted(
+        (kind for kind in kinds if kind not in (ClippanError, errors.Interrupted)), key=attrgetter("exit_code")
+    )
+    rows = [("0", "", "All went well."), ("1", "", "A mistake in clippan: please report it, with the output of `-vv`.")]
+    rows += [(str(kind.exit_code), f"`{kind.__name__}`", _first_line(kind)) for kind in fixed]
+    signals = (signal.SIGINT, signal.SIGTERM)
+    rows += [
+        (str(128 + number), f"`{errors.Interrupted.__name__}`", f"Stopped by {number.name}.") for number in signals
+    ]
+    return _table(("code", "error in Python", "meaning"), rows)
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _sensors() -> str:
+    rows = []
+    for key, sensor in sorted(builtin_sensors().items()):
+        bands = ", ".join(band.name for band in sensor.bands) or "any"
+        gains = ", ".join(f"{gain:g}" for gain in sensor.ms_gains(len(sensor.bands) or 1))
+        rows.append((f"`{key}`", sensor.name, bands, f"{sensor.ratio:g}", gains, f"{sensor.pan_gain:g}", sensor.source))
+    return _table(("name", "camera", "bands", "ratio", "MS gains", "PAN gain", "source"), rows)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
