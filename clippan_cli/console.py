@@ -31,8 +31,8 @@ class Terminal:
         """Decide what to show."""
         self.quiet = quiet
         self.as_json = as_json
-        self.stderr = Console(stderr=True, highlight=False)
-        self.stdout = Console(highlight=False, soft_wrap=True)
+        self.stderr = Console(stderr=True, highlight=False, emoji=False)
+        self.stdout = Console(highlight=False, soft_wrap=True, emoji=False)
         self.verbose = verbose
 
     @contextmanager

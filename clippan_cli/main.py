@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -59,10 +60,12 @@ def _root(
 def main() -> NoReturn:
     """Run clippan; the entry point of the command line."""
     _reopen_closed_streams()
+    # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     listen(_leave)
     code = _run()
-    # Python takes its time to end, and would answer a signal with a traceback meanwhile.
-    listen(lambda number, frame: os._exit(code))
+    # Python takes a while to end; a signal meanwhile would show a traceback, and hide how the run ended.
+    listen(signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -118,6 +121,7 @@ def _leave(number: int, frame: object) -> None:
 
     An exception instead could get lost in whatever library is being imported.
     """
+    listen(signal.SIG_IGN)
     with suppress(OSError):
         os.write(2, f"clippan: {Interrupted(number)}\n".encode())
     os._exit(128 + number)

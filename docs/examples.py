@@ -2,8 +2,8 @@
 
     python docs/examples.py
 
-Takes some minutes: it makes the demo scene, draws the pictures, and runs all `console` and `python` blocks, each page
-after a fresh copy of the demo. Of a block in `console`, lines that start with `$` are run; what follows is replaced.
+Takes about ten minutes: it makes the demo scene, draws the pictures, and runs all `console` and `python` blocks, each
+page with a fresh copy of the demo. Of a `console` block, lines that start with `$` are run; what follows is replaced.
 An example may fail, as long as the page shows how.
 """
 
@@ -17,11 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pictures
-
 ROOT = Path(__file__).resolve().parent.parent
 _FIRST = ROOT / "docs" / "first-steps.md"  # makes the demo that the others use
 _BLOCK = re.compile(r"(```(console|python)\n)(.*?)(```\n)", re.DOTALL)
+_PROGRESS = re.compile(r"\w+ \d+/\d+ ")
 
 
 def main() -> None:
@@ -32,7 +31,7 @@ def main() -> None:
         first.mkdir()
         _renew(_FIRST, first)
         demo = first / "clippan-demo"
-        pictures.main(demo)
+        subprocess.run([sys.executable, ROOT / "docs" / "pictures.py", demo], check=True)
         for number, page in enumerate(page for page in others if page != _FIRST):
             folder = Path(scratch) / str(number)
             shutil.copytree(demo, folder / demo.name)
@@ -52,16 +51,24 @@ def _renew(page: Path, folder: Path) -> None:
 
 
 def _transcript(line: str, folder: Path) -> str:
-    """The command, what it printed, and the line that says what went wrong if something did."""
-    done = subprocess.run(line[2:], shell=True, cwd=folder, env=_environment(), capture_output=True, text=True)
-    errors = [each for each in done.stderr.splitlines() if each.startswith("clippan: ")]
-    return "\n".join([line, *(each.rstrip() for each in done.stdout.splitlines()), *errors]) + "\n"
+    """The command and what it printed, as on a terminal when it is done: without the lines of progress."""
+    done = subprocess.run(
+        line[2:],
+        shell=True,
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    printed = [each.rstrip() for each in done.stdout.splitlines() if not _PROGRESS.match(each)]
+    return "\n".join([line, *printed]) + "\n"
 
 
 def _environment() -> dict[str, str]:
     """This one, with the clippan of this Python first, and room for wide tables."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": programs, "COLUMNS": "110"}
+    return {**os.environ, "PATH": programs, "COLUMNS": "110", "PYTHONUNBUFFERED": "1"}
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _options(command: Any) -> str:
     for parameter in command.params:
         if not parameter.hidden:
             panels.setdefault(parameter.rich_help_panel or _own_panel(parameter), []).append(parameter)
-    tables = {name: _table(("", "", "default"), map(_row, panel)) for name, panel in panels.items()}
+    tables = {name: _table(("option", "meaning", "default"), map(_row, panel)) for name, panel in panels.items()}
     return "\n".join(f"**{name}**\n\n{table}" for name, table in tables.items())
 
 
@@ -107,7 +107,7 @@ def _exit_codes() -> str:
     )
     rows = [("0", "", "All went well."), ("1", "", "A mistake in clippan: please report it, with the output of `-vv`.")]
     rows += [(str(kind.exit_code), f"`{kind.__name__}`", _first_line(kind)) for kind in fixed]
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     rows += [
         (str(128 + number), f"`{errors.Interrupted.__name__}`", f"Stopped by {number.name}.") for number in signals
     ]

@@ -73,7 +73,7 @@ def choose_format(pair: Pair, *, partial: bool, nbits: int | None) -> PixelForma
         nbits: bits in use according to MS.
     """
     dtype = cast(DataType, "float32" if pair.ms.dtype == "float64" else pair.ms.dtype)
-    nodata = next((n for n in pair.ms.nodata if n is not None and _representable(n, dtype)), None)
+    nodata = next((n for n in pair.ms.nodata if n is not None and _representable(n, dtype, nbits)), None)
     if nodata is None and dtype == "float32":
         nodata = math.nan
     pan_hides = pair.pan.masked or any(n is not None for n in pair.pan.nodata)
@@ -81,8 +81,9 @@ def choose_format(pair: Pair, *, partial: bool, nbits: int | None) -> PixelForma
     return PixelFormat(dtype, nodata, nodata is None and hidden, nbits if dtype != "float32" else None)
 
 
-def _representable(value: float, dtype: str) -> bool:
+def _representable(value: float, dtype: str, nbits: int | None) -> bool:
     if dtype == "float32":
         return math.isnan(value) or bool(np.isfinite(np.float32(value)))
     info = np.iinfo(dtype)
-    return not math.isnan(value) and value == int(value) and info.min <= value <= info.max
+    top = info.max if nbits is None else min(info.max, 2**nbits - 1)
+    return math.isfinite(value) and value == int(value) and info.min <= value <= top

@@ -120,6 +120,29 @@ def read_metadata(dataset: Any, bands: Sequence[int]) -> RasterMetadata:
     )
 
 
+def join(parts: Sequence[RasterMetadata]) -> RasterMetadata:
+    """The metadata of an image whose bands lie in several rasters on one grid, in the order given.
+
+    What all rasters say alike of themselves is true of the image; what only some say becomes a tag of their bands.
+    """
+    first = parts[0]
+    common = {
+        domain: {k: v for k, v in tags.items() if all(p.dataset_tags.get(domain, {}).get(k) == v for p in parts)}
+        for domain, tags in first.dataset_tags.items()
+    }
+    return replace(
+        first,
+        descriptions=tuple(text for part in parts for text in part.descriptions),
+        colors=tuple(color for part in parts for color in part.colors),
+        scales=tuple(scale for part in parts for scale in part.scales),
+        offsets=tuple(offset for part in parts for offset in part.offsets),
+        units=tuple(unit for part in parts for unit in part.units),
+        band_tags=tuple(tags for part in parts for tags in _with_own_tags(part, common)),
+        dataset_tags={domain: tags for domain, tags in common.items() if tags},
+        nbits=first.nbits if len({part.nbits for part in parts}) == 1 else None,
+    )
+
+
 def combine(ms: RasterMetadata, pan: RasterMetadata, pan_origin: tuple[int, int]) -> RasterMetadata:
     """The metadata of an image with the bands of MS on a part of the grid of PAN.
 
@@ -174,6 +197,22 @@ def _write_georeferencing(dataset: Any, metadata: RasterMetadata) -> None:
         # GDAL moves GCPs by a pixel when it writes and reads back a GeoTIFF marked Point (seen with 3.10). The GCPs
         # here are already in GDAL's own convention, which is that of Area.
         dataset.update_tags(**{_AREA_OR_POINT: "Area" if writes_gcps else metadata.area_or_point})
+
+
+def _with_own_tags(part: RasterMetadata, common: Mapping[str, Tags]) -> tuple[dict[str, Tags], ...]:
+    """The tags of the bands of a raster, and what it alone says of itself where a band does not speak."""
+    own = {
+        domain: {k: v for k, v in tags.items() if k not in common.get(domain, {})}
+        for domain, tags in part.dataset_tags.items()
+    }
+    return tuple(
+        {
+            domain: {**own.get(domain, {}), **tags.get(domain, {})}
+            for domain in (*tags, *own)
+            if own.get(domain) or tags.get(domain)
+        }
+        for tags in part.band_tags
+    )
 
 
 def _is_alpha(color: ColorInterp) -> bool:

@@ -22,6 +22,7 @@ from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 _SEGMENTS = (
     64  # pieces into which the longer side of a shape is cut before it is reprojected: its edges are curves there
 )
+_SNAP = 1e-6  # PAN pixels: a box that is slanted by less is none
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Region:
 
     Attributes:
         window: PAN pixels that hold the region.
-        polygon: in the CRS of PAN, where pixels outside are to be invalid; None for a box along the grid.
+        polygon: in the CRS of PAN, where pixels outside are to be invalid; None where it is the window itself.
     """
 
     window: Window
@@ -57,8 +58,7 @@ def region_from_bbox(pair: Pair, bbox: tuple[float, float, float, float], crs: s
             f"--bbox {left},{bottom},{right},{top} is empty: the order is left,bottom,right,top, "
             "and left < right, bottom < top"
         )
-    polygon = _to_pan_crs(box(left, bottom, right, top), crs, pair, "--bbox")
-    return Region(_window_of(polygon, pair, "--bbox"), None if crs is None else polygon)
+    return _region(_to_pan_crs(box(left, bottom, right, top), crs, pair, "--bbox"), pair, "--bbox")
 
 
 def region_from_file(pair: Pair, path: Path) -> Region:
@@ -76,8 +76,7 @@ def region_from_file(pair: Pair, path: Path) -> Region:
         raise InputError(f"{path} cannot be read as GeoJSON: {error}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} is not GeoJSON: its top level is no object")
-    polygon = _to_pan_crs(_polygons(document, path), _crs_of(document), pair, str(path))
-    return Region(_window_of(polygon, pair, str(path)), polygon)
+    return _region(_to_pan_crs(_polygons(document, path), _crs_of(document), pair, str(path)), pair, str(path))
 
 
 def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
@@ -88,11 +87,19 @@ def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
         shapes = [shape(f.get("geometry", f)) for f in features if f.get("geometry", f) is not None]
     except Exception as error:  # shapely raises whatever a wrong nesting trips over
         raise InputError(f"{path} holds a geometry that is not GeoJSON: {error}") from error
-    areas = [shapely.make_valid(shapely.force_2d(s)) for s in shapes if s.geom_type in ("Polygon", "MultiPolygon")]
-    union = unary_union(areas)
+    union = unary_union([area for s in shapes for area in _areas(shapely.force_2d(s))])
     if union.is_empty or union.area == 0:
         raise InputError(f"{path} holds no polygon with an area")
     return union
+
+
+def _areas(geometry: BaseGeometry) -> list[BaseGeometry]:
+    """The polygons of a geometry, made valid; points and lines, also those that a repair leaves over, have no area."""
+    if geometry.geom_type == "GeometryCollection":
+        return [area for part in geometry.geoms for area in _areas(part)]
+    if geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        return []
+    return [geometry] if geometry.is_valid else _areas(shapely.make_valid(geometry))
 
 
 def _crs_of(document: dict[str, Any]) -> str:
@@ -119,13 +126,18 @@ def _to_pan_crs(polygon: BaseGeometry, crs: str | None, pair: Pair, origin: str)
     moved: BaseGeometry = transform_geometry(project, dense)
     if not all(math.isfinite(v) for v in moved.bounds):
         raise IncompatiblePairError(f"{origin} cannot be projected from {crs} to the CRS of the scene")
-    return moved if moved.is_valid else shapely.make_valid(moved)
+    return unary_union(_areas(moved))
 
 
-def _window_of(polygon: BaseGeometry, pair: Pair, origin: str) -> Window:
-    """PAN pixels whose centre lies in the bounds of a polygon, within the scene."""
+def _region(polygon: BaseGeometry, pair: Pair, origin: str) -> Region:
+    """PAN pixels whose centre lies in the bounds of a polygon, within the scene; the polygon where it leaves some out.
+
+    Raises:
+        IncompatiblePairError: there are none.
+    """
     to_pixel = ~pair.pan.grid.transform
-    left, top, right, bottom = transform_geometry(lambda x, y, z=None: to_pixel @ (x, y), polygon).bounds
+    on_pan = transform_geometry(lambda x, y, z=None: to_pixel @ (x, y), polygon)
+    left, top, right, bottom = on_pan.bounds
     scene = pair.window
     first_col, stop_col = max(scene.col, first_centre(left)), min(scene.col_stop, first_centre(right))
     first_row, stop_row = max(scene.row, first_centre(top)), min(scene.row_stop, first_centre(bottom))
@@ -134,4 +146,6 @@ def _window_of(polygon: BaseGeometry, pair: Pair, origin: str) -> Window:
             f"{origin} lies outside the scene: in PAN pixels it covers columns {left:.0f} to {right:.0f} and rows "
             f"{top:.0f} to {bottom:.0f}, the scene {scene.col} to {scene.col_stop} and {scene.row} to {scene.row_stop}"
         )
-    return Window(first_row, first_col, stop_row - first_row, stop_col - first_col)
+    window = Window(first_row, first_col, stop_row - first_row, stop_col - first_col)
+    along_grid = shapely.hausdorff_distance(on_pan.boundary, on_pan.envelope.boundary) < _SNAP
+    return Region(window, None if along_grid else polygon)

@@ -79,7 +79,7 @@ class Control:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
-def listen(handler: Callable[[int, FrameType | None], object]) -> dict[int, Any]:
+def listen(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> dict[int, Any]:
     """Call a handler for the signals that ask to stop, except for those that we were started to ignore (nohup).
 
     Returns:

@@ -128,7 +128,7 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
     """
     with control.timed("estimate"):
         # few large windows: the search evaluates every window hundreds of times, at a fixed cost for each
-        size = round(_ESTIMATION_SIDE * scene.nominal.sampling.ratio)
+        size = min(round(_ESTIMATION_SIDE * scene.nominal.sampling.ratio), max(scene.window.height, scene.window.width))
         halo = fit_halo(scene.nominal)
         tiles = sample_tiles(scene, size, _ESTIMATION_TILES, halo, control, prefer_detail=True)
         ceilings = _ceilings(tiles)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from clippan_cli import __version__
 from clippan_cli.rasters.encode import PixelFormat, choose_format
-from clippan_cli.rasters.metadata import RasterMetadata, combine, read_metadata
+from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_metadata
 from clippan_cli.rasters.output_options import OutputGrid, OutputOptions, estimate_disk_bytes
 from clippan_cli.rasters.output_path import check_free_space, check_output_path
 from clippan_cli.rasters.rehearsal import check_encoding
@@ -254,26 +254,13 @@ def _format(scene: Scene, bands: Sequence[int]) -> tuple[RasterMetadata, PixelFo
     pair = scene.pair
     window = scene.window
     metadata = combine(
-        _ms_metadata(pair.ms, bands),
+        join([read_metadata(pair.ms.datasets[d], [i]) for d, i in (pair.ms.bands[b] for b in bands)]),
         read_metadata(pair.pan.grid, [pair.pan.bands[0][1]]),
         (window.row, window.col),
     )
     partial = scene.region.polygon is not None or not pair.ms_covers(window)
     pixels = choose_format(pair, partial=partial, nbits=metadata.nbits)
     return replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits), pixels
-
-
-def _ms_metadata(ms: RasterSource, bands: Sequence[int]) -> RasterMetadata:
-    """Metadata of the chosen bands, also where each lies in a file of its own."""
-    parts = [read_metadata(ms.datasets[ms.bands[b][0]], [ms.bands[b][1]]) for b in bands]
-
-    def joined(field: str) -> Any:
-        return tuple(value for part in parts for value in getattr(part, field))
-
-    per_band = ("descriptions", "colors", "scales", "offsets", "units", "band_tags")
-    bits = {part.nbits for part in parts}
-    merged = {field: joined(field) for field in per_band}
-    return replace(parts[0], **merged, nbits=bits.pop() if len(bits) == 1 else None)
 
 
 def _planned_halo(spec: MethodSpec, estimate: Estimate) -> int:

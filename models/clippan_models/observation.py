@@ -108,11 +108,15 @@ def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool
         shifted = pan_sampling.shifted([dy], [dx])
         return 1.0 - _regress([_pan_at(s, shifted, gain) for s in tiles], bands)[1]
 
-    options = {"xatol": 0.02, "fatol": 1e-5, "maxiter": 90}
-    starts = [(_unsquash(gain0), guess, guess) for guess in (0.0, 1.0, -1.0)]
-    best = min(
-        (minimize(unexplained, start, method="Nelder-Mead", options=options) for start in starts), key=lambda r: r.fun
-    )
+    # the best of a coarse grid is in the basin of the answer; one descent from there is enough
+    guesses = [(_unsquash(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
+    start = min(guesses, key=lambda point: unexplained(np.array(point)))
+    # the best of a coarse grid is in the basin of the answer; one descent from there is enough
+    guesses = [(_unsquash(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
+    start = np.array(min(guesses, key=lambda point: unexplained(np.array(point))))
+    simplex = start + np.array([(0, 0, 0), (0.5, 0, 0), (0, 0.7, 0), (0, 0, 0.7)])
+    options = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 120, "initial_simplex": simplex}
+    best = minimize(unexplained, start, method="Nelder-Mead", options=options)
     if 1.0 - float(best.fun) < MIN_LOCAL_R2:
         return gain0, 0.0, 0.0
     return _squash(best.x[0]), float(best.x[1]), float(best.x[2])

@@ -71,7 +71,7 @@ class Ground:
         )
 
     def strangeness(self, output: Output, margin: float = 3.0) -> Array:
-        """Difference of each output pixel from what there is to see at its place, `[C, n]`, `margin` MS pixels from the edge."""
+        """What each output pixel shows less what there is to see, `[C, n]`, `margin` MS pixels from the edge."""
         x, y = output.grid.centres()
         x, y = self.to_ms(x, y)
         inner = self.ms.covers(x, y, margin) & output.valid.all(0)

@@ -278,7 +278,7 @@ def test_each_band_keeps_its_own_holes(bench: Bench) -> None:
 
 def test_where_ms_is_not_the_output_says_so(bench: Bench, town: DemoScene) -> None:
     """Without a nodata value to say it by, the file gets a mask."""
-    ms, pan = bench.write_demo(town)
+    _, pan = bench.write_demo(town)
     small = Grid(PAN_PIXEL @ Affine.translation(10, 20) @ Affine.scale(4), 22, 19)
     part = bench.write("part.tif", np.rint(town.ms[:, 5:24, 2:24]).astype("uint16"), small)
     output = bench.sharpen(part, pan, pair=PairOptions(extent="pan"))

@@ -1,0 +1,78 @@
+"""Are bands that lie off found, moved, and left alone where there is nothing to find?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from affine import Affine
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from clippan_cli.tasks.demo_scene import RATIO, DemoScene, make_demo_scene
+from tests.conftest import PAN_PIXEL, Array, Bench, Grid, Output
+
+SIDE = 160
+ACCURACY = 0.1  # PAN pixels
+PAN_GRID = Grid(PAN_PIXEL, SIDE, SIDE)
+MS_GRID = Grid(PAN_PIXEL @ Affine.scale(RATIO), SIDE // RATIO, SIDE // RATIO)
+
+
+@pytest.fixture(scope="module")
+def city() -> DemoScene:
+    return make_demo_scene(SIDE, shift=(0.0, 0.0))
+
+
+def seen_off(truth: Array, shifts: list[tuple[float, float]]) -> Array:
+    """The sharp image as an MS sees it whose band b lies `shifts[b]` PAN pixels (down, right) off."""
+    sigma = RATIO * math.sqrt(-2 * math.log(0.3)) / math.pi
+    grid = np.mgrid[0 : SIDE // RATIO, 0 : SIDE // RATIO] * RATIO + (RATIO - 1) / 2
+    bands = zip(truth, shifts, strict=True)
+    return np.stack(
+        [map_coordinates(gaussian_filter(b, sigma), (grid[0] + y, grid[1] + x), mode="nearest") for b, (y, x) in bands]
+    )
+
+
+def sharpen(bench: Bench, ms: Array, pan: Array, method: str = "exp", coregister: str = "auto") -> Output:
+    names = (
+        bench.write("ms.tif", np.rint(ms).astype("uint16"), MS_GRID),
+        bench.write("pan.tif", np.rint(pan).astype("uint16"), PAN_GRID),
+    )
+    return bench.sharpen(*names, method=method, coregister=coregister)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), pytest.param((1.4, -2.2), marks=pytest.mark.slow)])
+def test_a_common_shift_is_found_and_undone(bench: Bench, city: DemoScene, shift: tuple[float, float]) -> None:
+    truth = city.truth.astype(np.float64)
+    ms = seen_off(truth, [shift] * 4)
+    output = sharpen(bench, ms, city.pan)
+    np.testing.assert_allclose(output.result.shifts, [shift] * 4, atol=ACCURACY)
+    straight = sharpen(bench, seen_off(truth, [(0, 0)] * 4), city.pan, coregister="off")
+    inner = (slice(None), slice(12, -12), slice(12, -12))
+    level = truth[inner].std()
+    assert np.sqrt(((output.pixels - straight.pixels)[inner] ** 2).mean()) < 0.08 * level
+
+
+@pytest.mark.slow
+def test_each_band_is_found_where_it_lies(bench: Bench, city: DemoScene) -> None:
+    shifts = [(0.8, -0.5), (0.0, 0.0), (-1.2, 0.9), (2.0, 1.6)]
+    output = sharpen(bench, seen_off(city.truth.astype(np.float64), shifts), city.pan)
+    print("P:", output.result.shifts)
+    np.testing.assert_allclose(output.result.shifts, shifts, atol=ACCURACY)
+
+
+@pytest.mark.parametrize("what", ["noise", "constant PAN", "constant MS", "constant both"])
+def test_nothing_is_moved_where_there_is_nothing_to_compare(bench: Bench, city: DemoScene, what: str) -> None:
+    rng = np.random.default_rng(5)
+    ms, pan = city.ms.astype(np.float64), city.pan.astype(np.float64)
+    if what == "noise":
+        pan = rng.uniform(100, 2000, pan.shape)
+    if what in ("constant PAN", "constant both"):
+        pan = np.full(pan.shape, 700.0)
+    if what in ("constant MS", "constant both"):
+        ms = np.full(ms.shape, 500.0)
+    output = sharpen(bench, ms, pan, method="gsa")
+    assert output.result.shifts == ((0.0, 0.0),) * 4
+    assert output.valid.all() and np.isfinite(output.pixels).all()
+    if what == "constant MS":
+        np.testing.assert_array_equal(output.pixels, 500)
