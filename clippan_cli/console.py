@@ -64,7 +64,8 @@ class Terminal:
 
     def json(self, document: dict[str, Any]) -> None:
         """The one JSON document; numbers that JSON lacks become null."""
-        sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        ascii_only = sys.stdout.encoding.lower() != "utf-8"
+        sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of results; the first column is text, the others are figures."""

@@ -60,7 +60,8 @@ def _root(
 def main() -> NoReturn:
     """Run clippan; the entry point of the command line."""
     _reopen_closed_streams()
-    # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. Read when torch loads.
+    # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. torch reads this
+    # when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     listen(_leave)
     code = _run()
@@ -87,7 +88,9 @@ def _run() -> int:
         except Exception as error:
             if _out_of_memory(error):
                 return _failed("not enough memory: use a smaller --tile, or --device cpu where a GPU is full", 6, error)
-            return _failed(f"unexpected {type(error).__name__}: {error}; run again with -vv for the traceback", 1, error)
+            return _failed(
+                f"unexpected {type(error).__name__}: {error}; run again with -vv for the traceback", 1, error
+            )
 
 
 def _code_of_app() -> int:

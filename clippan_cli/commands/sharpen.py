@@ -162,8 +162,8 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
     shifts = "  ".join(f"{y:+.2f},{x:+.2f}" for y, x in result.shifts)
     terminal.say(f"shifts     {shifts}  (PAN px down,right per band)")
     terminal.say(
-        f"grid       {plan.width}x{plan.height}, {plan.bands} bands of {plan.dtype}; {plan.tiles} tiles of {plan.tile}, "
-        f"halo {plan.halo}"
+        f"grid       {plan.width}x{plan.height}, {plan.bands} bands of {plan.dtype}; "
+        f"{plan.tiles} tiles of {plan.tile}, halo {plan.halo}"
     )
     if result.output is None:
         terminal.say(

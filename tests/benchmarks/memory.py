@@ -1,6 +1,6 @@
 """Peak memory of whole processes at growing scenes: it should not grow with them.
 
-    python tests/benchmarks/memory.py --sides 2048,8192,16384 --methods gsa,network
+Usage: python tests/benchmarks/memory.py --sides 2048,8192,16384 --methods gsa,network
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             ms, pan = write_pair(Path(temporary), side)
             for method in arguments.methods.split(","):
+                out = str(Path(temporary) / "out.tif")
                 command = [
-                    *(*CLIPPAN, "sharpen", str(ms), str(pan), "-o", str(Path(temporary) / "out.tif"), "--overwrite", "-q"),
+                    *(*CLIPPAN, "sharpen", str(ms), str(pan), "-o", out, "--overwrite", "-q"),
                     *("--method", method, "--steps", "3", "--of", arguments.of, "--threads", str(arguments.threads)),
                 ]
                 figure = measure(command)
                 rows.append({"side": side, "method": method, "peak MB": figure.peak_mb, "seconds": figure.seconds})
     first = {row["method"]: row["peak MB"] for row in reversed(rows)}
     for row in rows:
-        row["to the smallest"] = float(row["peak MB"]) / float(first[row["method"]])  # type: ignore[arg-type]
+        row["to the smallest"] = float(row["peak MB"]) / float(first[row["method"]])
     show(f"peak memory, {arguments.of}", rows, as_json=arguments.json)
 
 

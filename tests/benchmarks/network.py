@@ -1,6 +1,6 @@
 """Network inference: the whole process beside a bare forward pass of the same network over as many pixels in memory.
 
-    python tests/benchmarks/network.py --side 4096
+Usage: python tests/benchmarks/network.py --side 4096
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clippan_models.networks.apnn import APNN
 from measure import CLIPPAN, show, write_pair
+
+from clippan_models.networks.apnn import APNN
 
 
 def main() -> None:
@@ -33,13 +34,15 @@ def main() -> None:
         whole = sharpened(ms, pan, Path(temporary) / "out.tif", arguments)
     mpx = arguments.side**2 / 1e6
     inference = whole["sharpen"] + whole["write"]
-    rows = [
-        {"what": "bare forward pass", "seconds": bare, "Mpx/s": mpx / bare, "share of bare": 1.0},
-        {"what": "sharpen stage", "seconds": whole["sharpen"], "Mpx/s": mpx / whole["sharpen"], "share of bare": bare / whole["sharpen"]},
-        {"what": "sharpen and write", "seconds": inference, "Mpx/s": mpx / inference, "share of bare": bare / inference},
-        {"what": "whole process", "seconds": whole["process"], "Mpx/s": mpx / whole["process"], "share of bare": bare / whole["process"]},
-    ]
-    show(f"A-PNN, {arguments.side}x{arguments.side} PAN, 4 bands, {arguments.threads} threads", rows, as_json=arguments.json)
+    seconds = {
+        "bare forward pass": bare,
+        "sharpen stage": whole["sharpen"],
+        "sharpen and write": inference,
+        "whole process": whole["process"],
+    }
+    rows = [{"what": k, "seconds": v, "Mpx/s": mpx / v, "share of bare": bare / v} for k, v in seconds.items()]
+    title = f"A-PNN, {arguments.side}x{arguments.side} PAN, 4 bands, {arguments.threads} threads"
+    show(title, rows, as_json=arguments.json)
 
 
 def bare_forward(side: int, piece: int = 1024) -> float:

@@ -2,7 +2,7 @@
 
 Pairs are files named NAME_ms.tif and NAME_pan.tif. Prints a Markdown table, and JSON with --json.
 
-    python tests/benchmarks/scenes.py FOLDER --methods network,gsa,mtf-glp-hpm-r,bdsd-pc,exp --keep OUT
+Usage: python tests/benchmarks/scenes.py FOLDER --methods network,gsa,mtf-glp-hpm-r,bdsd-pc,exp --keep OUT
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ def run(ms: Path, method: str, out: Path) -> dict[str, Any]:
     """One pair by one method, as a process of its own."""
     name = ms.name.removesuffix("_ms.tif")
     target = out / f"{name}_{method}.tif"
+    pan = ms.with_name(f"{name}_pan.tif")
     command = [
-        *(sys.executable, "-m", "clippan_cli", "sharpen", str(ms), str(ms.with_name(f"{name}_pan.tif"))),
-        *("-o", str(target), "--overwrite", "--method", method, "--json", "-q", *os.environ.get("CLIPPAN_FLAGS", "").split()),
+        *(sys.executable, "-m", "clippan_cli", "sharpen", str(ms), str(pan)),
+        *("-o", str(target), "--overwrite", "--method", method, "--json", "-q"),
         *("--quicklook", str(target.with_suffix(".png"))),
     ]
     started = time.perf_counter()

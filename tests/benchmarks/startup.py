@@ -1,6 +1,6 @@
 """CPU seconds of `clippan --help`: the median of ten runs, beside a bare interpreter.
 
-    python tests/benchmarks/startup.py
+Usage: python tests/benchmarks/startup.py
 """
 
 from __future__ import annotations

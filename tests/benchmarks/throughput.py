@@ -2,7 +2,7 @@
 
 The same pair, two threads each, GeoTIFF without compression and with DEFLATE predictor 2. Runs alternate; medians.
 
-    python tests/benchmarks/throughput.py --side 8192 --runs 3
+Usage: python tests/benchmarks/throughput.py --side 8192 --runs 3
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def main() -> None:
                         "time / gdal": ratio,
                     }
                 )
-    show(f"{arguments.side}x{arguments.side} PAN, 4 bands uint16, {arguments.threads} threads", rows, as_json=arguments.json)
+    title = f"{arguments.side}x{arguments.side} PAN, 4 bands uint16, {arguments.threads} threads"
+    show(title, rows, as_json=arguments.json)
 
 
 def clippan(method: str, ms: Path, pan: Path, folder: Path, compression: str, threads: int) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from skimage import metrics as skimage_metrics
+
 from clippan_models.losses.qnr import qnr_loss
 from clippan_models.losses.similarity import ssim_map
 from clippan_models.losses.spatial import spatial_loss
 from clippan_models.losses.spectral import spectral_loss
-from skimage.metrics import structural_similarity
 
 
 def image(bands: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
@@ -42,7 +43,7 @@ def test_masked_pixels_cost_nothing_far_from_the_border_of_the_mask(loss: object
 
 def test_similarity_is_that_of_scikit_image() -> None:
     one, other = image(1)[0, 0].numpy(), image(1, seed=5)[0, 0].numpy()
-    _, expected = structural_similarity(
+    _, expected = skimage_metrics.structural_similarity(
         one, other, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )
     found = ssim_map(torch.from_numpy(one)[None, None], torch.from_numpy(other)[None, None], 1.0)[0, 0].numpy()

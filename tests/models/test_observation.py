@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from clippan_cli.rasters.tiles import Mosaic, plan_tiles
-from clippan_models.contracts import Window
 from hypothesis import given
 from hypothesis import strategies as st
+
+from clippan_cli.rasters.tiles import Mosaic, plan_tiles
+from clippan_models.contracts import Window
 
 
 def joined(scene: np.ndarray, window: Window, size: int, overlap: int, step: float = 0.0) -> np.ndarray:

@@ -48,8 +48,13 @@ class Prior:
 
     def to(self, device: torch.device) -> Prior:
         """The same prior with its tensors on a device."""
-        moved = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
-        return replace(self, **moved)
+        return replace(
+            self,
+            ms_mean=self.ms_mean.to(device),
+            ms_std=self.ms_std.to(device),
+            gains=self.gains.to(device),
+            pan_weights=self.pan_weights.to(device),
+        )
 
     def start(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
         """Inject PAN's detail by the regression gains: `[..., C, H, W]`, DN."""

@@ -24,6 +24,7 @@ INTERPOLATION_RADIUS = 3
 
 _BLOCK = 128  # rows of a matrix multiplied at once: long enough for speed, short enough to skip the zeros of the band
 
+
 @dataclass(frozen=True)
 class Banded:
     """A matrix `[rows, columns]` whose non-zeros lie near the diagonal, kept as the blocks that hold them.

@@ -1,4 +1,4 @@
-"""One tile seen the ways that sharpening methods look at it (the `Views` contract), by the scene's observation model."""
+"""One tile seen the ways that sharpening methods look at it (the `Views` contract), by the scene's model."""
 
 from __future__ import annotations
 

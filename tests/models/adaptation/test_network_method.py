@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from clippan_models.adaptation.loop import AdaptOptions, Adapted
+from torch import Tensor
+
+from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.adaptation.sharpener import NetworkSharpener, adapt_network
 from clippan_models.contracts import Observation, Sampling, Tile, Window
-from clippan_models.networks.apnn import HALO, APNN
+from clippan_models.networks.apnn import APNN, HALO
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
 from clippan_models.ops.views import TileViews
-from torch import Tensor
 
 WEIGHTS = (0.25, 0.35, 0.4)
 CPU = torch.device("cpu")
@@ -19,7 +20,8 @@ CPU = torch.device("cpu")
 def truth(side: int) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    blocks = torch.rand(3, side // 16, side // 16, generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    blocks = torch.rand(3, side // 16, side // 16, generator=generator)
+    blocks = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
     fine = torch.sin(0.9 * x + 0.35 * y) + torch.rand(side, side, generator=generator)
     return 400 + 500 * blocks + 60 * fine
 
@@ -40,9 +42,8 @@ def tiles(count: int = 6, side: int = 128, halo: int = 28) -> list[Tile]:
         part = pan[window.inside(whole)][None]
         valid = torch.ones_like(part, dtype=torch.bool)
         core = Window(halo, number * side + halo, side, side)
-        cut.append(
-            Tile(ms, torch.ones_like(ms, dtype=torch.bool), part, valid, valid.expand(3, -1, -1), ms_window, window, core)
-        )
+        all_ms = torch.ones_like(ms, dtype=torch.bool)
+        cut.append(Tile(ms, all_ms, part, valid, valid.expand(3, -1, -1), ms_window, window, core))
     return cut
 
 

@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from clippan_models.contracts import Sampling, Window
-from clippan_models.ops.resample import blur_radius, coverage, decimate, fill_invalid, upsample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+
+from clippan_models.contracts import Sampling, Window
+from clippan_models.ops.resample import blur_radius, coverage, decimate, fill_invalid, upsample
 
 RATIOS = [2.0, 4.0, 2.00011, 4.015, 3.7, 6.0]
 
@@ -86,7 +87,9 @@ def test_a_pixel_has_the_same_bits_in_every_window(row: int, col: int, height: i
 def test_bands_keep_their_own_phase() -> None:
     sampling = Sampling(4.0, 4.0, (1.5, 1.5, 2.5), (1.5, 0.5, 1.5))
     index = np.arange(0, 20)
-    ms = torch.cat([plane(py + 4 * index, px + 4 * index) for py, px in zip(sampling.phase_y, sampling.phase_x)])
+    ms = torch.cat(
+        [plane(py + 4 * index, px + 4 * index) for py, px in zip(sampling.phase_y, sampling.phase_x, strict=True)]
+    )
     up = upsample(ms, Window(0, 0, 20, 20), Window(20, 20, 30, 30), sampling)
     expected = plane(np.arange(20, 50), np.arange(20, 50)).expand(3, -1, -1)
     torch.testing.assert_close(up, expected, atol=0.3, rtol=0)
