@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -59,7 +60,7 @@ def _root(
 
 def main() -> NoReturn:
     """Run clippan; the entry point of the command line."""
-    _reopen_closed_streams()
+    _prepare_streams()
     # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. torch reads this
     # when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -130,12 +131,17 @@ def _leave(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
-def _reopen_closed_streams() -> None:
-    """Point standard streams that were closed at the null device, lest a raster be opened as number 2 and logged to."""
+def _prepare_streams() -> None:
+    """Have all standard streams, and let stdout take the name of any file.
+
+    Those that were closed lead to the null device: else a raster could be opened as number 2, and be logged into.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, open(opened, "r" if number == 0 else "w"))
+            setattr(sys, name, open(opened, "r" if number == 0 else "w", encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _out_of_memory(error: Exception) -> bool:

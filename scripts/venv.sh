@@ -6,6 +6,10 @@
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 venv=${CLIPPAN_VENV:-$root/.venv}
+case $venv in
+  /*) ;;
+  *) venv=$PWD/$venv ;;
+esac
 
 fail() {
   echo "$0: $*" >&2
@@ -28,11 +32,11 @@ find_python() {
 
 make_venv() {
   if [ -x "$venv/bin/python" ]; then
-    new_enough "$venv/bin/python" || fail "the Python in $venv is older than 3.11; remove that folder and run this again"
+    new_enough "$venv/bin/python" || fail "the Python in $venv is broken or older than 3.11; remove that folder and run this again"
     return
   fi
   [ ! -e "$venv" ] || fail "$venv exists but holds no Python; remove it and run this again"
-  python=$(find_python) || fail "Python 3.11 or newer is needed, and neither python3.13, python3.12, python3.11 nor python3 is that"
+  python=$(find_python) || fail "Python 3.11 or newer is needed; none of python3.13, python3.12, python3.11 and python3 is that"
   echo "making $venv with $("$python" --version)" >&2
   if ! "$python" -m venv "$venv" >&2; then
     rm -rf "$venv"

@@ -108,6 +108,8 @@ def sharpen(
 
     if output is None:
         raise UsageError("say where to write the result: -o FILE")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"--seed {seed}: 0 to 2**63 - 1")
     if steps < 0:
         raise UsageError(f"--steps {steps}: 0 or more")
     if time_limit is not None and not time_limit > 0:

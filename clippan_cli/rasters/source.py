@@ -251,6 +251,8 @@ def _check_sources(name: str, above: tuple[str, ...]) -> None:
 
 
 def _check_path(name: str, trust: Trust) -> None:
+    if any("\udc80" <= letter <= "\udcff" for letter in name):
+        raise InputError(f"{name!a} is not a UTF-8 name; rename the file")
     if _is_remote(name):
         if not trust.remote:
             raise InputError(f"{name} is remote; add --allow-remote to read it over the network")

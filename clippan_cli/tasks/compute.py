@@ -18,6 +18,7 @@ from clippan_models.errors import ResourceError, UsageError
 from clippan_models.ops.views import TileViews
 
 _SMALLEST_TILE = 64
+_MOST_THREADS = 1024  # with a hundred thousand, the library of threads crashes
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class ComputeOptions:
     tile: int | None = None
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"--threads {self.threads}: at least 1 is needed")
+        if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
+            raise UsageError(f"--threads {self.threads}: 1 to {_MOST_THREADS} are possible")
         if self.ram_mb < 256:
             raise UsageError(f"--ram {self.ram_mb}: at least 256 MB are needed")
         if self.tile is not None and not _SMALLEST_TILE <= self.tile <= 16384:

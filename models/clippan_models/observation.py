@@ -36,7 +36,10 @@ MIN_PAN_R2 = 0.8
 GAIN_RANGE = (0.05, 0.85)
 """Blur gains at MS Nyquist that a real product can have."""
 
+_REFINEMENTS = 12  # Gauss-Newton steps
+_HOLD = 0.15  # how hard a band is held to the place it found alone, against what all bands leave unexplained of PAN
 _HIGHPASS = 7  # MS pixels: the neighbourhood whose mean is removed before bands are compared with PAN
+_ROUNDING = 1e-6  # of the level: what float32 leaves of a constant image
 _LOCAL = 8  # MS pixels: side of the windows of the local correlation
 
 
@@ -76,6 +79,8 @@ def estimate_observation(
     if coregister:
         found = [_fit_band(tiles, nominal, band, start) for band in range(bands)]
         shifts, correlation = _common_or_own(found, start)
+        if len(set(shifts)) > 1:
+            shifts = _refine(tiles, nominal, found, shifts, start)
     sampling = nominal.sampling.shifted([s[0] for s in shifts], [s[1] for s in shifts])
     observation = _fit_response(tiles, replace(nominal, sampling=sampling))
     registration = Registration(
@@ -170,6 +175,72 @@ def _common_or_own(
     return shifts, [f.own if differ else f.common for f in found]
 
 
+def _refine(
+    tiles: Sequence[Tile],
+    nominal: Observation,
+    found: Sequence[_BandFit],
+    shifts: Sequence[tuple[float, float]],
+    start: tuple[float, float, float],
+) -> list[tuple[float, float]]:
+    """The shifts of bands that lie apart, taken to where the bands together explain PAN best (Gauss-Newton).
+
+    Alone, a band is drawn to what PAN shows of the others; together they leave PAN next to nothing to show. As they
+    can stand in for one another, each is held to the place it found alone, the more the better it matched there.
+    """
+    gain, dy, dx = start
+    reference = nominal.sampling.select([0]).shifted([dy], [dx])
+    pan = [_pan_at(tile, reference, gain) for tile in tiles]
+    alone, point = np.array(shifts), np.array(shifts)
+    held = np.array([max(f.own, 1e-3) / max(1 - f.own, 1e-3) for f in found]).repeat(2)
+    limit = MAX_SHIFT_MS * nominal.sampling.ratio
+    for _ in range(_REFINEMENTS):
+        step, r2 = _improve(tiles, pan, nominal.sampling, reference, point, alone, held)
+        if r2 < MIN_PAN_R2:
+            return list(shifts)
+        point = np.clip(point + np.clip(step, -0.5, 0.5), -limit, limit)
+        if np.abs(step).max() < 0.01:
+            break
+    return [(float(y), float(x)) for y, x in point]
+
+
+def _improve(
+    tiles: Sequence[Tile],
+    pan: Sequence[tuple[Tensor, Tensor]],
+    sampling: Sampling,
+    reference: Sampling,
+    shifts: np.ndarray,
+    alone: np.ndarray,
+    held: np.ndarray,
+) -> tuple[np.ndarray, float]:
+    """One Gauss-Newton step `[C, 2]` of the shifts `[C, 2]`, in PAN pixels, and the R2 of PAN before it."""
+
+    def bands_at(y: float, x: float) -> Tensor:
+        moved = sampling.shifted((shifts[:, 0] + y).tolist(), (shifts[:, 1] + x).tolist())
+        return torch.cat([_bands_at(t, moved, reference)[0][:, u] for t, u in zip(tiles, use, strict=True)], 1)
+
+    use = [seen & tile.ms_valid.all(0) for (_, seen), tile in zip(pan, tiles, strict=True)]
+    target = torch.cat([values[u] for (values, _), u in zip(pan, use, strict=True)])
+    bands, little = bands_at(0, 0), 0.25
+    count = len(bands)
+    down = (bands_at(little, 0) - bands_at(-little, 0)) / (2 * little)
+    right = (bands_at(0, little) - bands_at(0, -little)) / (2 * little)
+    everywhere = torch.ones_like(target, dtype=torch.bool)
+    weights, r2 = _regress([(target, everywhere)], [(bands, everywhere)])
+    left = target - weights[:-1] @ bands - weights[-1]
+    share = weights[:-1, None]
+    slopes = torch.stack([share * down, share * right], 1).flatten(0, 1)
+    design = torch.cat([slopes, bands, torch.ones_like(bands[:1])])
+    gram = design @ design.T
+    # a band that PAN does not see has no slope: whatever else is zero, the matrix is not singular
+    gram += torch.diag(1e-9 * gram.diagonal() + 1e-15 * gram.diagonal().max())
+    pull = _HOLD * float((left**2).sum()) * held
+    gram[: 2 * count, : 2 * count] += torch.diag(torch.from_numpy(pull))
+    right_side = design @ left
+    right_side[: 2 * count] += torch.from_numpy(pull * (alone - shifts).ravel())
+    step = torch.linalg.solve(gram, right_side)[: 2 * count]
+    return step.reshape(count, 2).numpy(), r2
+
+
 def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
     """Blur and regression weights of PAN on the bands, once every band is where it belongs."""
     nominal_gain = float(np.mean(model.ms_gain))
@@ -239,11 +310,12 @@ def _regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor,
 
 
 def _highpass(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """The image less its local mean, 0 where invalid, and the mask."""
+    """The image less its local mean, 0 where invalid or where that is mere rounding, and the mask."""
     mask = valid.double()
     image = torch.where(valid, image, torch.zeros_like(image))
     local = _box(image, _HIGHPASS, 1) / _box(mask, _HIGHPASS, 1).clamp(min=1e-6)
-    return (image - local) * mask, valid
+    detail = image - local
+    return detail * mask * (detail.abs() > _ROUNDING * local.abs()), valid
 
 
 def _local_covariance(band: Tensor, pan: Tensor, valid: Tensor) -> tuple[float, float]:

@@ -376,7 +376,7 @@ def pixels_of_no_size(desk: Desk) -> list[str]:
 
 @fails(PAIR, "no geotransform", "--assume-aligned")
 def no_georeferencing(desk: Desk) -> list[str]:
-    bare = {"transform": None, "crs": None}
+    bare: dict[str, Any] = {"transform": None, "crs": None}
     return desk.sharpen(ms=desk.ms(**bare), pan=desk.pan(**bare))
 
 
@@ -623,7 +623,17 @@ def tile_of_one_pixel(desk: Desk) -> list[str]:
     return desk.sharpen("--tile", "1")
 
 
-@fails(USAGE, "--threads 0", "at least 1")
+@fails(USAGE, "--threads 100000", "1 to 1024")
+def threads_without_number(desk: Desk) -> list[str]:
+    return desk.sharpen("--threads", "100000")
+
+
+@fails(USAGE, "--seed -1", "0 to")
+def negative_seed(desk: Desk) -> list[str]:
+    return desk.sharpen("--seed", "-1")
+
+
+@fails(USAGE, "--threads 0", "1 to 1024")
 def no_threads(desk: Desk) -> list[str]:
     return desk.sharpen("--threads", "0")
 
@@ -798,7 +808,7 @@ def test_damage_found_by_the_thread_that_reads_ahead_is_one_line(desk: Desk, run
 AWKWARD = (
     "two words.tif",
     "a&b;c.tif",
-    "it's \"quoted\".tif",
+    'it\'s "quoted".tif',
     "größe 日本.tif",
     "line\nbreak.tif",
     "50%25?x=1#y.tif",
@@ -832,7 +842,7 @@ def test_a_box_with_spaces_works(desk: Desk, run_main: RunMain) -> None:
 
 
 def test_a_pair_without_georeferencing_works_when_told(desk: Desk, run_clippan: RunClippan) -> None:
-    bare = {"transform": None, "crs": None}
+    bare: dict[str, Any] = {"transform": None, "crs": None}
     outcome = run_clippan(desk.sharpen("--assume-aligned", ms=desk.ms(**bare), pan=desk.pan(**bare)))
     assert outcome.code == 0
     assert outcome.stderr.count("\n") == 1 and "--assume-aligned" in outcome.stderr, outcome.stderr

@@ -169,7 +169,7 @@ def test_demo_json(desk: Desk, run_main: RunMain) -> None:
 
 
 def test_quiet_says_the_path_and_no_more(desk: Desk, run_main: RunMain) -> None:
-    bare = {"transform": None, "crs": None}
+    bare: dict[str, Any] = {"transform": None, "crs": None}
     outcome = run_main(desk.sharpen("-q", "--assume-aligned", ms=desk.ms(**bare), pan=desk.pan(**bare)))
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, f"{desk.out}\n", "")
 
@@ -219,9 +219,7 @@ def test_traceback_on_demand_only(desk: Desk, run_main: RunMain, monkeypatch: py
 
 
 @pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory: you tried", "CUDA out of memory"])
-def test_memory_that_is_not_there(
-    words: str, desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_that_is_not_there(words: str, desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     error = torch.cuda.OutOfMemoryError if "CUDA" in words else RuntimeError
@@ -244,6 +242,18 @@ def test_a_reader_that_leaves_is_no_error(desk: Desk) -> None:
     assert run.stderr.read() == b""
     assert run.wait(timeout=120) in (0, 1)
     run.stderr.close()
+
+
+@pytest.mark.slow
+def test_a_terminal_that_knows_ascii_only(desk: Desk, run_clippan: RunClippan) -> None:
+    desk = Desk(desk.folder / "größe")
+    desk.folder.mkdir()
+    argv, ascii_only = desk.sharpen("--overwrite"), {"env": {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}}
+    outcome = run_clippan(argv, **ascii_only)
+    assert (outcome.code, outcome.stderr) == (0, "") and "gr\\xf6" in outcome.stdout
+    outcome = run_clippan([*argv, "--json"], **ascii_only)
+    assert document(outcome.stdout)["output"] == str(desk.out)
+    assert "gr\\xf6" in run_clippan([*argv, "--bands", "9"], **ascii_only).error_line
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def test_masked_pixels_cost_nothing_far_from_the_border_of_the_mask(loss: object
 
 def test_similarity_is_that_of_scikit_image() -> None:
     one, other = image(1)[0, 0].numpy(), image(1, seed=5)[0, 0].numpy()
-    _, expected = skimage_metrics.structural_similarity(
+    _, expected = skimage_metrics.structural_similarity(  # type: ignore[no-untyped-call]
         one, other, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )
     found = ssim_map(torch.from_numpy(one)[None, None], torch.from_numpy(other)[None, None], 1.0)[0, 0].numpy()
