@@ -131,6 +131,7 @@ class Bench:
         pair: PairOptions | None = None,
         bands: tuple[int, ...] | None = None,
         encoding: OutputOptions | None = None,
+        quicklook: Path | None = None,
         **scene: Any,
     ) -> Output:
         """Sharpen two files and read the result back."""
@@ -143,6 +144,7 @@ class Bench:
             encoding=encoding or OutputOptions(driver="gtiff"),
             compute=ComputeOptions(device="cpu", threads=1, tile=tile),
             adapt=AdaptOptions(steps=steps),
+            quicklook=quicklook,
             assess=False,
         )
         names = (ms,) if isinstance(ms, str) else tuple(ms)

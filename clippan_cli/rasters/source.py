@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
@@ -148,6 +148,35 @@ class RasterSource:
         if self._has_mask[number]:
             good &= dataset.read_masks(indexes[0], window=where) > 0
         return values if good.all() else np.where(good, values, np.float32(0)), good
+
+    def picture(
+        self, bands: Sequence[tuple[int, int]], window: tuple[float, float, float, float], shape: tuple[int, int]
+    ) -> Values:
+        """Bands as a picture of any size, `[n, h, w]`, NaN outside the raster and where it is invalid.
+
+        Args:
+            bands: as in `bands`; one may be named several times.
+            window: (column, row, width, height) in fractional pixels; may reach outside the raster.
+            shape: rows and columns of the picture.
+        """
+        out = np.full((len(bands), *shape), np.nan, np.float32)
+        col, row, width, height = window
+        # only what lies on the raster can be read; find which part of the picture that is
+        x0, x1 = max(0.0, -col / width), min(1.0, (self.width - col) / width)
+        y0, y1 = max(0.0, -row / height), min(1.0, (self.height - row) / height)
+        rows = slice(round(y0 * shape[0]), round(y1 * shape[0]))
+        cols = slice(round(x0 * shape[1]), round(x1 * shape[1]))
+        inner = (rows.stop - rows.start, cols.stop - cols.start)
+        if min(inner) <= 0:
+            return out
+        part = RasterioWindow(col + x0 * width, row + y0 * height, (x1 - x0) * width, (y1 - y0) * height)
+        method = Resampling.average if width > shape[1] else Resampling.nearest
+        for k, (number, index) in enumerate(bands):
+            dataset = self.datasets[number]
+            values = dataset.read(index, window=part, out_shape=inner, resampling=method).astype(np.float32)
+            mask = dataset.read_masks(index, window=part, out_shape=inner)
+            out[k, rows, cols] = np.where(mask > 0, values, np.nan)
+        return out
 
     def _band(self, band: int) -> tuple[Any, int]:
         number, index = self.bands[band]

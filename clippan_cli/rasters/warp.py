@@ -7,7 +7,7 @@ holds it is. GDAL's warper follows other rules (a NaN spreads, one nodata serves
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from affine import Affine
@@ -64,6 +64,27 @@ class WarpedSource(RasterSource):
         seen = _interpolate(_fill(values, valid), x, y)
         return np.where(good, seen, np.float32(0)), good
 
+    def picture(
+        self, bands: Sequence[tuple[int, int]], window: tuple[float, float, float, float], shape: tuple[int, int]
+    ) -> Values:
+        """Bands as a picture of any size, `[n, h, w]`, NaN outside the raster and where it is invalid."""
+        left, top, width, height = window
+        rows = top + (np.arange(shape[0]) + 0.5) * height / shape[0]
+        cols = left + (np.arange(shape[1]) + 0.5) * width / shape[1]
+        x, y = self._to_source(*_placed(self._place, cols, rows))
+        on = self._on_raster(x, y)
+        out = np.full((len(bands), *shape), np.nan, np.float32)
+        if not on.any():
+            return out
+        around = self._around(x, y, 0)
+        small = math.ceil(around.height * shape[0] / height), math.ceil(around.width * shape[1] / width)
+        part = (float(around.col), float(around.row), float(around.width), float(around.height))
+        seen = self._source.picture(bands, part, small)
+        down = ((y[on] - around.row) * small[0] / around.height).astype(np.int64)
+        right = ((x[on] - around.col) * small[1] / around.width).astype(np.int64)
+        out[:, on] = seen[:, down, right]
+        return out
+
     def valid_under(self, pan_window: Window) -> Mask:
         """Whether the pixel of the raster that holds the centre of each PAN pixel is valid, `[C, h, w]`.
 
@@ -100,8 +121,7 @@ def _positions(mapper: Mapper, window: Window, place: Affine) -> tuple[Coordinat
     """Where a mapper takes the centres of the pixels of a window, `[h, w]` each, whatever window they are in."""
     rows, above, down = _lattice(window.row, window.height)
     cols, left, right = _lattice(window.col, window.width)
-    y, x = np.meshgrid(rows, cols, indexing="ij")
-    x, y = place.a * x + place.b * y + place.c, place.d * x + place.e * y + place.f
+    x, y = _placed(place, cols, rows)
     with np.errstate(invalid="ignore"):  # an infinite corner makes its surroundings NaN: they lie on no raster
 
         def between(corners: Coordinates) -> Coordinates:
@@ -110,6 +130,12 @@ def _positions(mapper: Mapper, window: Window, place: Affine) -> tuple[Coordinat
 
         to_x, to_y = mapper(x, y)
         return between(to_x), between(to_y)
+
+
+def _placed(place: Affine, cols: Coordinates, rows: Coordinates) -> tuple[Coordinates, Coordinates]:
+    """Where an affine map takes each pair of a column and a row, `[len(rows), len(cols)]` each."""
+    y, x = np.meshgrid(rows, cols, indexing="ij")
+    return place.a * x + place.b * y + place.c, place.d * x + place.e * y + place.f
 
 
 def _lattice(first: int, count: int) -> tuple[Coordinates, NDArray[np.int64], Coordinates]:

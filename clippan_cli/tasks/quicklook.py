@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.windows import Window as RasterioWindow
+from rasterio.enums import ColorInterp
 
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.tasks.control import Control
@@ -97,9 +96,9 @@ class _Drawing:
             on_pan.width / s.ratio_x,
             on_pan.height / s.ratio_y,
         )
-        pan = _read(self.scene.pair.pan, self.pan_band, _float_window(on_pan), shape)
-        ms = _read(self.scene.pair.ms, self.ms_bands, on_ms, shape)
-        fused = _read(self.fused, tuple(self.fused.bands[b] for b in self.bands), _float_window(window), shape)
+        pan = self.scene.pair.pan.picture(self.pan_band, _float_window(on_pan), shape)
+        ms = self.scene.pair.ms.picture(self.ms_bands, on_ms, shape)
+        fused = self.fused.picture(tuple(self.fused.bands[b] for b in self.bands), _float_window(window), shape)
         return pan, ms, fused
 
     def _richest(self, pan: np.ndarray, whole: Window) -> Window:
@@ -116,34 +115,6 @@ class _Drawing:
                     best, place = detail, (row, col)
         row, col = min(int(place[0] / scale), whole.height - side), min(int(place[1] / scale), whole.width - side)
         return Window(row, col, side, side)
-
-
-def _read(
-    source: RasterSource,
-    bands: tuple[tuple[int, int], ...],
-    window: tuple[float, float, float, float],
-    shape: tuple[int, int],
-) -> np.ndarray:
-    """A decimated or magnified read, NaN outside the raster and where it is invalid."""
-    out = np.full((len(bands), *shape), np.nan, np.float32)
-    col, row, width, height = window
-    # only what lies on the raster can be read; find which part of the picture that is
-    x0, x1 = max(0.0, -col / width), min(1.0, (source.width - col) / width)
-    y0, y1 = max(0.0, -row / height), min(1.0, (source.height - row) / height)
-    rows = slice(round(y0 * shape[0]), round(y1 * shape[0]))
-    cols = slice(round(x0 * shape[1]), round(x1 * shape[1]))
-    inner = (len(bands), rows.stop - rows.start, cols.stop - cols.start)
-    if min(inner) <= 0:
-        return out
-    part = RasterioWindow(col + x0 * width, row + y0 * height, (x1 - x0) * width, (y1 - y0) * height)
-    smaller = width > shape[1]
-    for k, (dataset, index) in enumerate(bands):
-        opened = source.datasets[dataset]
-        method = Resampling.average if smaller else Resampling.nearest
-        values = opened.read(index, window=part, out_shape=inner[1:], resampling=method).astype(np.float32)
-        mask = opened.read_masks(index, window=part, out_shape=inner[1:])
-        out[k, rows, cols] = np.where(mask > 0, values, np.nan)
-    return out
 
 
 def _limits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

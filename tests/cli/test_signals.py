@@ -25,7 +25,7 @@ SIDE = 512
 class Run:
     """A run of clippan in a process of its own that replaces an existing file."""
 
-    def __init__(self, argv: list[str], *, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(self, argv: list[str], *, prepare: Callable[[], object] | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "clippan_cli", *argv],
             stdout=subprocess.PIPE,
