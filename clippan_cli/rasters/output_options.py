@@ -18,6 +18,8 @@ DataType = Literal["uint8", "uint16", "int16", "float32"]
 
 _BIGTIFF_ABOVE_BYTES = 2_000_000_000
 _OVERVIEW_SHARE = 1 / 3
+_BLOCK_SIZES = frozenset({"BLOCKSIZE", "BLOCKXSIZE", "BLOCKYSIZE"})
+_LARGEST_BLOCK = 4096
 _LOSSY = frozenset({"JPEG", "WEBP", "JXL"})
 
 
@@ -44,6 +46,11 @@ class OutputOptions:
             raise UsageError(f"unknown output format '{self.driver}'; choose one of: {', '.join(get_args(Driver))}")
         if self.threads < 1:
             raise UsageError(f"cannot write with {self.threads} threads; at least 1 is needed")
+        for key in _BLOCK_SIZES & self.user_options.keys():
+            # GDAL aborts the process at 0, and at large ones takes all memory that there is
+            value = self.user_options[key]
+            if not (value.isascii() and value.isdecimal() and 16 <= int(value) <= _LARGEST_BLOCK):
+                raise UsageError(f"--co {key}={value}: a block has 16 to {_LARGEST_BLOCK} pixels a side")
 
     @property
     def user_options(self) -> dict[str, str]:

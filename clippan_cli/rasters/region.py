@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyproj
 import shapely
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import transform as transform_geometry
 from shapely.ops import unary_union
 
 from clippan_cli.rasters.pair import Pair, first_centre
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
-_SEGMENTS = (
-    64  # pieces into which the longer side of a shape is cut before it is reprojected: its edges are curves there
-)
+_SEGMENTS = 64  # pieces of the longer side of a shape that is to be reprojected: its edges are curves there
+_FAR = 1e15  # beyond every coordinate of a map, in whatever unit
 _SNAP = 1e-6  # PAN pixels: a box that is slanted by less is none
 
 
@@ -51,8 +50,8 @@ def region_from_bbox(pair: Pair, bbox: tuple[float, float, float, float], crs: s
         IncompatiblePairError: the box lies outside the scene.
     """
     left, bottom, right, top = bbox
-    if not all(math.isfinite(v) for v in bbox):
-        raise UsageError(f"--bbox {left},{bottom},{right},{top} has a coordinate that is no finite number")
+    if not all(abs(v) < _FAR for v in bbox):  # False for NaN
+        raise UsageError(f"--bbox {left},{bottom},{right},{top} has a coordinate that is no place on a map")
     if left >= right or bottom >= top:
         raise UsageError(
             f"--bbox {left},{bottom},{right},{top} is empty: the order is left,bottom,right,top, "
@@ -87,6 +86,8 @@ def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
         shapes = [shape(f.get("geometry", f)) for f in features if f.get("geometry", f) is not None]
     except Exception as error:  # shapely raises whatever a wrong nesting trips over
         raise InputError(f"{path} holds a geometry that is not GeoJSON: {error}") from error
+    if not (np.abs(shapely.get_coordinates(shapes)) < _FAR).all():  # False for NaN
+        raise InputError(f"{path} has a coordinate that is no place on a map")
     union = unary_union([area for s in shapes for area in _areas(shapely.force_2d(s))])
     if union.is_empty or union.area == 0:
         raise InputError(f"{path} holds no polygon with an area")
@@ -120,13 +121,41 @@ def _to_pan_crs(polygon: BaseGeometry, crs: str | None, pair: Pair, origin: str)
     except pyproj.exceptions.CRSError as error:
         raise UsageError(f"{origin}: {crs} is not a CRS that PROJ knows") from error
     target = pyproj.CRS.from_wkt(pair.crs.to_wkt())
+    impossible = IncompatiblePairError(f"{origin} cannot be projected from {crs} to the CRS of the scene")
+    try:
+        there = pyproj.Transformer.from_crs(source, target, always_xy=True).transform
+        back = pyproj.Transformer.from_crs(target, source, always_xy=True).transform
+    except pyproj.exceptions.ProjError as error:
+        raise impossible from error
+    moved = _moved(_dense(_around_scene(polygon, pair, back)), there)
+    areas = _areas(moved) if np.isfinite(shapely.get_coordinates(moved)).all() else []
+    if not areas:
+        raise impossible
+    return unary_union(areas)
+
+
+def _around_scene(polygon: BaseGeometry, pair: Pair, back: Callable[..., Any]) -> BaseGeometry:
+    """The part of a polygon on and near the scene: a country can reach beyond where a projection holds."""
+    to_map = pair.pan.grid.transform
+    pixels = _dense(box(0, 0, pair.pan.width, pair.pan.height))
+    left, bottom, right, top = _moved(pixels, lambda x, y: back(*(to_map @ (x, y)))).bounds
+    margin = max(right - left, top - bottom)
+    if not np.isfinite(margin):
+        return polygon
+    near = polygon.intersection(box(left - margin, bottom - margin, right + margin, top + margin))
+    return polygon if near.is_empty else near
+
+
+def _moved(polygon: BaseGeometry, move: Callable[..., Any]) -> BaseGeometry:
+    """A polygon with its corners moved by a function of x and y."""
+    moved: BaseGeometry = shapely.transform(polygon, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
+    return moved
+
+
+def _dense(polygon: BaseGeometry) -> BaseGeometry:
     left, bottom, right, top = polygon.bounds
-    dense = shapely.segmentize(polygon, max(right - left, top - bottom) / _SEGMENTS)
-    project = pyproj.Transformer.from_crs(source, target, always_xy=True).transform
-    moved: BaseGeometry = transform_geometry(project, dense)
-    if not all(math.isfinite(v) for v in moved.bounds):
-        raise IncompatiblePairError(f"{origin} cannot be projected from {crs} to the CRS of the scene")
-    return unary_union(_areas(moved))
+    dense: BaseGeometry = shapely.segmentize(polygon, max(right - left, top - bottom) / _SEGMENTS)
+    return dense
 
 
 def _region(polygon: BaseGeometry, pair: Pair, origin: str) -> Region:
@@ -136,7 +165,7 @@ def _region(polygon: BaseGeometry, pair: Pair, origin: str) -> Region:
         IncompatiblePairError: there are none.
     """
     to_pixel = ~pair.pan.grid.transform
-    on_pan = transform_geometry(lambda x, y, z=None: to_pixel @ (x, y), polygon)
+    on_pan = _moved(polygon, lambda x, y: to_pixel @ (x, y))
     left, top, right, bottom = on_pan.bounds
     scene = pair.window
     first_col, stop_col = max(scene.col, first_centre(left)), min(scene.col_stop, first_centre(right))

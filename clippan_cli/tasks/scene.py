@@ -171,7 +171,7 @@ def sample_tiles(
     for index in generator.choice(len(cells), min(looked, len(cells)), replace=False):
         control.check()
         arrays = scene.reader.read(cells[int(index)], halo)
-        seen = _core_valid(arrays)
+        seen = core_valid(arrays)
         if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
             found.append((_detail(arrays), arrays))
         if len(found) >= wanted:
@@ -194,7 +194,7 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
         control.check()
         whole = Window(cell.row, cell.col, size, size)
         arrays = scene.reader.read(whole, halo)
-        if _core_valid(arrays).any():
+        if core_valid(arrays).any():
             found.append((_detail(arrays), arrays))
         if len(found) >= 8:
             break
@@ -249,7 +249,7 @@ class _Cells:
         return Window(self.top + row * self.size, self.left + col * self.size, self.size, self.size)
 
 
-def _core_valid(arrays: TileArrays) -> Mask:
+def core_valid(arrays: TileArrays) -> Mask:
     """Pixels of the core that exist in all bands, `[h, w]`."""
     return np.asarray(arrays.valid[:, *arrays.core.inside(arrays.pan_window)].all(0))
 

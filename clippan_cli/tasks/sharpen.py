@@ -40,6 +40,7 @@ from clippan_cli.tasks.scene import (
     Estimate,
     Scene,
     SceneOptions,
+    core_valid,
     estimate_scene,
     open_scene,
     sample_tiles,
@@ -47,13 +48,15 @@ from clippan_cli.tasks.scene import (
 )
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.adaptation.sharpener import adapt_network, network_halo
-from clippan_models.contracts import Sharpener, Window
+from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
 
 _TRAINING_TILES = 40
 _MAX_TILE = 1024
+_STATISTICS_CELL = 512
+_STATISTICS_PIXELS = 16_000_000  # valid PAN pixels that the statistics of a classical method are taken from, at most
 
 
 @dataclass(frozen=True)
@@ -285,16 +288,29 @@ def _fit(
     fitter = spec.fitter()
     if spec.gathers:
         with control.timed("fit"):
-            halo = max(fit_halo(estimate.observation), fitter.halo)
-            cores = plan_tiles(scene.window, options.compute.tile or _MAX_TILE)
-            pixels = 0
-            with _read(scene, cores, halo) as tiles:
-                for number, arrays in enumerate(tiles, start=1):
-                    fitter.update(TileViews(to_tile(arrays, device), estimate.observation))
-                    pixels += arrays.core.pixels
-                    control.report(Progress("statistics", number, len(cores), pixels))
+            _gather(fitter, scene, estimate, device, control)
     fitted = fitter.finish()
     return fitted, None, (lowpass_halo(estimate.observation) if spec.looks_around else 0) + fitted.halo
+
+
+def _gather(fitter: Fitter, scene: Scene, estimate: Estimate, device: torch.device, control: Control) -> None:
+    """Show a method all of a scene, or of a large one cells from everywhere, the same whatever the tiles.
+
+    Means and covariances of 16 million pixels are known far better than the methods are true: more only cost time.
+    """
+    halo = max(fit_halo(estimate.observation), fitter.halo)
+    cells = plan_tiles(scene.window, _STATISTICS_CELL)
+    if scene.window.pixels > _STATISTICS_PIXELS:
+        order = np.random.default_rng(scene.options.seed).permutation(len(cells))
+        cells = [cells[int(i)] for i in order]
+    seen = 0
+    with _read(scene, cells, halo) as tiles:
+        for number, arrays in enumerate(tiles, start=1):
+            fitter.update(TileViews(to_tile(arrays, device), estimate.observation))
+            seen += int(core_valid(arrays).sum())
+            control.report(Progress("statistics", number, len(cells), seen))
+            if seen >= _STATISTICS_PIXELS:
+                break
 
 
 def _adapt(

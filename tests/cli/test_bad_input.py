@@ -492,9 +492,19 @@ def box_reversed(desk: Desk) -> list[str]:
     return desk.sharpen("--bbox", f"{right},{bottom},{left},{top}")
 
 
-@fails(USAGE, "--bbox", "nan", "no finite number")
+@fails(USAGE, "--bbox", "nan", "no place on a map")
 def box_with_nan(desk: Desk) -> list[str]:
     return desk.sharpen("--bbox", "nan,5399976,500028,5399996")
+
+
+@fails(USAGE, "--bbox", "no place on a map")
+def box_beyond_all_bounds(desk: Desk) -> list[str]:
+    return desk.sharpen("--bbox", "-1e308,-1e308,1e308,1e308")
+
+
+@fails(PAIR, "--bbox", "cannot be projected")
+def box_in_a_crs_that_is_nowhere(desk: Desk) -> list[str]:
+    return desk.sharpen("--bbox", BOX, "--bbox-crs", 'LOCAL_CS["site grid",UNIT["metre",1]]')
 
 
 @fails(USAGE, "--bbox", "four numbers")
@@ -514,7 +524,7 @@ def box_in_an_unknown_crs(desk: Desk) -> list[str]:
 
 @fails(PAIR, "--bbox", "projected")
 def box_beyond_the_pole(desk: Desk) -> list[str]:
-    return desk.sharpen("--bbox", "-500,-100,500,1e30", "--bbox-crs", "EPSG:4326")
+    return desk.sharpen("--bbox", "0,91,10,95", "--bbox-crs", "EPSG:4326")
 
 
 @fails(USAGE, "--bbox-crs", "needs a --bbox")
@@ -564,6 +574,11 @@ def area_of_features_that_are_no_list(desk: Desk) -> list[str]:
     return desk.sharpen("--aoi", area(desk, {"type": "FeatureCollection", "features": 7}))
 
 
+@fails(INPUT, "area.geojson", "no place on a map")
+def area_of_infinite_size(desk: Desk) -> list[str]:
+    return desk.sharpen("--aoi", area(desk, polygon((0, 0), (1e999, 0), (10, 10))))
+
+
 @fails(PAIR, "area.geojson", "outside the scene")
 def area_outside(desk: Desk) -> list[str]:
     return desk.sharpen("--aoi", area(desk, polygon((0, 0), (10, 0), (10, 10))))
@@ -602,6 +617,12 @@ def creation_option_without_a_value(desk: Desk) -> list[str]:
 @fails(USAGE, "NO_SUCH_OPTION")
 def unknown_creation_option(desk: Desk) -> list[str]:
     return desk.sharpen("--co", "NO_SUCH_OPTION=1")
+
+
+@fails(USAGE, "--co BLOCKSIZE=0", "16 to 4096")
+def blocks_of_no_size(desk: Desk) -> list[str]:
+    """GDAL would abort the process."""
+    return desk.sharpen("--of", "cog", "--co", "BLOCKSIZE=0")
 
 
 @fails(USAGE, "unknown compression 'zipp'", "deflate")
@@ -840,6 +861,12 @@ def test_a_box_with_spaces_works(desk: Desk, run_main: RunMain) -> None:
     assert run_main(desk.sharpen("--bbox", BOX.replace(",", " "))).code == 0
     with rasterio.open(desk.out) as dataset:
         assert (dataset.width, dataset.height) == (48, 40)
+
+
+def test_a_box_around_the_world_is_the_whole_scene(desk: Desk, run_main: RunMain) -> None:
+    assert run_main(desk.sharpen("--bbox", "-180,-90,180,90", "--bbox-crs", "EPSG:4326")).code == 0
+    with rasterio.open(desk.out) as dataset:
+        assert (dataset.width, dataset.height) == (PAN_SIDE, PAN_SIDE) and dataset.read_masks().all()
 
 
 def test_a_pair_without_georeferencing_works_when_told(desk: Desk, run_clippan: RunClippan) -> None:
