@@ -56,9 +56,7 @@ METHODS: dict[str, MethodSpec] = {
     "sr-d": MethodSpec(
         "Sparse representation of details (Vicinanza et al. 2015)", SrDFitter, looks_around=True, planes=40
     ),
-    "network": MethodSpec(
-        "A-PNN adapted to the scene, consistent with MS and PAN", None, looks_around=True, planes=40, overlap=16
-    ),
+    "network": MethodSpec("A-PNN adapted to the scene, consistent with MS and PAN", None, looks_around=True, planes=20),
 }
 
 DEFAULT_METHOD = "network"

@@ -15,6 +15,7 @@ from clippan_models.adaptation.patches import Patches, full_patches, reduced_pat
 from clippan_models.contracts import Observation, Tile, Views
 from clippan_models.errors import InputError
 from clippan_models.networks.apnn import APNN, HALO
+from clippan_models.networks.blocks import run_in_blocks
 from clippan_models.ops.moments import Moments
 from clippan_models.ops.resample import INTERPOLATION_RADIUS, blur_radius
 from clippan_models.ops.views import TileViews, lowpass_halo
@@ -32,21 +33,24 @@ class NetworkSharpener:
     Attributes:
         network: in evaluation mode.
         prior: of the scene, on the device of the network.
-        halo: PAN pixels around a tile for an exact result.
+        halo: PAN pixels around a tile for an exact result, where PAN's low-pass is exact.
+        rim: PAN pixels at the edge of a tile where that low-pass is not exact, so that the network need not look.
         rounds: projections onto PAN and MS after the network.
     """
 
     network: nn.Module
     prior: Prior
     halo: int
+    rim: int
     rounds: int = 1
 
     @torch.inference_mode()
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN, float32."""
         prior = self.prior
-        start = prior.start(views.ms_up, views.pan, views.pan_low)
-        image = self._correct(start, views.pan)
+        image = prior.start(views.ms_up, views.pan, views.pan_low)
+        inner = (slice(None), *(slice(self.rim, side - self.rim) for side in image.shape[-2:]))
+        image[inner] = self._correct(image[inner], views.pan[inner])
         for _ in range(self.rounds):
             image = prior.onto_pan(image, views.pan)
             image = self._onto_ms(image, views)
@@ -54,9 +58,13 @@ class NetworkSharpener:
 
     def _correct(self, start: Tensor, pan: Tensor) -> Tensor:
         prior = self.prior
-        with torch.autocast(start.device.type, dtype=torch.bfloat16, enabled=start.is_cuda):
-            change = self.network(prior.normalise(start)[None], prior.normalise_pan(pan)[None])[0]
-        image: Tensor = change.float() * prior.ms_std + prior.ms_mean
+        inputs = prior.normalise(start)[None], prior.normalise_pan(pan)[None]
+        if start.is_cuda:  # large images keep it busy
+            with torch.autocast("cuda", dtype=torch.bfloat16):
+                corrected = self.network(*inputs)
+        else:
+            corrected = run_in_blocks(self.network, *inputs, HALO)
+        image: Tensor = corrected[0].float() * prior.ms_std + prior.ms_mean
         return image
 
     def _onto_ms(self, image: Tensor, views: Views) -> Tensor:
@@ -67,11 +75,11 @@ class NetworkSharpener:
 
 
 def network_halo(observation: Observation, rounds: int = 1) -> int:
-    """PAN pixels around a tile that reach an output pixel through start, network and projections."""
+    """PAN pixels that reach an output pixel from the start through network and projections."""
     ratio = max(observation.sampling.ratio_y, observation.sampling.ratio_x)
     blur = max(blur_radius(gain, ratio) for gain in observation.ms_gain)
     projection = blur + math.ceil((INTERPOLATION_RADIUS + 1) * ratio)
-    return lowpass_halo(observation) + HALO + rounds * projection
+    return HALO + rounds * projection
 
 
 def adapt_network(
@@ -100,7 +108,7 @@ def adapt_network(
         torch.manual_seed(options.seed)
         network = APNN(observation.sampling.bands).to(device)
     adapted = adapt(network, _material(tiles, observation, device), prior, options, on_step=on_step)
-    return NetworkSharpener(adapted.network, prior, network_halo(observation)), adapted
+    return NetworkSharpener(adapted.network, prior, network_halo(observation), lowpass_halo(observation)), adapted
 
 
 def _moments(tiles: Sequence[Tile], observation: Observation, ceilings: tuple[float, float]) -> Moments:
