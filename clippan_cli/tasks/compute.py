@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -130,6 +132,13 @@ def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observat
     for quarter in _quarters(core):
         out[:, *quarter.inside(core)] = sharpen_tile(_cut(arrays, quarter), sharpener, observation, device)
     return out
+
+
+def release_memory() -> None:
+    """Give what was freed back to the system: glibc keeps it, and whatever comes next would come on top."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # other C libraries have no such function
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _quarters(core: Window) -> list[Window]:

@@ -32,7 +32,14 @@ from clippan_cli.rasters.source import Mask, RasterSource
 from clippan_cli.rasters.tiles import Mosaic, TileArrays, plan_tiles
 from clippan_cli.rasters.writer import CommitReport, SafeWriter
 from clippan_cli.tasks.assess import Assessment, AssessOptions, assess_image
-from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads, sharpen_tile, to_tile
+from clippan_cli.tasks.compute import (
+    ComputeOptions,
+    choose_device,
+    limited_threads,
+    release_memory,
+    sharpen_tile,
+    to_tile,
+)
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pipeline import Behind, ahead
 from clippan_cli.tasks.quicklook import write_quicklook
@@ -435,6 +442,7 @@ def _fuse(
             behind.put((core, pixels.encode(fused, valid), valid))
             done += core.pixels
             control.report(Progress("sharpen", number, len(cores), done))
+    release_memory()
     with control.timed("write"):
         return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
 

@@ -26,6 +26,8 @@ class Run:
     """A run of clippan in a process of its own that replaces an existing file."""
 
     def __init__(self, argv: list[str], *, prepare: Callable[[], object] | None = None) -> None:
+        # whoever runs the tests in the background of a script has them started with SIGINT ignored
+        prepare = prepare or (lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "clippan_cli", *argv],
             stdout=subprocess.PIPE,
