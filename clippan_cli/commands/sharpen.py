@@ -165,7 +165,7 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
     terminal.say(f"shifts     {shifts}  (PAN px down,right per band)")
     terminal.say(
         f"grid       {plan.width}x{plan.height}, {plan.bands} bands of {plan.dtype}; "
-        f"{plan.tiles} tiles of {plan.tile}, halo {plan.halo}"
+        f"{plan.tiles} tile{'s' * (plan.tiles > 1)} of {plan.tile}, halo {plan.halo}"
     )
     if result.output is None:
         terminal.say(

@@ -470,7 +470,7 @@ def _provenance(
         "COREGISTER": scene.options.coregister,
         "SHIFTS_PAN_PX_DOWN_RIGHT": json.dumps(shifts),
         "SHIFT_CORRELATION": json.dumps([round(c, 3) for c in registration.correlation]),
-        "MTF_GAINS": json.dumps([round(g, 4) for g in observation.ms_gain]),
+        "MTF_GAINS": json.dumps([round(g, 3) for g in observation.ms_gain]),
         "MTF_GAINS_FROM": "the pair" if registration.blur_estimated else f"sensor {scene.sensor.key}",
         "PAN_R2": f"{observation.pan_r2:.4f}",
         "NOTES": json.dumps(list(scene.pair.notes)),
