@@ -1,9 +1,9 @@
 """Imports open_clip, also beside a torchvision whose compiled operators cannot be loaded.
 
-open_clip imports torchvision for its transforms. A build of torchvision that does not match that of torch (a CUDA build
+open_clip imports torchvision for its transforms. A build of torchvision that does not match that of torch (one for CUDA
 beside a CPU torch, the usual accident) fails on import, because it describes operators that its library should have
-defined: "operator torchvision::nms does not exist". CLIP uses none of them. So where the library cannot be loaded, their
-names are declared without an implementation; whoever called one would be told that there is none.
+defined: "operator torchvision::nms does not exist". CLIP uses none of them. So where the library cannot be loaded,
+their names are declared without an implementation; whoever called one would be told that there is none.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def _declare_missing_operators() -> None:
         return
     described = folder / "_meta_registrations.py"
     names = re.findall(r'register_fake\("torchvision::(\w+)"\)', described.read_text()) if described.exists() else []
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in names:
-        library.define(f"{name}(Tensor a) -> Tensor")
+        library.define(f"{name}(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]
     _DECLARED.append(library)
 
 
 def _loads(path: Path) -> bool:
     try:
-        torch.ops.load_library(str(path))
+        torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except OSError:
         return False
     return True
