@@ -9,7 +9,6 @@ result = sharpen(SceneOptions(ms=("ms.tif",), pan="pan.tif"), SharpenOptions(out
 from __future__ import annotations
 
 import json
-import math
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from clippan_cli import __version__
 from clippan_cli.rasters.encode import PixelFormat, choose_format
 from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_metadata
-from clippan_cli.rasters.output_options import OutputGrid, OutputOptions, estimate_disk_bytes
+from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.output_path import check_free_space, check_output_path
 from clippan_cli.rasters.rehearsal import check_encoding
 from clippan_cli.rasters.source import Mask, RasterSource
@@ -42,6 +41,7 @@ from clippan_cli.tasks.compute import (
 )
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pipeline import Behind, ahead
+from clippan_cli.tasks.plan import Plan, output_grid, plan_run
 from clippan_cli.tasks.quicklook import write_quicklook
 from clippan_cli.tasks.scene import (
     Estimate,
@@ -61,7 +61,6 @@ from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
 
 _TRAINING_TILES = 40
-_MAX_TILE = 1024
 _STATISTICS_CELL = 512
 _STATISTICS_PIXELS = 16_000_000  # valid PAN pixels that the statistics of a classical method are taken from, at most
 
@@ -89,37 +88,6 @@ class SharpenOptions:
     adapt: AdaptOptions = AdaptOptions()
     quicklook: Path | None = None
     assess: bool = True
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do.
-
-    Attributes:
-        width: columns of the output.
-        height: rows of the output.
-        bands: bands of the output.
-        dtype: of the output.
-        nodata: of the output.
-        tile: side of a tile in PAN pixels.
-        halo: PAN pixels read around each.
-        tiles: how many.
-        memory_mb: estimated peak of the tiles in flight.
-        disk_mb: estimated space needed beside the output.
-        seconds: rough time on this machine's kind of CPU.
-    """
-
-    width: int
-    height: int
-    bands: int
-    dtype: str
-    nodata: float | None
-    tile: int
-    halo: int
-    tiles: int
-    memory_mb: float
-    disk_mb: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -233,7 +201,7 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
         scene = open_scene(scene_options, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
-        grid = _grid(scene, pixels, len(bands))
+        grid = output_grid(scene, pixels, len(bands))
         check_free_space(options.output, grid, options.encoding)
         check_encoding(grid, _encoding(options), metadata)
         estimate = estimate_scene(scene, control)
@@ -338,76 +306,14 @@ def _read(scene: Scene, cores: Sequence[Window], halo: int) -> AbstractContextMa
     return ahead(scene.reader.read(core, halo) for core in cores)
 
 
-def plan_run(
-    scene: Scene, options: SharpenOptions, spec: MethodSpec, halo: int, pixels: PixelFormat, bands: int
-) -> Plan:
-    """Choose the tile size for the memory allowed, and estimate what the run takes."""
-    window = scene.window
-    count = scene.pair.ms.count
-    tile = options.compute.tile or _planned_tile(options.compute.ram_mb, spec, halo, count)
-    tile_bytes = _tile_bytes(tile, halo, spec, count)
-    grid = _grid(scene, pixels, bands)
-    rate = {"network": 0.7, "sr-d": 0.4}.get(options.method, 15.0)  # Mpx/s of two CPU cores, four bands
-    learning = 0.12 * options.adapt.steps if spec.fitter is None else 0.0
-    return Plan(
-        width=window.width,
-        height=window.height,
-        bands=bands,
-        dtype=pixels.dtype,
-        nodata=None if pixels.nodata is not None and math.isnan(pixels.nodata) else pixels.nodata,
-        tile=tile,
-        halo=halo,
-        tiles=len(plan_tiles(window, tile)),
-        memory_mb=round((tile_bytes + 400e6) / 1e6, 1),
-        disk_mb=round(estimate_disk_bytes(grid, options.encoding) / 1e6, 1),
-        seconds=round(5 + learning + window.pixels / 1e6 / rate * count / 4, 1),
-    )
-
-
-def _planned_tile(ram_mb: int, spec: MethodSpec, halo: int, bands: int) -> int:
-    tile = _MAX_TILE
-    while tile > 256 and _tile_bytes(tile, halo, spec, bands) + 400e6 > ram_mb * 1e6:
-        tile //= 2
-    return tile
-
-
-def _tile_bytes(tile: int, halo: int, spec: MethodSpec, bands: int) -> float:
-    """Float images of one tile in the compute, plus those waiting in the queues."""
-    side = tile + 2 * halo
-    working = spec.planes * (bands if spec.fitter is not None else 4) * 4
-    waiting = 6 * (bands + 2) * 4
-    return side * side * (working + waiting)
-
-
 def _writer(
     scene: Scene, options: SharpenOptions, metadata: RasterMetadata, pixels: PixelFormat, bands: int
 ) -> SafeWriter:
-    return SafeWriter(options.output, _grid(scene, pixels, bands), _encoding(options), metadata)
+    return SafeWriter(options.output, output_grid(scene, pixels, bands), _encoding(options), metadata)
 
 
 def _encoding(options: SharpenOptions) -> OutputOptions:
     return replace(options.encoding, threads=options.compute.thread_count)
-
-
-def _grid(scene: Scene, pixels: PixelFormat, bands: int) -> OutputGrid:
-    window = scene.window
-    return OutputGrid(
-        width=window.width,
-        height=window.height,
-        count=bands,
-        dtype=pixels.dtype,
-        crs=scene.pair.crs,
-        transform=scene.pair.transform(window) if not scene.pair.pan.grid.transform.is_identity else _identity(),
-        nodata=pixels.nodata,
-        mask=pixels.mask,
-        nbits=pixels.nbits,
-    )
-
-
-def _identity() -> Any:
-    from affine import Affine
-
-    return Affine.identity()
 
 
 def _fuse(

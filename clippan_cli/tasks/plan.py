@@ -1,0 +1,108 @@
+"""What a run will do, decided before it begins: the grid of the output, the tiles, and what they cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from affine import Affine
+
+from clippan_cli.rasters.encode import PixelFormat
+from clippan_cli.rasters.output_options import OutputGrid, estimate_disk_bytes
+from clippan_cli.rasters.tiles import plan_tiles
+from clippan_cli.tasks.scene import Scene
+from clippan_models.registry import MethodSpec
+
+if TYPE_CHECKING:
+    from clippan_cli.tasks.sharpen import SharpenOptions
+
+_MAX_TILE = 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        width: columns of the output.
+        height: rows of the output.
+        bands: bands of the output.
+        dtype: of the output.
+        nodata: of the output.
+        tile: side of a tile in PAN pixels.
+        halo: PAN pixels read around each.
+        tiles: how many.
+        memory_mb: estimated peak of the tiles in flight.
+        disk_mb: estimated space needed beside the output.
+        seconds: rough time on this machine's kind of CPU.
+    """
+
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    nodata: float | None
+    tile: int
+    halo: int
+    tiles: int
+    memory_mb: float
+    disk_mb: float
+    seconds: float
+
+
+def plan_run(
+    scene: Scene, options: SharpenOptions, spec: MethodSpec, halo: int, pixels: PixelFormat, bands: int
+) -> Plan:
+    """Choose the tile size for the memory allowed, and estimate what the run takes."""
+    window = scene.window
+    count = scene.pair.ms.count
+    tile = options.compute.tile or _planned_tile(options.compute.ram_mb, spec, halo, count)
+    tile_bytes = _tile_bytes(tile, halo, spec, count)
+    grid = output_grid(scene, pixels, bands)
+    rate = {"network": 0.7, "sr-d": 0.4}.get(options.method, 15.0)  # Mpx/s of two CPU cores, four bands
+    learning = 0.12 * options.adapt.steps if spec.fitter is None else 0.0
+    return Plan(
+        width=window.width,
+        height=window.height,
+        bands=bands,
+        dtype=pixels.dtype,
+        nodata=None if pixels.nodata is not None and math.isnan(pixels.nodata) else pixels.nodata,
+        tile=tile,
+        halo=halo,
+        tiles=len(plan_tiles(window, tile)),
+        memory_mb=round((tile_bytes + 400e6) / 1e6, 1),
+        disk_mb=round(estimate_disk_bytes(grid, options.encoding) / 1e6, 1),
+        seconds=round(5 + learning + window.pixels / 1e6 / rate * count / 4, 1),
+    )
+
+
+def _planned_tile(ram_mb: int, spec: MethodSpec, halo: int, bands: int) -> int:
+    tile = _MAX_TILE
+    while tile > 256 and _tile_bytes(tile, halo, spec, bands) + 400e6 > ram_mb * 1e6:
+        tile //= 2
+    return tile
+
+
+def _tile_bytes(tile: int, halo: int, spec: MethodSpec, bands: int) -> float:
+    """Float images of one tile in the compute, plus those waiting in the queues."""
+    side = tile + 2 * halo
+    working = spec.planes * (bands if spec.fitter is not None else 4) * 4
+    waiting = 6 * (bands + 2) * 4
+    return side * side * (working + waiting)
+
+
+def output_grid(scene: Scene, pixels: PixelFormat, bands: int) -> OutputGrid:
+    """The raster that a run makes."""
+    window = scene.window
+    return OutputGrid(
+        width=window.width,
+        height=window.height,
+        count=bands,
+        dtype=pixels.dtype,
+        crs=scene.pair.crs,
+        transform=scene.pair.transform(window) if not scene.pair.pan.grid.transform.is_identity else Affine.identity(),
+        nodata=pixels.nodata,
+        mask=pixels.mask,
+        nbits=pixels.nbits,
+    )
