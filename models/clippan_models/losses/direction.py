@@ -40,12 +40,8 @@ def direction_loss(
 
 def _agreement(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine of displacements, `[B]` within -1 .. 1, and 1 where that of the text has a direction, else 0."""
-    length = torch.linalg.vector_norm(text, dim=-1)
-    # norm of zero has a subgradient of 0, so that out == ms gives numbers too
-    cosine = (image * text).sum(-1) / (_floored(image) * length.clamp(min=LENGTH_FLOOR))
-    counts = (length > LENGTH_FLOOR).to(cosine.dtype).expand_as(cosine)
+    # the norm of zero has a subgradient of 0, so that out == ms gives numbers too
+    length, text_length = torch.linalg.vector_norm(image, dim=-1), torch.linalg.vector_norm(text, dim=-1)
+    cosine = (image * text).sum(-1) / (length.clamp(min=LENGTH_FLOOR) * text_length.clamp(min=LENGTH_FLOOR))
+    counts = (text_length > LENGTH_FLOOR).to(cosine.dtype).expand_as(cosine)
     return cosine.clamp(-1, 1), counts
-
-
-def _floored(displacement: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(displacement, dim=-1).clamp(min=LENGTH_FLOOR)
