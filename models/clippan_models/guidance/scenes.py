@@ -1,0 +1,235 @@
+"""The sharp truth that the embedded CLIP learns from: made-up places with known spectra, and real MS images.
+
+A made-up place is drawn at twice its resolution and averaged, so that its edges are those of an imaged scene. A real
+MS image is its own truth one scale down (Wald's protocol): what its own resolution shows is sharp, and what comes of
+blurring and decimating it is to be told from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clippan_models.errors import InputError
+
+Array = NDArray[np.float32]
+
+SIDE = 256
+"""Pixels a side of a made-up place."""
+
+# Reflectance in blue, green, red, near infrared (per cent), about the middle of what spectral libraries list.
+_VEGETATION = np.array([(4, 8, 5, 45), (5, 10, 6, 38), (3, 6, 4, 30), (7, 12, 9, 32), (6, 11, 8, 50)], np.float32)
+_SOIL = np.array([(9, 14, 20, 28), (13, 18, 24, 31), (7, 10, 14, 20), (18, 24, 30, 38)], np.float32)
+_BUILT = np.array([(18, 19, 20, 22), (9, 9, 10, 11), (30, 31, 32, 33), (10, 13, 26, 32), (24, 20, 16, 20)], np.float32)
+_WATER = np.array([(6, 6, 4, 2), (8, 10, 7, 3), (5, 4, 3, 1), (10, 13, 11, 6)], np.float32)
+_BRIGHT = np.array([(60, 60, 60, 58), (45, 20, 15, 40), (15, 25, 45, 40), (50, 48, 20, 45)], np.float32)
+
+
+@dataclass(frozen=True)
+class TruthScene:
+    """A sharp scene of blue, green, red and near infrared, with the statistics that radiometry needs.
+
+    Attributes:
+        name: for reports.
+        bands: `[4, H, W]`, any linear unit.
+        mean: `[4]` over the scene.
+        std: `[4]`.
+        pan_weights: `[4]`, how the bands add up to the PAN of this scene.
+        pan_mean: `[1]`, of that PAN over the scene.
+        pan_std: `[1]`.
+        real_pan: `[H', W']` as the sensor took it, where there is one.
+    """
+
+    name: str
+    bands: Tensor
+    mean: Tensor
+    std: Tensor
+    pan_weights: Tensor
+    pan_mean: Tensor
+    pan_std: Tensor
+    real_pan: Tensor | None = None
+
+
+def truth_scene(name: str, bands: Array, rng: np.random.Generator, real_pan: Array | None = None) -> TruthScene:
+    """Gather a scene's statistics and draw the response of its PAN: `bands [4, H, W]`."""
+    image = torch.from_numpy(np.ascontiguousarray(bands, np.float32))
+    response = np.array([0.15, 0.3, 0.35, 0.2]) * rng.uniform(0.4, 1.6, 4)
+    weights = torch.from_numpy(np.asarray(response / response.sum(), np.float32))
+    flat = image.flatten(1)
+    pan = weights[None] @ flat
+    return TruthScene(
+        name,
+        image,
+        flat.mean(1),
+        flat.std(1),
+        weights,
+        pan.mean(1),
+        pan.std(1),
+        None if real_pan is None else torch.from_numpy(np.ascontiguousarray(real_pan, np.float32)),
+    )
+
+
+def read_scenes(folder: Path, rng: np.random.Generator) -> list[TruthScene]:
+    """Real scenes of a folder of `.npz` files: `ms [4, h, w]` in the order B, G, R, NIR, and `pan [H, W]` if wanted.
+
+    Raises:
+        InputError: where the folder holds none, or one that is not of that form.
+    """
+    scenes = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            ms = np.asarray(file["ms"] if "ms" in file else [], np.float32)
+            pan = np.asarray(file["pan"], np.float32).squeeze() if "pan" in file else None
+        if ms.ndim != 3 or ms.shape[0] != 4 or not np.isfinite(ms).all():
+            raise InputError(f"{path}: expected a finite array `ms` of 4 bands (B, G, R, NIR), found {ms.shape}")
+        scenes.append(truth_scene(path.stem, ms, rng, pan))
+    if not scenes:
+        raise InputError(f"{folder}: no .npz files with an array `ms` here")
+    return scenes
+
+
+def made_up_scene(seed: int, side: int = SIDE) -> TruthScene:
+    """Draw a place of `side` x `side` pixels; the same seed draws the same place."""
+    rng = np.random.default_rng(seed)
+    fine = 2 * side
+    image = _ground(rng, fine)
+    # Each kind of object appears in most places, in a number that differs widely: towns, farmland, forest, coast.
+    for draw, most in ((_draw_roads, 8), (_draw_buildings, 420), (_draw_trees, 900), (_draw_points, 150)):
+        if rng.random() < 0.75:
+            draw(image, rng, int(most * rng.random() ** 2) + 1)
+    for draw_area, chance in ((_draw_water, 0.35), (_draw_clouds, 0.15)):
+        if rng.random() < chance:
+            draw_area(image, rng)
+    image *= 1 + rng.uniform(0.02, 0.12) * _fractal(rng, fine, rng.uniform(0.5, 1.2))
+    image = image.reshape(4, side, 2, side, 2).mean((2, 4))
+    image += rng.uniform(0.0, 0.15) * rng.standard_normal(image.shape)  # the sensor's noise, in per cent reflectance
+    return truth_scene(f"made-up {seed}", _gentle_blur(image, rng), rng)
+
+
+def _gentle_blur(image: Array, rng: np.random.Generator) -> Array:
+    """The sensor's own point spread: sharp scenes are not equally sharp."""
+    share = rng.uniform(0.0, 0.16)  # of each neighbour, in both directions
+    for axis in (1, 2):
+        image = (1 - 2 * share) * image + share * (np.roll(image, 1, axis) + np.roll(image, -1, axis))
+    return np.asarray(image, np.float32)
+
+
+def _spectrum(rng: np.random.Generator, library: Array) -> Array:
+    spectrum = library[rng.integers(len(library))] * rng.uniform(0.75, 1.3) * rng.uniform(0.95, 1.05, 4)
+    return np.asarray(spectrum, np.float32)
+
+
+def _fractal(rng: np.random.Generator, side: int, exponent: float) -> Array:
+    """Noise with an amplitude spectrum of 1 / f ** exponent, zero mean and unit variance, `[side, side]`."""
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    frequency[0, 0] = 1
+    spectrum = np.fft.rfft2(rng.standard_normal((side, side))) / frequency**exponent
+    spectrum[0, 0] = 0
+    field = np.fft.irfft2(spectrum, s=(side, side))
+    return np.asarray(field / field.std(), np.float32)
+
+
+def _ground(rng: np.random.Generator, side: int) -> Array:
+    """Parcels: each pixel belongs to the nearest of some seeds, with a spectrum and furrows of its own."""
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    count = int(rng.integers(3, 40))
+    bend = rng.uniform(0, 12)
+    y_bent, x_bent = y + bend * _fractal(rng, side, 1.8), x + bend * _fractal(rng, side, 1.8)
+    owner, nearest = np.zeros((side, side), int), np.full((side, side), np.inf, np.float32)
+    for number, (row, col) in enumerate(rng.uniform(0, side, (count, 2))):
+        distance = np.abs(y_bent - row) + np.abs(x_bent - col) if count % 2 else np.hypot(y_bent - row, x_bent - col)
+        closer = distance < nearest
+        owner[closer], nearest[closer] = number, distance[closer]
+    shares = rng.dirichlet((1.0, 0.7, 0.5))
+    libraries = (_VEGETATION, _SOIL, _BUILT)
+    spectra = np.stack([_spectrum(rng, libraries[rng.choice(3, p=shares)]) for _ in range(count)], axis=1)
+    angle, spacing = rng.uniform(0, np.pi, count)[owner], rng.uniform(4, 24, count)[owner]
+    strength = (rng.uniform(0, 0.2, count) * (rng.random(count) < 0.6))[owner]
+    furrows = 1 + strength * np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / spacing)
+    return np.asarray(spectra[:, owner] * furrows, np.float32)
+
+
+def _draw_roads(image: Array, rng: np.random.Generator, count: int) -> None:
+    side = image.shape[1]
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    for _ in range(count):
+        angle, width = rng.uniform(0, np.pi), rng.uniform(3, 18)
+        curve = rng.uniform(0, 30) * np.sin(x / rng.uniform(60, 200))
+        distance = np.abs(
+            (x - rng.uniform(0, side)) * np.cos(angle) + (y + curve - rng.uniform(0, side)) * np.sin(angle)
+        )
+        image[:, distance < width / 2] = _spectrum(rng, _BUILT)[:, None]
+        if width > 8:
+            image[:, distance < 0.8] = _BRIGHT[0][:, None]
+
+
+def _around(image: Array, row: float, col: float, reach: float) -> tuple[Array, Array, Array]:
+    """The part of an image about a place, a view, with the offsets of its rows and columns from that place."""
+    side, steps = image.shape[1], int(reach) + 1
+    rows = np.arange(max(int(row) - steps, 0), min(int(row) + steps + 1, side))
+    cols = np.arange(max(int(col) - steps, 0), min(int(col) + steps + 1, side))
+    if not len(rows) or not len(cols):
+        rows, cols = np.arange(1), np.arange(1)
+    part = image[:, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    return part, (rows[:, None] - row).astype(np.float32), (cols[None] - col).astype(np.float32)
+
+
+def _draw_buildings(image: Array, rng: np.random.Generator, count: int) -> None:
+    side, angle = image.shape[1], rng.uniform(0, np.pi / 2)
+    shadow_row, shadow_col = rng.uniform(-6, 6, 2)
+    for _ in range(count):
+        length, width = rng.uniform(6, 50, 2)
+        row, col = rng.uniform(0, side, 2)
+        turn = angle if rng.random() < 0.9 else rng.uniform(0, np.pi)
+        roof = _spectrum(rng, _BUILT if rng.random() < 0.8 else _BRIGHT)
+        cosine, sine, lee = np.cos(turn), np.sin(turn), rng.uniform(0.75, 1.0)
+
+        part, y, x = _around(image, row + shadow_row, col + shadow_col, length + width)
+        along, across = cosine * x + sine * y, cosine * y - sine * x
+        part[:, (np.abs(along) < length / 2) & (np.abs(across) < width / 2)] *= 0.4
+
+        part, y, x = _around(image, row, col, length + width)
+        along, across = cosine * x + sine * y, cosine * y - sine * x
+        inside = (np.abs(along) < length / 2) & (np.abs(across) < width / 2)
+        part[:, inside & (across >= 0)] = roof[:, None]
+        part[:, inside & (across < 0)] = lee * roof[:, None]
+
+
+def _draw_trees(image: Array, rng: np.random.Generator, count: int) -> None:
+    side = image.shape[1]
+    for _ in range(count):
+        radius = rng.uniform(2, 10)
+        row, col = rng.uniform(0, side, 2)
+        crown = _spectrum(rng, _VEGETATION)
+        part, y, x = _around(image, row + 0.4 * radius, col + 0.4 * radius, radius)
+        part[:, np.hypot(y, x) < radius] *= 0.5
+        part, y, x = _around(image, row, col, radius)
+        inside = np.hypot(y, x) < radius
+        part[:, inside] = (crown[:, None, None] * (1 - 0.2 * (x + y) / radius))[:, inside]
+
+
+def _draw_points(image: Array, rng: np.random.Generator, count: int) -> None:
+    """Cars, lamps, glints: as small as a pixel, brighter or darker than their surroundings."""
+    side = image.shape[1]
+    for _ in range(count):
+        row, col = rng.integers(0, side - 6, 2)
+        height, width = rng.integers(1, 6, 2)
+        image[:, row : row + height, col : col + width] = _spectrum(rng, _BRIGHT)[:, None, None]
+
+
+def _draw_water(image: Array, rng: np.random.Generator) -> None:
+    field = _fractal(rng, image.shape[1], rng.uniform(1.6, 2.4))
+    water = field > np.quantile(field, rng.uniform(0.4, 0.95))
+    image[:, water] = _spectrum(rng, _WATER)[:, None]
+
+
+def _draw_clouds(image: Array, rng: np.random.Generator) -> None:
+    field = _fractal(rng, image.shape[1], 1.8)
+    cover = np.clip(1.5 * (field - np.quantile(field, rng.uniform(0.6, 0.95))), 0, 0.9)
+    image *= 1 - cover
+    image += cover * _BRIGHT[0][:, None, None]
