@@ -1,0 +1,297 @@
+"""Stage I: adapt a frozen CLIP to a scene, so that it can judge its fused images (CLIPPan eq. 1-5).
+
+Only the stem and the adapters learn. MS, PAN and a good fused image of the same places are drawn to the prompts of
+their types (InterMCL), to each other by place (IntraMCL), and the fused image to what is made of MS and PAN (fusion).
+The fused image is that of a classical method, as there is no truth at full resolution.
+
+A stem and an adapter of its own would tell each type's label by its weights, whatever the image shows; the judge, who
+sends every output through the branch of the fused image, would then praise anything. So branches share them, unless
+`AlignOptions.shared` says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from clippan_models.guidance.adapters import Adapter, FusionAdapter
+from clippan_models.guidance.encoder import ClipEncoder
+from clippan_models.guidance.prompts import Prompts
+from clippan_models.guidance.stem import StemKind, build_stem, repeat_pan
+from clippan_models.losses.contrastive import fusion_loss, inter_modal_loss, intra_modal_loss
+from clippan_models.losses.direction import direction_loss
+
+OnAlignStep = Callable[[int, int, float], None]
+"""Called with the step, the steps in all and the loss; may raise to stop."""
+
+_MAX_VIEWS = 512  # more would cost more time to encode than the steps see of them
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """How to adapt CLIP.
+
+    Attributes:
+        steps: optimiser steps; 0 leaves CLIP's features as they are.
+        batch: places per step.
+        lr: learning rate of Adam.
+        tau: temperature of InterMCL.
+        tau_intra: temperature of IntraMCL.
+        seed: of adapters and batches.
+        stem: how bands become three channels.
+        rgb: bands of red, green and blue, 0-based.
+        nir: band of near infrared, for the stem `gbnir`.
+        shared: one stem and one image adapter for all types; False: one of each per type, as in the paper.
+        image_mix: how much of an adapter's correction enters an image feature.
+        text_mix: the same for a text.
+    """
+
+    steps: int = 100
+    batch: int = 8
+    lr: float = 2e-3
+    tau: float = 0.07
+    tau_intra: float = 0.1
+    seed: int = 0
+    stem: StemKind = "conv"
+    rgb: tuple[int, int, int] = (2, 1, 0)
+    nir: int | None = None
+    shared: bool = True
+    image_mix: float = 0.2
+    text_mix: float = 0.5
+
+
+@dataclass(frozen=True)
+class AlignmentImages:
+    """The same places in three types, in the unit range (`guidance.radiometry`), on one device.
+
+    Attributes:
+        ms_up: MS interpolated to the grid of PAN, `[N, C, H, W]`; places do not overlap.
+        pan: `[N, 1, H, W]`.
+        hrms: good fused images, `[N, C, H, W]`.
+    """
+
+    ms_up: Tensor
+    pan: Tensor
+    hrms: Tensor
+
+    def views(self, side: int) -> AlignmentImages:
+        """The places cut into pieces of `side` pixels, so that there are more of them; small places stay whole."""
+        height, width = self.pan.shape[-2:]
+        high, wide = min(side, height), min(side, width)
+
+        def cut(image: Tensor) -> Tensor:
+            pieces = image.unfold(2, high, high).unfold(3, wide, wide)  # [N, C, rows, cols, high, wide]
+            return pieces.permute(0, 2, 3, 1, 4, 5).flatten(0, 2).contiguous()
+
+        return AlignmentImages(cut(self.ms_up), cut(self.pan), cut(self.hrms))
+
+    def take(self, index: Tensor) -> AlignmentImages:
+        """The places of these numbers."""
+        return AlignmentImages(self.ms_up[index], self.pan[index], self.hrms[index])
+
+    def __len__(self) -> int:
+        return self.pan.shape[0]
+
+
+class Judge(nn.Module):
+    """An adapted CLIP: says how far an image goes from MS and PAN the way their prompts go. Frozen, in evaluation mode.
+
+    Made by `align`.
+    """
+
+    text_features: Tensor
+
+    def __init__(self, encoder: ClipEncoder, branches: _Branches, text_features: Tensor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.branches = branches
+        self.register_buffer("text_features", text_features)
+        self.zero_grad(set_to_none=True)  # those of the last step
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def text(self) -> dict[str, Tensor]:
+        """Adapted unit features of the prompts, `[D]` each: "ms", "pan", "hrms"."""
+        return dict(zip(("ms", "pan", "hrms"), self.text_features, strict=True))
+
+    def embed(self, image01: Tensor) -> Tensor:
+        """Unit features `[B, D]` of fused images `[B, C, H, W]` of the unit range; a gradient passes to the image."""
+        return self.branches.adapt("hrms", self.encoder.images(self.branches.show("hrms", image01)))
+
+    def embed_ms(self, ms01: Tensor) -> Tensor:
+        """Those of MS interpolated to the grid of PAN, `[B, C, H, W]`."""
+        return self.branches.adapt("ms", self.encoder.images(self.branches.show("ms", ms01)))
+
+    def embed_pan(self, pan01: Tensor) -> Tensor:
+        """Those of PAN, `[B, 1, H, W]`."""
+        return self.branches.adapt("pan", self.encoder.images(self.branches.show("pan", pan01)))
+
+    def direction(self, out01: Tensor, ms_feature: Tensor, pan_feature: Tensor) -> Tensor:
+        """The direction loss L_d (eq. 6-8), mean of a batch, from 0 (the way of the prompts) to 2 (the opposite way).
+
+        Args:
+            out01: fused images `[B, C, H, W]` of the unit range; the only input that receives a gradient.
+            ms_feature: `embed_ms` of their MS, `[B, D]`.
+            pan_feature: `embed_pan` of their PAN.
+        """
+        text = self.text
+        losses = direction_loss(
+            self.embed(out01), ms_feature.detach(), pan_feature.detach(), text["ms"], text["pan"], text["hrms"]
+        )
+        return losses.mean()
+
+    def agreement(self, image01: Tensor) -> Tensor:
+        """Cosine of fused images and the prompt of a good one, `[B]`, -1 .. 1; for comparing images of one scene."""
+        return self.embed(image01) @ self.text["hrms"]
+
+
+def align(
+    encoder: ClipEncoder,
+    prompts: Prompts,
+    images: AlignmentImages,
+    options: AlignOptions,
+    on_step: OnAlignStep | None = None,
+) -> Judge:
+    """Adapt CLIP to a scene: stage I.
+
+    The same seed gives the same judge; no random number of the caller is used.
+
+    Args:
+        encoder: a frozen CLIP, on the device of the images; not changed.
+        prompts: texts of the three types.
+        images: places of the scene; with a single view of one place, IntraMCL is left out.
+        options: how to adapt.
+        on_step: see `OnAlignStep`.
+
+    Raises:
+        UsageError: a prompt is too long for the encoder, or the stem does not fit the bands.
+    """
+    generator = torch.Generator().manual_seed(options.seed)
+    views = images.views(encoder.identity.side) if encoder.identity.native else images
+    views = views.take(_draw(len(views), _MAX_VIEWS, generator).to(views.pan.device))
+    texts = encoder.texts(prompts.texts())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        branches = _Branches(views.ms_up, texts.shape[-1], options).to(texts.device)
+        fusion = _Fusion(texts.shape[-1]).to(texts.device)
+    trainer = _Trainer(encoder, branches, fusion, texts, views, options)
+    with torch.enable_grad():
+        for step in range(1, options.steps + 1):
+            loss = trainer.step(_draw(len(views), options.batch, generator).to(texts.device))
+            if on_step is not None:
+                on_step(step, options.steps, loss)
+    with torch.no_grad():
+        return Judge(encoder, branches, branches.adapt_texts(texts))
+
+
+class _Branches(nn.Module):
+    """Stems and adapters by type of image."""
+
+    def __init__(self, sample: Tensor, dimension: int, options: AlignOptions) -> None:
+        super().__init__()
+
+        def stem() -> nn.Module:
+            return build_stem(options.stem, options.rgb, sample, options.nir)
+
+        def adapter() -> Adapter:
+            return Adapter(dimension, options.image_mix)
+
+        if options.shared:
+            one_stem, one_adapter = stem(), adapter()
+            stems = {"ms": one_stem, "hrms": one_stem}
+            adapters = dict.fromkeys(("ms", "pan", "hrms"), one_adapter)
+        else:
+            stems = {"ms": stem(), "hrms": stem()}
+            adapters = {kind: adapter() for kind in ("ms", "pan", "hrms")}
+        self.stems = nn.ModuleDict(stems)
+        self.adapters = nn.ModuleDict(adapters)
+        self.texts = nn.ModuleList([Adapter(dimension, options.text_mix) for _ in range(3)])
+        self.stem_learns = options.stem == "conv"
+
+    def show(self, kind: str, image: Tensor) -> Tensor:
+        """What CLIP is shown of an image: `[B, 3, H, W]`."""
+        if kind == "pan":
+            return repeat_pan(image)
+        shown: Tensor = self.stems[kind](image)
+        return shown
+
+    def adapt(self, kind: str, features: Tensor) -> Tensor:
+        adapted: Tensor = self.adapters[kind](features)
+        return adapted
+
+    def adapt_texts(self, features: Tensor) -> Tensor:
+        """`[3, D] -> [3, D]`."""
+        return torch.stack([adapter(f) for adapter, f in zip(self.texts, features, strict=True)])
+
+
+class _Fusion(nn.Module):
+    """The fusion adapters of images and texts, which only serve the training."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.images = FusionAdapter(dimension)
+        self.texts = FusionAdapter(dimension)
+
+
+class _Trainer:
+    def __init__(
+        self,
+        encoder: ClipEncoder,
+        branches: _Branches,
+        fusion: _Fusion,
+        texts: Tensor,
+        views: AlignmentImages,
+        options: AlignOptions,
+    ) -> None:
+        self.encoder, self.branches, self.fusion = encoder, branches, fusion
+        self.texts, self.views, self.options = texts, views, options
+        learning = [*branches.parameters(), *fusion.parameters()]
+        self.optimiser = torch.optim.Adam(learning, lr=options.lr)
+        # what no stem changes is encoded once
+        self.pan = self._encode_all("pan", views.pan)
+        self.fixed = (
+            None
+            if branches.stem_learns
+            else (self._encode_all("ms", views.ms_up), self._encode_all("hrms", views.hrms))
+        )
+
+    def step(self, index: Tensor) -> float:
+        loss = self._loss(index)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def _loss(self, index: Tensor) -> Tensor:
+        """L_s1 (eq. 1) of the places of these numbers."""
+        branches, fusion, options = self.branches, self.fusion, self.options
+        ms, hrms = self._raw(index)
+        pan = self.pan[index]
+        images = torch.stack([branches.adapt("ms", ms), branches.adapt("pan", pan), branches.adapt("hrms", hrms)])
+        texts = branches.adapt_texts(self.texts)
+        loss = inter_modal_loss(images, texts, options.tau)
+        if len(index) > 1:
+            loss = loss + intra_modal_loss(images, options.tau_intra)
+        fused_images, fused_text = fusion.images(images[0], images[1]), fusion.texts(texts[0], texts[1])
+        return loss + fusion_loss(fused_images, images[2], fused_text, texts[2])
+
+    def _raw(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """CLIP's features of MS and of the fused image, `[B, D]` each."""
+        if self.fixed is not None:
+            return self.fixed[0][index], self.fixed[1][index]
+        places = self.views.take(index)
+        shown = torch.cat([self.branches.show("ms", places.ms_up), self.branches.show("hrms", places.hrms)])
+        ms, hrms = self.encoder.images(shown).chunk(2)
+        return ms, hrms
+
+    @torch.no_grad()
+    def _encode_all(self, kind: str, images: Tensor) -> Tensor:
+        return self.encoder.images(self.branches.show(kind, images))
+
+
+def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(available, generator=generator)[: min(count, available)]
