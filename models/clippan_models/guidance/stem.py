@@ -114,14 +114,14 @@ def _selection(bands: int, chosen: tuple[int, int, int]) -> Tensor:
 
 def _principal(sample: Tensor) -> LinearStem:
     """The three strongest principal components, each brought to the mean and spread of the unit range."""
-    pixels = sample.transpose(0, 1).flatten(1).double()
+    pixels = sample.transpose(0, 1).flatten(1).cpu().double()  # not every device has float64
     mean = pixels.mean(1)
     centred = pixels - mean[:, None]
     variance, vectors = torch.linalg.eigh(centred @ centred.T / pixels.shape[1])
-    strongest = torch.arange(len(variance) - 1, -1, -1, device=sample.device)[:3]
+    strongest = torch.arange(len(variance) - 1, -1, -1)[:3]
     axes = vectors[:, strongest].T
     # an eigenvector has no sign of its own; this one makes bright places bright
     axes = axes * torch.where(axes.sum(1, keepdim=True) < 0, -1.0, 1.0)
     axes = UNIT_STD * axes / variance[strongest].clamp(min=_VARIANCE_FLOOR).sqrt()[:, None]
     weight = axes[torch.arange(3) % len(axes)]  # fewer than three bands: the first again
-    return LinearStem(weight.float(), (UNIT_MEAN - weight @ mean).float())
+    return LinearStem(weight.float(), (UNIT_MEAN - weight @ mean).float()).to(sample.device)
