@@ -116,18 +116,16 @@ def colours(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
 
 def cast(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
     """Each band brighter or darker by an amount of its own: a tint over all."""
-    offset = rng.choice((-1.0, 1.0), 4) * rng.uniform(0.5, 1.0, 4)
-    if abs(offset.sum()) > 1.9:  # all to one side would be brightness, not a tint
-        offset[int(rng.integers(4))] *= -1
-        offset[int(rng.integers(1, 3))] *= -1
+    signs = rng.permutation((1.0, 1.0, -1.0, -1.0))  # all to one side would be brightness, not a tint
+    offset = signs * rng.uniform(0.5, 1.0, 4)
     scale = 1 + 0.4 * strength * rng.uniform(-1, 1, 4)
     return _raw(_standard(crop) * _column(scale) + _column(1.1 * strength * offset), crop)
 
 
 def misregistration(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
-    """Bands moved apart from each other by up to 3.5 pixels."""
+    """Bands moved apart from each other by 0.5 to 4 pixels."""
     angles = rng.uniform(0, 2 * np.pi) + np.array([0, 0.5, 1, 1.5]) * np.pi * rng.choice((-1.0, 1.0))
-    reach = (0.4 + 3.1 * strength) / np.sqrt(2)
+    reach = 0.2 + 1.8 * strength  # opposite bands lie twice that apart
     moved = [shifted(crop.bands[b : b + 1], reach * np.sin(a), reach * np.cos(a)) for b, a in enumerate(angles)]
     return torch.cat(moved)
 
@@ -185,15 +183,15 @@ def seams(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
 def substitution(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
     """Brovey or IHS with a PAN that matches the bands badly: sharp, but the colours follow PAN."""
     exp = as_ms(crop.bands, gain=float(rng.uniform(0.2, 0.4)))
-    if rng.random() < 0.5:  # in Brovey the intensity is multiplied, so zero must mean dark
-        exp = exp.clamp(min=0.0)
-        intensity = exp[:3].mean(0, keepdim=True)
-        pan = _matched(_strange_pan(crop, rng), intensity, 1 + 0.8 * strength)
-        ratio = (pan / intensity.clamp(min=1e-3 * float(crop.mean.abs().mean()) + 1e-6)).clamp(0.2, 5.0)
-        return exp * ((1 - strength) + strength * ratio)
-    intensity = exp.mean(0, keepdim=True)
-    pan = _matched(_strange_pan(crop, rng), intensity, 1 + strength)
-    return exp + (0.4 + 0.8 * strength) * (pan - intensity)
+    used = slice(0, int(rng.choice((3, 4))))  # the bands that the intensity is made of
+    intensity = exp[used].mean(0, keepdim=True)
+    fitting = crop.bands[used].mean(0, keepdim=True)
+    strange = _matched(_strange_pan(crop, rng), fitting, 1 + 0.5 * strength)
+    pan = (1 - strength) * fitting + strength * strange
+    if rng.random() < 0.5:
+        return exp + pan - intensity
+    dark = 0.1 * float(crop.mean[used].mean().abs()) + 1e-6  # Brovey multiplies, so its divisor must not vanish
+    return exp * (pan.clamp(min=dark) / intensity.clamp(min=dark)).clamp(0.2, 5.0)
 
 
 def independent(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
