@@ -192,6 +192,20 @@ def test_a_prompt_too_long_for_the_model_is_refused_before_the_work(encoder: Cli
         align(encoder, find_prompts("wald").with_hrms("fine " * 60), scenes(2), FAST)
 
 
+@pytest.mark.parametrize("wrong", [{"steps": -1}, {"batch": 0}, {"fresh": 0}, {"lr": 0.0}, {"lr": float("nan")}])
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="stage I cannot do"):
+        AlignOptions(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fresh", [1, 2, 9])
+def test_the_stem_learns_from_the_places_encoded_anew(encoder: ClipEncoder, fresh: int) -> None:
+    places = scenes(4)
+    judge = align(encoder, find_prompts("wald"), places, AlignOptions(steps=3, batch=3, fresh=fresh))
+    shown = judge.branches.show("hrms", places.hrms)
+    assert float((shown - places.hrms[:, [2, 1, 0]]).detach().abs().max()) > 1e-4
+
+
 def test_a_callback_may_stop_it(encoder: ClipEncoder) -> None:
     def stop(step: int, steps: int, loss: float) -> None:
         raise KeyboardInterrupt

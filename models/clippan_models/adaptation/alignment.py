@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from clippan_models.errors import UsageError
 from clippan_models.guidance.adapters import Adapter, FusionAdapter
 from clippan_models.guidance.encoder import ClipEncoder
 from clippan_models.guidance.prompts import Prompts
@@ -37,6 +38,8 @@ class AlignOptions:
     Attributes:
         steps: optimiser steps; 0 leaves CLIP's features as they are.
         batch: places per step.
+        fresh: how many of them are encoded anew, where the stem learns; of the others the last features count. Encoding
+            is what takes time.
         lr: learning rate of Adam.
         tau: temperature of InterMCL.
         tau_intra: temperature of IntraMCL.
@@ -47,10 +50,14 @@ class AlignOptions:
         shared: one stem and one image adapter for all types; False: one of each per type, as in the paper.
         image_mix: how much of an adapter's correction enters an image feature.
         text_mix: the same for a text.
+
+    Raises:
+        UsageError: a number of steps below 0, no places, or no learning rate.
     """
 
     steps: int = 100
     batch: int = 8
+    fresh: int = 2
     lr: float = 2e-3
     tau: float = 0.07
     tau_intra: float = 0.1
@@ -61,6 +68,12 @@ class AlignOptions:
     shared: bool = True
     image_mix: float = 0.2
     text_mix: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch < 1 or self.fresh < 1 or not self.lr > 0:
+            raise UsageError(
+                f"stage I cannot do {self.steps} steps of {self.batch} places ({self.fresh} fresh) at a rate of {self.lr}"
+            )
 
 
 @dataclass(frozen=True)
@@ -251,13 +264,8 @@ class _Trainer:
         self.texts, self.views, self.options = texts, views, options
         learning = [*branches.parameters(), *fusion.parameters()]
         self.optimiser = torch.optim.Adam(learning, lr=options.lr)
-        # what no stem changes is encoded once
         self.pan = self._encode_all("pan", views.pan)
-        self.fixed = (
-            None
-            if branches.stem_learns
-            else (self._encode_all("ms", views.ms_up), self._encode_all("hrms", views.hrms))
-        )
+        self.ms, self.hrms = self._encode_all("ms", views.ms_up), self._encode_all("hrms", views.hrms)
 
     def step(self, index: Tensor) -> float:
         loss = self._loss(index)
@@ -280,13 +288,16 @@ class _Trainer:
         return loss + fusion_loss(fused_images, images[2], fused_text, texts[2])
 
     def _raw(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """CLIP's features of MS and of the fused image, `[B, D]` each."""
-        if self.fixed is not None:
-            return self.fixed[0][index], self.fixed[1][index]
-        places = self.views.take(index)
+        """CLIP's features of MS and of the fused image, `[B, D]` each; those encoded anew are kept for later steps."""
+        ms, hrms = self.ms[index], self.hrms[index]
+        if not self.branches.stem_learns:
+            return ms, hrms
+        fresh = index[: self.options.fresh]
+        places = self.views.take(fresh)
         shown = torch.cat([self.branches.show("ms", places.ms_up), self.branches.show("hrms", places.hrms)])
-        ms, hrms = self.encoder.images(shown).chunk(2)
-        return ms, hrms
+        new_ms, new_hrms = self.encoder.images(shown).chunk(2)
+        self.ms[fresh], self.hrms[fresh] = new_ms.detach(), new_hrms.detach()
+        return torch.cat([new_ms, ms[len(fresh) :]]), torch.cat([new_hrms, hrms[len(fresh) :]])
 
     @torch.no_grad()
     def _encode_all(self, kind: str, images: Tensor) -> Tensor:
