@@ -72,7 +72,7 @@ class AlignOptions:
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 1 or self.fresh < 1 or not self.lr > 0:
             raise UsageError(
-                f"stage I cannot do {self.steps} steps of {self.batch} places ({self.fresh} fresh) at a rate of {self.lr}"
+                f"stage I cannot do {self.steps} steps with {self.batch} places, {self.fresh} fresh, and rate {self.lr}"
             )
 
 
