@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 _SCENE, _REGION, _COMPUTE, _SHOW = "Scene", "Region", "Compute", "Messages"
+_LANGUAGE = "Learning"
 
 MsFiles = Annotated[
     list[str] | None,
@@ -106,6 +107,71 @@ TileSide = Annotated[
 ]
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", help="Of everything drawn at random.", rich_help_panel=_COMPUTE)
+]
+Clip = Annotated[
+    str,
+    typer.Option(
+        "--clip",
+        metavar="NAME|FILE",
+        help="The CLIP that judges: auto, embedded, MODEL:PRETRAINED, a .safetensors file, or none.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt", metavar="TEXT", help="What a good image is, in your own words.", rich_help_panel=_LANGUAGE
+    ),
+]
+PromptSet = Annotated[
+    str,
+    typer.Option(
+        "--prompts",
+        metavar="NAME|FILE",
+        help="The texts to compare with: wald, khan, i, ii, noise, or a .toml file.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+Stem = Annotated[
+    str,
+    typer.Option(
+        "--stem",
+        metavar="NAME",
+        help="How the bands become the three that CLIP sees: conv, pca, rgb or gbnir.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+Stage1Steps = Annotated[
+    int,
+    typer.Option(
+        "--stage1-steps", metavar="N", help="Steps in which CLIP adapts to the scene.", rich_help_panel=_LANGUAGE
+    ),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        metavar="TERM[=WEIGHT],...",
+        help="Only these terms: spec, spat, qnr, ship, d, wald. All unless given.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+Teacher = Annotated[
+    str,
+    typer.Option(
+        "--teacher",
+        metavar="NAME",
+        help="Whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa or none.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+Projection = Annotated[
+    bool,
+    typer.Option(
+        "--projection/--no-projection",
+        help="Keep the result consistent with MS and PAN by construction.",
+        rich_help_panel=_LANGUAGE,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_SHOW)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes.", rich_help_panel=_SHOW)]

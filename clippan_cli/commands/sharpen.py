@@ -38,7 +38,7 @@ def sharpen(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, or network.",
+            help="exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
             rich_help_panel=_METHOD,
         ),
     ] = "network",
@@ -49,6 +49,14 @@ def sharpen(
         float | None,
         typer.Option("--time-limit", metavar="SECONDS", help="Stop adapting after this long.", rich_help_panel=_METHOD),
     ] = None,
+    clip: opt.Clip = "auto",
+    prompt: opt.Prompt = None,
+    prompts: opt.PromptSet = "wald",
+    stem: opt.Stem = "conv",
+    stage1_steps: opt.Stage1Steps = 100,
+    loss: opt.Loss = None,
+    teacher: opt.Teacher = "none",
+    projection: opt.Projection = True,
     seed: opt.Seed = 0,
     sensor: opt.SensorName = "auto",
     coregister: opt.CoregisterMode = "auto",
@@ -95,25 +103,20 @@ def sharpen(
     """Sharpen a multispectral image with its panchromatic one.
 
     The result lies on the PAN grid, cropped to the overlap, in the type of MS. By default a small network adapts to
-    the scene itself first; the classical methods need no adaptation.
+    the scene itself first; with the method clippan, a CLIP that knows what a good pansharpened image is guides it. The
+    classical methods need no adaptation.
 
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
+    from clippan_cli.commands.adaptation_arguments import adapt_options, guidance_options
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.output_options import Driver, OutputOptions
     from clippan_cli.tasks import sharpen as task
     from clippan_cli.tasks.compute import ComputeOptions
-    from clippan_models.adaptation.loop import AdaptOptions
 
     if output is None:
         raise UsageError("say where to write the result: -o FILE")
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"--seed {seed}: 0 to 2**63 - 1")
-    if steps < 0:
-        raise UsageError(f"--steps {steps}: 0 or more")
-    if time_limit is not None and not time_limit > 0:
-        raise UsageError(f"--time-limit {time_limit:g}: more than 0 seconds")
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     scene = scene_options(
         files or [],
@@ -142,7 +145,10 @@ def sharpen(
             overwrite=overwrite,
         ),
         compute=ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile),
-        adapt=AdaptOptions(steps=steps, time_limit=time_limit, seed=seed),
+        adapt=adapt_options(
+            steps=steps, time_limit=time_limit, seed=seed, loss=loss, teacher=teacher, projection=projection
+        ),
+        guidance=guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps),
         quicklook=quicklook,
         assess=quality,
     )
@@ -172,6 +178,8 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
             f"would need about {plan.memory_mb:.0f} MB of memory, {plan.disk_mb:.0f} MB of disk, {plan.seconds:.0f} s"
         )
         return
+    if "CLIP_FROM" in provenance:
+        terminal.say(f"CLIP       {provenance['CLIP']} ({provenance['CLIP_FROM']}): {provenance['PROMPT_HRMS']}")
     if result.adapted is not None:
         adapted = result.adapted
         terminal.say(

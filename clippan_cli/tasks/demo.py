@@ -93,7 +93,9 @@ def run_demo(
     result = sharpen(inputs, options, control)
     plain = replace(options, output=paths["exp"], method="exp", quicklook=None, assess=False)
     sharpen(inputs, plain, Control())
-    scores = {name: _against_truth(path, scene) for name, path in (("network", paths["hrms"]), ("exp", paths["exp"]))}
+    scores = {
+        name: _against_truth(path, scene) for name, path in ((options.method, paths["hrms"]), ("exp", paths["exp"]))
+    }
     return DemoResult(folder, paths["ms"], paths["pan"], paths["truth"], result, scores)
 
 

@@ -60,8 +60,8 @@ def plan_run(
     tile = options.compute.tile or _planned_tile(options.compute.ram_mb, spec, halo, count)
     tile_bytes = _tile_bytes(tile, halo, spec, count)
     grid = output_grid(scene, pixels, bands)
-    rate = {"network": 0.7, "sr-d": 0.4}.get(options.method, 15.0)  # Mpx/s of two CPU cores, four bands
-    learning = 0.12 * options.adapt.steps if spec.fitter is None else 0.0
+    rate = 0.7 if spec.fitter is None else {"sr-d": 0.4}.get(options.method, 15.0)  # Mpx/s of two CPU cores, four bands
+    learning = (0.2 if spec.language else 0.12) * options.adapt.steps if spec.fitter is None else 0.0
     return Plan(
         width=window.width,
         height=window.height,

@@ -40,6 +40,7 @@ from clippan_cli.tasks.compute import (
     to_tile,
 )
 from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.guidance import GuidanceOptions, describe_guide, open_guide
 from clippan_cli.tasks.pipeline import Behind, ahead
 from clippan_cli.tasks.plan import Plan, output_grid, plan_run
 from clippan_cli.tasks.quicklook import write_quicklook
@@ -54,7 +55,7 @@ from clippan_cli.tasks.scene import (
     training_core,
 )
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
-from clippan_models.adaptation.sharpener import adapt_network, network_halo
+from clippan_models.adaptation.sharpener import Guide, adapt_network, network_halo
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
@@ -76,6 +77,7 @@ class SharpenOptions:
         encoding: format, compression, overwriting.
         compute: device, threads, memory, tile size.
         adapt: of the network.
+        guidance: of the methods with language.
         quicklook: path of a PNG with PAN, MS and result side by side, or None.
         assess: measure the result without reference when it is done.
     """
@@ -86,6 +88,7 @@ class SharpenOptions:
     encoding: OutputOptions = OutputOptions()
     compute: ComputeOptions = ComputeOptions()
     adapt: AdaptOptions = AdaptOptions()
+    guidance: GuidanceOptions = GuidanceOptions()
     quicklook: Path | None = None
     assess: bool = True
 
@@ -161,10 +164,13 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         metadata, pixels = _format(scene, bands)
         # opened before the work: a bad option or a full disk is told now, and not after the adaptation
         writer = stack.enter_context(_writer(scene, options, metadata, pixels, len(bands)))
+        guide = None
+        if spec.language:
+            guide = open_guide(options.guidance, scene, options.adapt.seed, device)
         estimate = estimate_scene(scene, control)
-        sharpener, adapted, halo = _fit(spec, scene, estimate, options, device, control)
+        sharpener, adapted, halo = _fit(spec, scene, estimate, options, guide, device, control)
         plan = plan_run(scene, options, spec, halo, pixels, len(bands))
-        provenance = _provenance(scene, estimate, options, device, plan)
+        provenance = {**_provenance(scene, estimate, options, device, plan), **describe_guide(spec, guide)}
         writer.write_provenance(provenance)
         report = _fuse(scene, estimate, sharpener, plan, writer, options, device, bands, pixels, control)
         try:
@@ -205,7 +211,7 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
         check_free_space(options.output, grid, options.encoding)
         check_encoding(grid, _encoding(options), metadata)
         estimate = estimate_scene(scene, control)
-        plan = plan_run(scene, options, spec, _planned_halo(spec, estimate), pixels, len(bands))
+        plan = plan_run(scene, options, spec, _planned_halo(spec, estimate, options.adapt), pixels, len(bands))
         provenance = _provenance(scene, estimate, options, device, plan)
     return SharpenResult(None, plan, provenance, _shifts(estimate), dict(control.seconds))
 
@@ -241,11 +247,11 @@ def _format(scene: Scene, bands: Sequence[int]) -> tuple[RasterMetadata, PixelFo
     return replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits), pixels
 
 
-def _planned_halo(spec: MethodSpec, estimate: Estimate) -> int:
+def _planned_halo(spec: MethodSpec, estimate: Estimate, adapt: AdaptOptions) -> int:
     if not spec.looks_around:
         return 0
     around = lowpass_halo(estimate.observation)
-    return around + (network_halo(estimate.observation) if spec.fitter is None else 0)
+    return around + (network_halo(estimate.observation, adapt.rounds) if spec.fitter is None else 0)
 
 
 def _fit(
@@ -253,12 +259,13 @@ def _fit(
     scene: Scene,
     estimate: Estimate,
     options: SharpenOptions,
+    guide: Guide | None,
     device: torch.device,
     control: Control,
 ) -> tuple[Sharpener, Adapted | None, int]:
     """The method fitted to the scene, how it learned, and the halo its tiles need."""
     if spec.fitter is None:
-        sharpener, adapted = _adapt(scene, estimate, options, device, control)
+        sharpener, adapted = _adapt(scene, estimate, options, guide, device, control)
         return sharpener, adapted, lowpass_halo(estimate.observation) + sharpener.halo
     fitter = spec.fitter()
     if spec.gathers:
@@ -289,17 +296,22 @@ def _gather(fitter: Fitter, scene: Scene, estimate: Estimate, device: torch.devi
 
 
 def _adapt(
-    scene: Scene, estimate: Estimate, options: SharpenOptions, device: torch.device, control: Control
+    scene: Scene,
+    estimate: Estimate,
+    options: SharpenOptions,
+    guide: Guide | None,
+    device: torch.device,
+    control: Control,
 ) -> tuple[Sharpener, Adapted]:
     with control.timed("adapt"):
         core = training_core(scene)
         arrays = sample_tiles(scene, core, _TRAINING_TILES, fit_halo(estimate.observation), control)
         tiles = [to_tile(a, torch.device("cpu")) for a in arrays]
 
-        def on_step(step: int, steps: int, loss: float) -> None:
-            control.report(Progress("adapt", step, steps, note=f"loss {loss:.4f}"))
+        def on_step(stage: str, step: int, steps: int, loss: float) -> None:
+            control.report(Progress(stage, step, steps, note=f"loss {loss:.4f}"))
 
-        return adapt_network(tiles, estimate.observation, options.adapt, device, estimate.ceilings, on_step)
+        return adapt_network(tiles, estimate.observation, options.adapt, device, estimate.ceilings, on_step, guide)
 
 
 def _read(scene: Scene, cores: Sequence[Window], halo: int) -> AbstractContextManager[Iterator[TileArrays]]:
@@ -382,7 +394,10 @@ def _provenance(
         "NOTES": json.dumps(list(scene.pair.notes)),
     }
     if find_method(options.method).fitter is None:
-        tags |= {"SEED": str(options.adapt.seed), "STEPS": str(options.adapt.steps), "BACKBONE": "apnn"}
+        adapt = options.adapt
+        weights = {k: v for k, v in asdict(adapt.weights).items() if v}
+        tags |= {"SEED": str(adapt.seed), "STEPS": str(adapt.steps), "BACKBONE": "apnn", "TEACHER": adapt.teacher}
+        tags |= {"LOSS": json.dumps(weights), "PROJECTIONS": str(adapt.rounds)}
     return tags
 
 

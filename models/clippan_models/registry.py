@@ -26,6 +26,7 @@ class MethodSpec:
         looks_around: its result at a pixel depends on PAN beyond the pixel (a low-pass PAN, patches, convolutions).
         gathers: needs a pass over the scene before it can sharpen.
         planes: float32 images of the size of a tile that it holds at once, per band (memory plan).
+        language: a CLIP judges the image while the network adapts.
         overlap: PAN pixels by which tiles overlap to be blended; 0 where tiles agree exactly.
     """
 
@@ -35,6 +36,7 @@ class MethodSpec:
     gathers: bool = True
     planes: int = 6
     overlap: int = 0
+    language: bool = False
 
 
 METHODS: dict[str, MethodSpec] = {
@@ -57,6 +59,9 @@ METHODS: dict[str, MethodSpec] = {
         "Sparse representation of details (Vicinanza et al. 2015)", SrDFitter, looks_around=True, planes=40
     ),
     "network": MethodSpec("A-PNN adapted to the scene, consistent with MS and PAN", None, looks_around=True, planes=20),
+    "clippan": MethodSpec(
+        "The same, guided by language: CLIPPan (Jian et al. 2026)", None, looks_around=True, planes=20, language=True
+    ),
 }
 
 DEFAULT_METHOD = "network"

@@ -16,12 +16,37 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from clippan_models.adaptation.alignment import Judge
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.patches import Patches
+from clippan_models.adaptation.teacher import NO_TEACHER
+from clippan_models.errors import UsageError
+from clippan_models.guidance.radiometry import to_unit
 from clippan_models.losses.qnr import qnr_loss
 from clippan_models.losses.similarity import masked_mean
 from clippan_models.losses.spatial import spatial_loss
 from clippan_models.losses.spectral import spectral_loss
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term of the loss; a term of weight 0 is left out.
+
+    Attributes:
+        spectral: the fused image, seen as MS sees, is MS.
+        spatial: a weighted sum of its bands is PAN.
+        qnr: 1 - QNR.
+        ship: distance to the teacher.
+        direction: disagreement with the prompt (L_d), where there is a judge.
+        reduced: distance to the truth at reduced resolution.
+    """
+
+    spectral: float = 1.0
+    spatial: float = 0.2
+    qnr: float = 0.1
+    ship: float = 0.1
+    direction: float = 0.1
+    reduced: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,8 @@ class AdaptOptions:
         learning_rate: of Adam, decayed by a cosine.
         validate_every: steps between validations.
         rounds: projections while training.
+        weights: of the terms of the loss.
+        teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
     """
 
     steps: int = 300
@@ -45,16 +72,8 @@ class AdaptOptions:
     learning_rate: float = 5e-4
     validate_every: int = 25
     rounds: int = 1
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weight of each term of the loss."""
-
-    spectral: float = 1.0
-    spatial: float = 0.2
-    qnr: float = 0.1
-    reduced: float = 4.0
+    weights: LossWeights = LossWeights()
+    teacher: str = NO_TEACHER
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,7 @@ class Material:
 
 
 OnStep = Callable[[int, int, float], None]
+"""Called with the step, the steps in all and the loss; may raise to stop."""
 
 
 def adapt(
@@ -105,7 +125,7 @@ def adapt(
     material: Material,
     prior: Prior,
     options: AdaptOptions,
-    weights: LossWeights | None = None,
+    judge: Judge | None = None,
     on_step: OnStep | None = None,
 ) -> Adapted:
     """Train `network` to correct the closed-form start of a scene.
@@ -115,12 +135,25 @@ def adapt(
         material: patches on the device of the network.
         prior: of the scene, on the same device.
         options: how to adapt.
-        weights: of the loss terms.
-        on_step: called with (step, steps, loss); may raise to stop.
+        judge: says how far an image goes the way of the prompt; None: no language.
+        on_step: see `OnStep`.
+
+    Raises:
+        UsageError: no term of the loss applies.
     """
-    run = _Run(network, material, prior, options, weights or LossWeights())
+    run = _Run(network, material, prior, options, judge)
     with _deterministic():
         return run.go(on_step)
+
+
+def unit_image(prior: Prior, image: Tensor) -> Tensor:
+    """Bands in DN as the judge sees them, `[B, C, H, W]`."""
+    return to_unit(image, prior.ms_mean.flatten(), prior.ms_std.flatten())
+
+
+def unit_pan(prior: Prior, pan: Tensor) -> Tensor:
+    """PAN in DN as the judge sees it, `[B, 1, H, W]`."""
+    return to_unit(pan, pan.new_tensor([prior.pan_mean]), pan.new_tensor([prior.pan_std]))
 
 
 def fuse(network: nn.Module, prior: Prior, patches: Patches, rounds: int) -> Tensor:
@@ -140,7 +173,7 @@ class _Run:
     material: Material
     prior: Prior
     options: AdaptOptions
-    weights: LossWeights
+    judge: Judge | None
     curve: list[CurvePoint] = field(default_factory=list)
     best: tuple[float, int, dict[str, Tensor]] | None = None
 
@@ -151,6 +184,11 @@ class _Run:
         started = time.monotonic()
         step, stopped = 0, "steps"
         self._validate(0)
+        if options.steps and not self.curve[0].parts:
+            raise UsageError(
+                "nothing to learn from: no term of the loss applies; ship needs a teacher, d a CLIP, "
+                "spat a PAN that follows from the bands"
+            )
         for step in range(1, options.steps + 1):
             loss = self._train_step(optimiser, generator, step)
             if not math.isfinite(loss):
@@ -180,9 +218,9 @@ class _Run:
             group["lr"] = options.learning_rate * (0.02 + 0.98 * decay)
         full = material.full.take(_draw(len(material.full), options.batch, generator))
         loss = self._total(self._full_parts(full))
-        if material.reduced is not None:
+        if material.reduced is not None and options.weights.reduced:
             reduced = material.reduced.take(_draw(len(material.reduced), 4 * options.batch, generator))
-            loss = loss + self.weights.reduced * self._reduced_part(reduced)
+            loss = loss + self.options.weights.reduced * self._reduced_part(reduced)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -194,26 +232,36 @@ class _Run:
         self.network.eval()
         parts = {k: float(v) for k, v in self._full_parts(self.material.held_full).items()}
         total = float(self._total({k: torch.tensor(v) for k, v in parts.items()}))
-        if self.material.held_reduced is not None:
+        if self.material.held_reduced is not None and self.options.weights.reduced:
             parts["reduced"] = float(self._reduced_part(self.material.held_reduced))
-            total += self.weights.reduced * parts["reduced"]
+            total += self.options.weights.reduced * parts["reduced"]
         self.curve.append(CurvePoint(step, total, parts))
         if math.isfinite(total) and (self.best is None or total < self.best[0]):
             self.best = (total, step, copy.deepcopy(self.network.state_dict()))
 
     def _full_parts(self, patches: Patches) -> dict[str, Tensor]:
-        """The loss terms at full resolution, unweighted."""
-        prior = self.prior
+        """The loss terms at full resolution that count, unweighted."""
+        prior, weights = self.prior, self.options.weights
         fused = fuse(self.network, prior, patches, self.options.rounds)
-        usable = patches.usable.all(1, keepdim=True)
-        parts = {
-            "spectral": spectral_loss(prior.normalise(patches.down(fused)), prior.normalise(patches.ms), usable),
-            "qnr": self._qnr(fused, patches),
-        }
-        if prior.trust > 0:
-            seen = (prior.pan_weights * fused).sum(-3, keepdim=True) + prior.pan_offset
+        parts: dict[str, Tensor] = {}
+        if weights.spectral:
+            usable = patches.usable.all(1, keepdim=True)
+            seen = prior.normalise(patches.down(fused))
+            parts["spectral"] = spectral_loss(seen, prior.normalise(patches.ms), usable)
+        if weights.qnr:
+            parts["qnr"] = self._qnr(fused, patches)
+        if weights.spatial and prior.trust > 0:
+            projected = (prior.pan_weights * fused).sum(-3, keepdim=True) + prior.pan_offset
             mask = patches.valid & (patches.pan < prior.pan_ceiling)
-            parts["spatial"] = spatial_loss(prior.normalise_pan(seen), prior.normalise_pan(patches.pan), mask)
+            parts["spatial"] = spatial_loss(prior.normalise_pan(projected), prior.normalise_pan(patches.pan), mask)
+        if weights.ship and patches.teacher is not None:
+            error = prior.normalise(fused) - prior.normalise(patches.teacher)
+            parts["ship"] = masked_mean(error.abs(), patches.valid)
+        if weights.direction and self.judge is not None:
+            if patches.ms_feature is None or patches.pan_feature is None:
+                raise ValueError("patches for a judge carry the features of their MS and PAN")
+            unit = unit_image(prior, fused)
+            parts["direction"] = self.judge.direction(unit, patches.ms_feature, patches.pan_feature)
         return parts
 
     def _qnr(self, fused: Tensor, patches: Patches) -> Tensor:
@@ -234,7 +282,9 @@ class _Run:
         return masked_mean(error.abs(), mask)
 
     def _total(self, parts: dict[str, Tensor]) -> Tensor:
-        return torch.stack([getattr(self.weights, name) * value for name, value in parts.items()]).sum()
+        if not parts:
+            return torch.zeros(())
+        return torch.stack([getattr(self.options.weights, name) * value for name, value in parts.items()]).sum()
 
 
 def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:

@@ -34,6 +34,9 @@ class Patches:
         truth: the sharp bands `[N, C, H, W]` where they are known (reduced resolution), else None.
         down_rows: `[N, C, h, H]`; with `down_cols [N, C, w, W]` it blurs and decimates.
         up_rows: `[N, C, H, h]`; with `up_cols [N, C, W, w]` it interpolates.
+        teacher: images of another method to learn from, `[N, C, H, W]`, DN, or None.
+        ms_feature: what the judge makes of `ms_up`, `[N, D]`, or None without one.
+        pan_feature: what it makes of `pan`.
     """
 
     ms: Tensor
@@ -47,6 +50,9 @@ class Patches:
     down_cols: Tensor
     up_rows: Tensor
     up_cols: Tensor
+    teacher: Tensor | None = None
+    ms_feature: Tensor | None = None
+    pan_feature: Tensor | None = None
 
     def __len__(self) -> int:
         return self.ms.shape[0]
@@ -217,4 +223,4 @@ def _stack(pieces: Sequence[dict[str, Tensor | None]]) -> Patches:
         values = [piece[key] for piece in pieces]
         tensors = [v for v in values if v is not None]
         stacked[key] = torch.stack(tensors) if tensors else None
-    return Patches(**stacked)  # type: ignore[arg-type]  # only `truth` may be None
+    return Patches(**stacked)  # type: ignore[arg-type]  # the first ten are tensors

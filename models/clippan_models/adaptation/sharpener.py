@@ -1,19 +1,34 @@
-"""The `network` method: adapt a fusion network to the scene, then sharpen any tile of it."""
+"""The `network` and `clippan` methods: adapt a fusion network to the scene, then sharpen any tile of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from clippan_models.adaptation.alignment import AlignmentImages, AlignOptions, Judge, align
 from clippan_models.adaptation.fusion import Prior, fit_prior
-from clippan_models.adaptation.loop import Adapted, AdaptOptions, Material, OnStep, adapt
+from clippan_models.adaptation.loop import (
+    Adapted,
+    AdaptOptions,
+    LossWeights,
+    Material,
+    OnStep,
+    adapt,
+    fuse,
+    unit_image,
+    unit_pan,
+)
 from clippan_models.adaptation.patches import Patches, full_patches, reduced_patches
+from clippan_models.adaptation.teacher import NO_TEACHER, SELF, classical_images
 from clippan_models.contracts import Observation, Tile, Views
 from clippan_models.errors import InputError
+from clippan_models.guidance.encoder import ClipEncoder
+from clippan_models.guidance.prompts import Prompts
 from clippan_models.networks.apnn import APNN, HALO
 from clippan_models.networks.blocks import run_in_blocks
 from clippan_models.ops.moments import Moments
@@ -23,7 +38,27 @@ from clippan_models.ops.views import TileViews, lowpass_halo
 REDUCED_SIDE = 24
 """MS samples per reduced-resolution patch."""
 
+OnStageStep = Callable[[str, int, int, float], None]
+"""Called with the stage ("align", "teacher", "adapt"), the step, the steps in all and the loss; may raise to stop."""
+
+_REDUCED_ONLY = LossWeights(spectral=0, spatial=0, qnr=0, ship=0, direction=0)
+
 _HELD_BACK = 5  # one tile in so many is kept for validation
+
+
+@dataclass(frozen=True)
+class Guide:
+    """The language side of an adaptation.
+
+    Attributes:
+        encoder: a frozen CLIP.
+        prompts: what it compares images with.
+        options: of stage I.
+    """
+
+    encoder: ClipEncoder
+    prompts: Prompts
+    options: AlignOptions
 
 
 @dataclass(frozen=True)
@@ -42,7 +77,7 @@ class NetworkSharpener:
     prior: Prior
     halo: int
     rim: int
-    rounds: int = 1
+    rounds: int
 
     @torch.inference_mode()
     def sharpen(self, views: Views) -> Tensor:
@@ -74,7 +109,7 @@ class NetworkSharpener:
         return image + views.up(missing)
 
 
-def network_halo(observation: Observation, rounds: int = 1) -> int:
+def network_halo(observation: Observation, rounds: int) -> int:
     """PAN pixels that reach an output pixel from the start through network and projections."""
     ratio = max(observation.sampling.ratio_y, observation.sampling.ratio_x)
     blur = max(blur_radius(gain, ratio) for gain in observation.ms_gain)
@@ -88,9 +123,10 @@ def adapt_network(
     options: AdaptOptions,
     device: torch.device,
     ceilings: tuple[float, float] = (math.inf, math.inf),
-    on_step: OnStep | None = None,
+    on_step: OnStageStep | None = None,
+    guide: Guide | None = None,
 ) -> tuple[NetworkSharpener, Adapted]:
-    """Adapt A-PNN to a scene from tiles of it.
+    """Adapt A-PNN to a scene from tiles of it: stage I where there is a guide, a teacher if asked for, then stage II.
 
     Args:
         tiles: disjoint pieces on the CPU, cores of one size, a multiple of 32, read with `fit_halo`.
@@ -98,17 +134,91 @@ def adapt_network(
         options: how to adapt.
         device: where to train.
         ceilings: DN from which (MS, PAN) are saturated.
-        on_step: progress; may raise to stop.
+        on_step: progress, see `OnStageStep`.
+        guide: the CLIP and the prompts that judge the image; None: no language.
 
     Raises:
         InputError: no tile holds valid pixels.
+        UsageError: no term of the loss applies, or stage I cannot work as asked (`alignment.align`).
     """
     prior = fit_prior(_moments(tiles, observation, ceilings), observation, *ceilings).to(device)
+    train, held = _split(tiles)
+    material = _material(train, held, observation, device)
+    judge = None
+    if guide is not None and options.weights.direction:
+        judge = _align(guide, material, prior, classical_images("bdsd-pc", train, observation).to(device), on_step)
+        material = replace(
+            material, full=_felt(material.full, judge, prior), held_full=_felt(material.held_full, judge, prior)
+        )
+    if options.weights.ship and options.teacher != NO_TEACHER:
+        material = _taught(material, train, held, observation, prior, options, on_step)
+    network = _network(observation.sampling.bands, options.seed, device)
+    adapted = adapt(network, material, prior, options, judge, _of("adapt", on_step))
+    halo, rim = network_halo(observation, options.rounds), lowpass_halo(observation)
+    return NetworkSharpener(adapted.network, prior, halo, rim, options.rounds), adapted
+
+
+def _of(stage: str, on_step: OnStageStep | None) -> OnStep | None:
+    return None if on_step is None else partial(on_step, stage)
+
+
+def _network(bands: int, seed: int, device: torch.device) -> APNN:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        network = APNN(observation.sampling.bands).to(device)
-    adapted = adapt(network, _material(tiles, observation, device), prior, options, on_step=on_step)
-    return NetworkSharpener(adapted.network, prior, network_halo(observation), lowpass_halo(observation)), adapted
+        torch.manual_seed(seed)
+        return APNN(bands).to(device)
+
+
+def _align(guide: Guide, material: Material, prior: Prior, sharp: Tensor, on_step: OnStageStep | None) -> Judge:
+    """Stage I on the training patches; `sharp` stands for the good image."""
+    full = material.full
+    images = AlignmentImages(
+        ms_up=unit_image(prior, full.ms_up), pan=unit_pan(prior, full.pan), hrms=unit_image(prior, sharp)
+    )
+    return align(guide.encoder, guide.prompts, images, guide.options, _of("align", on_step))
+
+
+@torch.no_grad()
+def _felt(patches: Patches, judge: Judge, prior: Prior) -> Patches:
+    """The patches with what the judge makes of their MS and PAN: constants of stage II, so computed once."""
+    ms, pan = unit_image(prior, patches.ms_up), unit_pan(prior, patches.pan)
+    return replace(patches, ms_feature=judge.embed_ms(ms), pan_feature=judge.embed_pan(pan))
+
+
+def _taught(
+    material: Material,
+    train: Sequence[Tile],
+    held: Sequence[Tile],
+    observation: Observation,
+    prior: Prior,
+    options: AdaptOptions,
+    on_step: OnStageStep | None,
+) -> Material:
+    """The material with the teacher's images of its patches."""
+    device = material.full.ms.device
+    if options.teacher != SELF:
+        # fitted to all tiles: what was held back says nothing about a method without training
+        images = classical_images(options.teacher, [*train, *held], observation).to(device)
+        shown, held_images = images[: len(train)], images[len(train) :]
+    elif material.reduced is None:
+        return material
+    else:
+        lessons = replace(options, weights=_REDUCED_ONLY, steps=options.steps // 3)
+        network = _network(observation.sampling.bands, options.seed + 1, device)
+        teacher = adapt(network, material, prior, lessons, None, _of("teacher", on_step)).network
+        shown = _images_of(teacher, prior, material.full, options.rounds)
+        held_images = _images_of(teacher, prior, material.held_full, options.rounds)
+    return replace(
+        material,
+        full=replace(material.full, teacher=shown),
+        held_full=replace(material.held_full, teacher=held_images),
+    )
+
+
+@torch.no_grad()
+def _images_of(teacher: nn.Module, prior: Prior, patches: Patches, rounds: int) -> Tensor:
+    """All patches fused by a network, one by one to bound memory, `[N, C, H, W]`."""
+    one_by_one = (patches.take(torch.tensor([number])) for number in range(len(patches)))
+    return torch.cat([fuse(teacher, prior, patch, rounds) for patch in one_by_one])
 
 
 def _moments(tiles: Sequence[Tile], observation: Observation, ceilings: tuple[float, float]) -> Moments:
@@ -122,11 +232,13 @@ def _moments(tiles: Sequence[Tile], observation: Observation, ceilings: tuple[fl
     return moments
 
 
-def _material(tiles: Sequence[Tile], observation: Observation, device: torch.device) -> Material:
+def _split(tiles: Sequence[Tile]) -> tuple[list[Tile], list[Tile]]:
+    """Tiles to train on and tiles held back."""
     held, train = list(tiles[::_HELD_BACK]), [t for i, t in enumerate(tiles) if i % _HELD_BACK]
-    if not train:  # a scene of a single tile has nothing to hold back
-        train = held
+    return train or held, held  # a scene of a single tile has nothing to hold back
 
+
+def _material(train: Sequence[Tile], held: Sequence[Tile], observation: Observation, device: torch.device) -> Material:
     def reduced(some: Sequence[Tile]) -> Patches | None:
         patches = reduced_patches(some, observation, REDUCED_SIDE)
         return patches.to(device) if patches is not None else None

@@ -1,0 +1,96 @@
+"""From the arguments that say how to learn to the options of the tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+from clippan_models.errors import UsageError
+
+if TYPE_CHECKING:
+    from clippan_cli.tasks.guidance import GuidanceOptions
+    from clippan_models.adaptation.loop import AdaptOptions, LossWeights
+
+_TERMS = {
+    "spec": "spectral",
+    "spat": "spatial",
+    "qnr": "qnr",
+    "ship": "ship",
+    "d": "direction",
+    "wald": "reduced",
+}
+"""The terms of the loss as the paper calls them; `wald` is ours, the truth at reduced resolution."""
+
+
+def adapt_options(
+    *, steps: int, time_limit: float | None, seed: int, loss: str | None, teacher: str, projection: bool
+) -> AdaptOptions:
+    """How the network learns.
+
+    Raises:
+        UsageError: a number out of range, an unknown term or teacher.
+    """
+    from clippan_models.adaptation.loop import AdaptOptions
+    from clippan_models.adaptation.teacher import TEACHERS
+
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"--seed {seed}: 0 to 2**63 - 1")
+    if steps < 0:
+        raise UsageError(f"--steps {steps}: 0 or more")
+    if time_limit is not None and not time_limit > 0:
+        raise UsageError(f"--time-limit {time_limit:g}: more than 0 seconds")
+    if teacher not in TEACHERS:
+        raise UsageError(f"--teacher {teacher}: choose one of {', '.join(TEACHERS)}")
+    usual = AdaptOptions()
+    return AdaptOptions(
+        steps=steps,
+        time_limit=time_limit,
+        seed=seed,
+        rounds=usual.rounds if projection else 0,
+        weights=usual.weights if loss is None else loss_weights(loss),
+        teacher=teacher,
+    )
+
+
+def loss_weights(text: str) -> LossWeights:
+    """The terms named in "spec,spat=0.5,d", each with its usual weight unless another is given; no others.
+
+    Raises:
+        UsageError: an unknown term, or a weight that is no positive number.
+    """
+    from clippan_models.adaptation.loop import LossWeights
+
+    chosen = dict.fromkeys(_TERMS.values(), 0.0)
+    for item in text.split(","):
+        name, given, number = (part.strip() for part in item.partition("="))
+        if name not in _TERMS:
+            raise UsageError(f"--loss {text}: '{name}' is not a term; choose of {', '.join(_TERMS)}")
+        term = _TERMS[name]
+        try:
+            chosen[term] = float(number) if given else float(getattr(LossWeights(), term))
+        except ValueError as error:
+            raise UsageError(f"--loss {text}: '{number}' is not a number") from error
+        if not 0 < chosen[term] < 1e6:
+            raise UsageError(f"--loss {text}: the weight of '{name}' must be more than 0; leave out what is not wanted")
+    return LossWeights(**chosen)
+
+
+def guidance_options(*, clip: str, prompts: str, prompt: str | None, stem: str, steps: int) -> GuidanceOptions:
+    """How language takes part.
+
+    Raises:
+        UsageError: prompts, a stem or a number that there is not.
+    """
+    from clippan_cli.tasks.guidance import GuidanceOptions
+    from clippan_models.guidance.prompts import find_prompts, load_prompts
+    from clippan_models.guidance.stem import StemKind
+
+    if stem not in get_args(StemKind):
+        raise UsageError(f"--stem {stem}: choose one of {', '.join(get_args(StemKind))}")
+    if steps < 0:
+        raise UsageError(f"--stage1-steps {steps}: 0 or more")
+    from_file = prompts.lower().endswith(".toml") or Path(prompts).is_file()
+    texts = load_prompts(prompts) if from_file else find_prompts(prompts)
+    if prompt is not None:
+        texts = texts.with_hrms(prompt)
+    return GuidanceOptions(clip=clip, prompts=texts, stem=cast(StemKind, stem), steps=steps)
