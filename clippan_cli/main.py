@@ -16,6 +16,7 @@ from clippan_cli import __version__
 from clippan_cli.commands.assess import assess
 from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
+from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
 from clippan_cli.tasks.control import listen
 from clippan_models.errors import ClippanError, Interrupted
@@ -33,6 +34,7 @@ app.command()(sharpen)
 app.command()(assess)
 app.command()(info)
 app.command()(demo)
+app.add_typer(models, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -68,7 +68,9 @@ def main() -> int:
 
 
 def _options(command: Any) -> str:
-    """The options of a command, one table for each panel of its help."""
+    """The options of a command, one table for each panel of its help; of a group, those of each of its commands."""
+    if inner := getattr(command, "commands", None):
+        return "\n".join(f"### clippan {command.name} {name}\n\n{_options(each)}" for name, each in inner.items())
     panels: dict[str, list[Any]] = {}
     for parameter in command.params:
         if not parameter.hidden:
