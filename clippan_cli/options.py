@@ -142,9 +142,12 @@ Stem = Annotated[
     ),
 ]
 Stage1Steps = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--stage1-steps", metavar="N", help="Steps in which CLIP adapts to the scene.", rich_help_panel=_LANGUAGE
+        "--stage1-steps",
+        metavar="N",
+        help="Steps in which CLIP adapts to the scene; the preset's if not given.",
+        rich_help_panel=_LANGUAGE,
     ),
 ]
 Loss = Annotated[

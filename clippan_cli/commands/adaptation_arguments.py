@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -22,10 +23,47 @@ _TERMS = {
 """The terms of the loss as the paper calls them; `wald` is ours, the truth at reduced resolution."""
 
 
+@dataclass(frozen=True)
+class Preset:
+    """How much time to spend.
+
+    Attributes:
+        steps: of the network.
+        stage1_steps: in which CLIP adapts.
+    """
+
+    steps: int
+    stage1_steps: int
+
+
+PRESETS = {"fast": Preset(75, 40), "balanced": Preset(300, 100), "best": Preset(1000, 200)}
+"""By name; `docs/benchmarks.md` says how long each takes and how good it gets."""
+
+DEFAULT_PRESET = "balanced"
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of a name.
+
+    Raises:
+        UsageError: none is called so.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 def adapt_options(
-    *, steps: int, time_limit: float | None, seed: int, loss: str | None, teacher: str, projection: bool
+    *,
+    preset: Preset,
+    steps: int | None,
+    time_limit: float | None,
+    seed: int,
+    loss: str | None,
+    teacher: str,
+    projection: bool,
 ) -> AdaptOptions:
-    """How the network learns.
+    """How the network learns; what is None is the preset's.
 
     Raises:
         UsageError: a number out of range, an unknown term or teacher.
@@ -35,7 +73,7 @@ def adapt_options(
 
     if not 0 <= seed < 2**63:
         raise UsageError(f"--seed {seed}: 0 to 2**63 - 1")
-    if steps < 0:
+    if steps is not None and steps < 0:
         raise UsageError(f"--steps {steps}: 0 or more")
     if time_limit is not None and not time_limit > 0:
         raise UsageError(f"--time-limit {time_limit:g}: more than 0 seconds")
@@ -43,10 +81,11 @@ def adapt_options(
         raise UsageError(f"--teacher {teacher}: choose one of {', '.join(TEACHERS)}")
     usual = AdaptOptions()
     return AdaptOptions(
-        steps=steps,
+        steps=preset.steps if steps is None else steps,
         time_limit=time_limit,
         seed=seed,
         rounds=usual.rounds if projection else 0,
+        final_rounds=usual.final_rounds if projection else 0,
         weights=usual.weights if loss is None else loss_weights(loss),
         teacher=teacher,
     )
@@ -75,8 +114,10 @@ def loss_weights(text: str) -> LossWeights:
     return LossWeights(**chosen)
 
 
-def guidance_options(*, clip: str, prompts: str, prompt: str | None, stem: str, steps: int) -> GuidanceOptions:
-    """How language takes part.
+def guidance_options(
+    *, preset: Preset, clip: str, prompts: str, prompt: str | None, stem: str, steps: int | None
+) -> GuidanceOptions:
+    """How language takes part; what is None is the preset's.
 
     Raises:
         UsageError: prompts, a stem or a number that there is not.
@@ -87,10 +128,11 @@ def guidance_options(*, clip: str, prompts: str, prompt: str | None, stem: str, 
 
     if stem not in get_args(StemKind):
         raise UsageError(f"--stem {stem}: choose one of {', '.join(get_args(StemKind))}")
-    if steps < 0:
+    if steps is not None and steps < 0:
         raise UsageError(f"--stage1-steps {steps}: 0 or more")
     from_file = prompts.lower().endswith(".toml") or Path(prompts).is_file()
     texts = load_prompts(prompts) if from_file else find_prompts(prompts)
     if prompt is not None:
         texts = texts.with_hrms(prompt)
+    steps = preset.stage1_steps if steps is None else steps
     return GuidanceOptions(clip=clip, prompts=texts, stem=cast(StemKind, stem), steps=steps)

@@ -42,9 +42,21 @@ def sharpen(
             rich_help_panel=_METHOD,
         ),
     ] = "network",
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset", metavar="NAME", help="How much time to spend: fast, balanced or best.", rich_help_panel=_METHOD
+        ),
+    ] = "balanced",
     steps: Annotated[
-        int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.", rich_help_panel=_METHOD)
-    ] = 300,
+        int | None,
+        typer.Option(
+            "--steps",
+            metavar="N",
+            help="Optimiser steps of the network; the preset's if not given.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     time_limit: Annotated[
         float | None,
         typer.Option("--time-limit", metavar="SECONDS", help="Stop adapting after this long.", rich_help_panel=_METHOD),
@@ -53,7 +65,7 @@ def sharpen(
     prompt: opt.Prompt = None,
     prompts: opt.PromptSet = "wald",
     stem: opt.Stem = "conv",
-    stage1_steps: opt.Stage1Steps = 100,
+    stage1_steps: opt.Stage1Steps = None,
     loss: opt.Loss = None,
     teacher: opt.Teacher = "none",
     projection: opt.Projection = True,
@@ -108,7 +120,7 @@ def sharpen(
 
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
-    from clippan_cli.commands.adaptation_arguments import adapt_options, guidance_options
+    from clippan_cli.commands.adaptation_arguments import adapt_options, find_preset, guidance_options
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.output_options import Driver, OutputOptions
@@ -117,6 +129,7 @@ def sharpen(
 
     if output is None:
         raise UsageError("say where to write the result: -o FILE")
+    budget = find_preset(preset)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     scene = scene_options(
         files or [],
@@ -146,9 +159,17 @@ def sharpen(
         ),
         compute=ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile),
         adapt=adapt_options(
-            steps=steps, time_limit=time_limit, seed=seed, loss=loss, teacher=teacher, projection=projection
+            preset=budget,
+            steps=steps,
+            time_limit=time_limit,
+            seed=seed,
+            loss=loss,
+            teacher=teacher,
+            projection=projection,
         ),
-        guidance=guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps),
+        guidance=guidance_options(
+            preset=budget, clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps
+        ),
         quicklook=quicklook,
         assess=quality,
     )

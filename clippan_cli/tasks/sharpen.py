@@ -251,7 +251,7 @@ def _planned_halo(spec: MethodSpec, estimate: Estimate, adapt: AdaptOptions) -> 
     if not spec.looks_around:
         return 0
     around = lowpass_halo(estimate.observation)
-    return around + (network_halo(estimate.observation, adapt.rounds) if spec.fitter is None else 0)
+    return around + (network_halo(estimate.observation, adapt.final_rounds) if spec.fitter is None else 0)
 
 
 def _fit(
@@ -397,7 +397,7 @@ def _provenance(
         adapt = options.adapt
         weights = {k: v for k, v in asdict(adapt.weights).items() if v}
         tags |= {"SEED": str(adapt.seed), "STEPS": str(adapt.steps), "BACKBONE": "apnn", "TEACHER": adapt.teacher}
-        tags |= {"LOSS": json.dumps(weights), "PROJECTIONS": str(adapt.rounds)}
+        tags |= {"LOSS": json.dumps(weights), "PROJECTIONS": str(adapt.final_rounds)}
     return tags
 
 

@@ -72,6 +72,16 @@ def test_only_the_terms_that_are_named_count(tags: Tags) -> None:
     assert json.loads(tags("--loss", "spec, ship=0.5", "--teacher", "gsa")["LOSS"]) == {"spectral": 1.0, "ship": 0.5}
 
 
+def test_a_preset_sets_what_is_not_given(desk: Desk, run_main: RunMain) -> None:
+    def steps(*options: str) -> int:
+        outcome = run_main(desk.sharpen("--method", "clippan", "--clip", "none", "--dry-run", "--json", *options))
+        return int(json.loads(outcome.stdout)["provenance"]["STEPS"])
+
+    assert steps() == steps("--preset", "balanced")
+    assert steps("--preset", "fast") < steps() < steps("--preset", "best")
+    assert steps("--preset", "fast", "--steps", "7") == 7
+
+
 def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> None:
     outcome = run_main(desk.sharpen("--method", "clippan", "--clip", "embedded", "--dry-run"))
     assert outcome.code == 0 and not desk.out.exists()
@@ -88,6 +98,7 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
         (("--loss", "d=nan"), USAGE, ("'d'",)),
         (("--loss", "ship"), USAGE, ("nothing to learn from", "teacher")),
         (("--loss", "d", "--clip", "none"), USAGE, ("nothing to learn from", "CLIP")),
+        (("--preset", "slow"), USAGE, ("--preset slow", "fast, balanced, best")),
         (("--teacher", "pnn"), USAGE, ("--teacher pnn", "self, bdsd-pc")),
         (("--stem", "hsv"), USAGE, ("--stem hsv", "conv")),
         (("--stage1-steps", "-1"), USAGE, ("--stage1-steps -1",)),

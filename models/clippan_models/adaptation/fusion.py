@@ -1,9 +1,10 @@
 """The fused image that agrees with the data: a closed-form start, a network's correction, and two projections.
 
 MS and PAN each fix part of the answer (`contracts.Observation`). What they leave open - the null space - is the
-network's to choose. The start is regression-gain detail injection (MTF-GLP, Aiazzi et al. 2007); each round of
-projections moves the image onto PAN = a . HRMS + b along the injection gains, then adds back what MS misses of it.
-Saturated samples, which say only "at least this much", take no part.
+network's to choose. The start lies halfway between two injections of detail with regression gains, one that adds it
+(MTF-GLP, Aiazzi et al. 2007) and one that multiplies (HPM-R, Vivone et al. 2018). Each round of projections moves the
+image onto PAN = a . HRMS + b along the injection gains, then adds back what MS misses of it. Saturated samples, which
+say only "at least this much", take no part.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from torch import Tensor
 
 from clippan_models.contracts import Observation
 from clippan_models.ops.moments import Moments
+
+_MODULATION = (0.25, 4.0)
+"""Bounds of a pixel over what PAN lets expect: where that is near 0, as over dark water, the ratio says nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,13 @@ class Prior:
         )
 
     def start(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
-        """Inject PAN's detail by the regression gains: `[..., C, H, W]`, DN."""
-        return ms_up + self.gains * (pan - pan_low)
+        """Inject PAN's detail, half of it added and half multiplied: `[..., C, H, W]`, DN.
+
+        Which fits better differs from scene to scene, by tenths of a decibel; the mean is near the better one.
+        """
+        expected = (self.ms_mean + self.gains * (pan_low - self.pan_mean)).clamp(min=torch.finfo(ms_up.dtype).tiny)
+        modulation = (ms_up / expected).clamp(*_MODULATION)
+        return ms_up + self.gains * (1 + modulation) / 2 * (pan - pan_low)
 
     def onto_pan(self, image: Tensor, pan: Tensor) -> Tensor:
         """Move the image along the gains until its weighted sum is PAN (times `trust`)."""

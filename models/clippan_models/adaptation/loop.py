@@ -61,6 +61,7 @@ class AdaptOptions:
         learning_rate: of Adam, decayed by a cosine.
         validate_every: steps between validations.
         rounds: projections while training.
+        final_rounds: projections of the result; each costs halo and time, and brings it nearer to MS and PAN at once.
         weights: of the terms of the loss.
         teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
     """
@@ -72,6 +73,7 @@ class AdaptOptions:
     learning_rate: float = 5e-4
     validate_every: int = 25
     rounds: int = 1
+    final_rounds: int = 3
     weights: LossWeights = LossWeights()
     teacher: str = NO_TEACHER
 
@@ -220,7 +222,7 @@ class _Run:
         loss = self._total(self._full_parts(full))
         if material.reduced is not None and options.weights.reduced:
             reduced = material.reduced.take(_draw(len(material.reduced), 4 * options.batch, generator))
-            loss = loss + self.options.weights.reduced * self._reduced_part(reduced)
+            loss = loss + self.options.weights.reduced * self._reduced_part(_from_any_side(reduced, generator))
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -289,6 +291,12 @@ class _Run:
 
 def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(available, generator=generator)[: min(count, available)]
+
+
+def _from_any_side(patches: Patches, generator: torch.Generator) -> Patches:
+    """The same truth from one of eight sides: small scenes have few patches, and networks learn few by heart."""
+    flip_rows, flip_cols, transpose = (bool(coin) for coin in torch.randint(2, (3,), generator=generator))
+    return patches.turned(flip_rows, flip_cols, transpose)
 
 
 @contextmanager

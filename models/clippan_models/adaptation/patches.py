@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from clippan_models.ops.resample import (
     window_rows,
 )
 from clippan_models.ops.views import TileViews, project_to_ms
+
+_IMAGES = ("ms", "usable", "ms_up", "pan", "pan_low", "valid", "truth", "teacher")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,24 @@ class Patches:
     def take(self, index: Tensor) -> Patches:
         """The patches of these numbers."""
         return Patches(**{k: v[index.to(v.device)] if isinstance(v, Tensor) else v for k, v in self.__dict__.items()})
+
+    def turned(self, flip_rows: bool, flip_cols: bool, transpose: bool) -> Patches:
+        """The patches seen from another side: mirrored, and rows made columns.
+
+        Fusion knows no up or down, so every side teaches. Features of a judge, which sees one side, are left out.
+        """
+        mirrored = ([-2] if flip_rows else []) + ([-1] if flip_cols else [])
+        images = {k: v for k in _IMAGES if (v := getattr(self, k)) is not None}
+        images = {k: v.flip(mirrored) if mirrored else v for k, v in images.items()}
+        rows = {k: getattr(self, f"{k}_rows") for k in ("down", "up")}
+        cols = {k: getattr(self, f"{k}_cols") for k in ("down", "up")}
+        rows = {k: v.flip(-2, -1) if flip_rows else v for k, v in rows.items()}
+        cols = {k: v.flip(-2, -1) if flip_cols else v for k, v in cols.items()}
+        if transpose:
+            images = {k: v.transpose(-1, -2) for k, v in images.items()}
+            rows, cols = cols, rows
+        matrices = {f"{k}_rows": v for k, v in rows.items()} | {f"{k}_cols": v for k, v in cols.items()}
+        return replace(self, ms_feature=None, pan_feature=None, **images, **matrices)
 
     def to(self, device: torch.device) -> Patches:
         """The patches on a device."""

@@ -154,8 +154,8 @@ def adapt_network(
         material = _taught(material, train, held, observation, prior, options, on_step)
     network = _network(observation.sampling.bands, options.seed, device)
     adapted = adapt(network, material, prior, options, judge, _of("adapt", on_step))
-    halo, rim = network_halo(observation, options.rounds), lowpass_halo(observation)
-    return NetworkSharpener(adapted.network, prior, halo, rim, options.rounds), adapted
+    halo, rim = network_halo(observation, options.final_rounds), lowpass_halo(observation)
+    return NetworkSharpener(adapted.network, prior, halo, rim, options.final_rounds), adapted
 
 
 def _of(stage: str, on_step: OnStageStep | None) -> OnStep | None:

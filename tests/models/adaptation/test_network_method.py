@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.loop import Adapted, AdaptOptions, fuse
+from clippan_models.adaptation.patches import reduced_patches
 from clippan_models.adaptation.sharpener import NetworkSharpener, adapt_network
 from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.networks.apnn import APNN, HALO
@@ -122,3 +124,18 @@ def test_it_is_nearer_to_the_truth_than_interpolation() -> None:
         return float(((candidate - image)[inner] ** 2).mean())
 
     assert error(fused) < 0.5 * error(views.ms_up)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("flip_cols", [False, True])
+@pytest.mark.parametrize("flip_rows", [False, True])
+def test_a_scene_seen_from_another_side_is_fused_to_the_same_image_from_that_side(
+    flip_rows: bool, flip_cols: bool, transpose: bool
+) -> None:
+    sharpener, _, observation, scene = adapted(0)
+    patches = reduced_patches(scene, observation, 24)
+    assert patches is not None
+    ahead = fuse(sharpener.network, sharpener.prior, patches, 2)
+    turned = fuse(sharpener.network, sharpener.prior, patches.turned(flip_rows, flip_cols, transpose), 2)
+    expected = ahead.flip([-2] * flip_rows + [-1] * flip_cols)
+    torch.testing.assert_close(turned, expected.transpose(-1, -2) if transpose else expected)
