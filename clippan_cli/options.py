@@ -146,7 +146,7 @@ Stage1Steps = Annotated[
     typer.Option(
         "--stage1-steps",
         metavar="N",
-        help="Steps in which CLIP adapts to the scene; the preset's if not given.",
+        help="Steps in which CLIP adapts to the scene; 100, or none for the embedded CLIP, if not given.",
         rich_help_panel=_LANGUAGE,
     ),
 ]

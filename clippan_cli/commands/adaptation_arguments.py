@@ -29,14 +29,12 @@ class Preset:
 
     Attributes:
         steps: of the network.
-        stage1_steps: in which CLIP adapts.
     """
 
     steps: int
-    stage1_steps: int
 
 
-PRESETS = {"fast": Preset(75, 40), "balanced": Preset(300, 100), "best": Preset(1000, 200)}
+PRESETS = {"fast": Preset(75), "balanced": Preset(300), "best": Preset(1000)}
 """By name; `docs/benchmarks.md` says how long each takes and how good it gets."""
 
 DEFAULT_PRESET = "balanced"
@@ -114,10 +112,8 @@ def loss_weights(text: str) -> LossWeights:
     return LossWeights(**chosen)
 
 
-def guidance_options(
-    *, preset: Preset, clip: str, prompts: str, prompt: str | None, stem: str, steps: int | None
-) -> GuidanceOptions:
-    """How language takes part; what is None is the preset's.
+def guidance_options(*, clip: str, prompts: str, prompt: str | None, stem: str, steps: int | None) -> GuidanceOptions:
+    """How language takes part; steps that are None are left to the CLIP.
 
     Raises:
         UsageError: prompts, a stem or a number that there is not.
@@ -134,5 +130,4 @@ def guidance_options(
     texts = load_prompts(prompts) if from_file else find_prompts(prompts)
     if prompt is not None:
         texts = texts.with_hrms(prompt)
-    steps = preset.stage1_steps if steps is None else steps
     return GuidanceOptions(clip=clip, prompts=texts, stem=cast(StemKind, stem), steps=steps)

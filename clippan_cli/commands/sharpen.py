@@ -167,9 +167,7 @@ def sharpen(
             teacher=teacher,
             projection=projection,
         ),
-        guidance=guidance_options(
-            preset=budget, clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps
-        ),
+        guidance=guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps),
         quicklook=quicklook,
         assess=quality,
     )

@@ -10,7 +10,7 @@ from clippan_cli.tasks.quicklook import rgb_bands
 from clippan_cli.tasks.scene import Scene
 from clippan_models.adaptation.alignment import AlignOptions
 from clippan_models.adaptation.sharpener import Guide
-from clippan_models.guidance.encoder import AUTO, load_clip
+from clippan_models.guidance.encoder import AUTO, ClipEncoder, load_clip
 from clippan_models.guidance.prompts import DEFAULT, PROMPTS, Prompts
 from clippan_models.guidance.stem import StemKind
 from clippan_models.registry import MethodSpec
@@ -26,13 +26,13 @@ class GuidanceOptions:
         clip: which CLIP, see `encoder.load_clip`.
         prompts: what the types of image are called.
         stem: how any number of bands become the three that CLIP sees.
-        steps: optimiser steps of stage I.
+        steps: optimiser steps of stage I; None: as many as the CLIP needs, see `stage1_steps`.
     """
 
     clip: str = AUTO
     prompts: Prompts = PROMPTS[DEFAULT]
     stem: StemKind = "conv"
-    steps: int = 100
+    steps: int | None = None
 
 
 def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.device) -> Guide | None:
@@ -47,13 +47,22 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
         return None
     encoder.texts(options.prompts.texts())  # too long a prompt is refused before the work, not after
     align = AlignOptions(
-        steps=options.steps,
+        steps=stage1_steps(encoder) if options.steps is None else options.steps,
         seed=seed,
         stem=options.stem,
         rgb=rgb_bands(scene.pair.ms, scene.sensor),
         nir=_nir_band(scene),
     )
     return Guide(encoder, options.prompts, align)
+
+
+def stage1_steps(encoder: ClipEncoder) -> int:
+    """Steps of stage I that do a CLIP good.
+
+    The embedded one has learnt from truths what a fused image is. Stage I, which shows it those of a classical method
+    instead, makes it prefer them to the truth.
+    """
+    return 0 if encoder.identity.native else AlignOptions().steps
 
 
 def _nir_band(scene: Scene) -> int | None:
