@@ -58,6 +58,7 @@ class AdaptOptions:
         time_limit: seconds after which to stop, or None.
         seed: of weights and batches.
         batch: full-resolution patches per step; four times as many at reduced resolution.
+        judged: of the former, how many the judge sees; it costs as much as the network does.
         learning_rate: of Adam, decayed by a cosine.
         validate_every: steps between validations.
         rounds: projections while training.
@@ -70,6 +71,7 @@ class AdaptOptions:
     time_limit: float | None = None
     seed: int = 0
     batch: int = 2
+    judged: int = 1
     learning_rate: float = 5e-4
     validate_every: int = 25
     rounds: int = 1
@@ -219,7 +221,7 @@ class _Run:
         for group in optimiser.param_groups:
             group["lr"] = options.learning_rate * (0.02 + 0.98 * decay)
         full = material.full.take(_draw(len(material.full), options.batch, generator))
-        loss = self._total(self._full_parts(full))
+        loss = self._total(self._full_parts(full, options.judged))
         if material.reduced is not None and options.weights.reduced:
             reduced = material.reduced.take(_draw(len(material.reduced), 4 * options.batch, generator))
             loss = loss + self.options.weights.reduced * self._reduced_part(_from_any_side(reduced, generator))
@@ -232,7 +234,7 @@ class _Run:
     @torch.no_grad()
     def _validate(self, step: int) -> None:
         self.network.eval()
-        parts = {k: float(v) for k, v in self._full_parts(self.material.held_full).items()}
+        parts = {k: float(v) for k, v in self._full_parts(self.material.held_full, None).items()}
         total = float(self._total({k: torch.tensor(v) for k, v in parts.items()}))
         if self.material.held_reduced is not None and self.options.weights.reduced:
             parts["reduced"] = float(self._reduced_part(self.material.held_reduced))
@@ -241,8 +243,8 @@ class _Run:
         if math.isfinite(total) and (self.best is None or total < self.best[0]):
             self.best = (total, step, copy.deepcopy(self.network.state_dict()))
 
-    def _full_parts(self, patches: Patches) -> dict[str, Tensor]:
-        """The loss terms at full resolution that count, unweighted."""
+    def _full_parts(self, patches: Patches, judged: int | None) -> dict[str, Tensor]:
+        """The loss terms at full resolution that count, unweighted; the judge sees the first `judged`, or all."""
         prior, weights = self.prior, self.options.weights
         fused = fuse(self.network, prior, patches, self.options.rounds)
         parts: dict[str, Tensor] = {}
@@ -262,8 +264,8 @@ class _Run:
         if weights.direction and self.judge is not None:
             if patches.ms_feature is None or patches.pan_feature is None:
                 raise ValueError("patches for a judge carry the features of their MS and PAN")
-            unit = unit_image(prior, fused)
-            parts["direction"] = self.judge.direction(unit, patches.ms_feature, patches.pan_feature)
+            unit = unit_image(prior, fused[:judged])
+            parts["direction"] = self.judge.direction(unit, patches.ms_feature[:judged], patches.pan_feature[:judged])
         return parts
 
     def _qnr(self, fused: Tensor, patches: Patches) -> Tensor:
