@@ -41,7 +41,7 @@ def sharpen(
             help="exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
             rich_help_panel=_METHOD,
         ),
-    ] = "network",
+    ] = "clippan",
     preset: Annotated[
         str,
         typer.Option(
@@ -115,8 +115,8 @@ def sharpen(
     """Sharpen a multispectral image with its panchromatic one.
 
     The result lies on the PAN grid, cropped to the overlap, in the type of MS. By default a small network adapts to
-    the scene itself first; with the method clippan, a CLIP that knows what a good pansharpened image is guides it. The
-    classical methods need no adaptation.
+    the scene itself first, guided by a CLIP that knows what a good pansharpened image is. The method network does
+    without that guide, the classical methods without adaptation.
 
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """

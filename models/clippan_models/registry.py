@@ -64,7 +64,7 @@ METHODS: dict[str, MethodSpec] = {
     ),
 }
 
-DEFAULT_METHOD = "network"
+DEFAULT_METHOD = "clippan"
 
 
 def find_method(name: str) -> MethodSpec:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from clippan_models.errors import UsageError
 from clippan_models.guidance.adapters import Adapter, FusionAdapter
+from clippan_models.guidance.embedded import TRUTH_DIRECTION
 from clippan_models.guidance.encoder import ClipEncoder
 from clippan_models.guidance.prompts import Prompts
 from clippan_models.guidance.stem import StemKind, build_stem, repeat_pan
@@ -113,6 +114,9 @@ class Judge(nn.Module):
     """An adapted CLIP: says how far an image goes from MS and PAN the way their prompts go. Frozen, in evaluation mode.
 
     Made by `align`.
+
+    Attributes:
+        slack: direction loss below which images count as equally good.
     """
 
     text_features: Tensor
@@ -122,6 +126,7 @@ class Judge(nn.Module):
         self.encoder = encoder
         self.branches = branches
         self.register_buffer("text_features", text_features)
+        self.slack = TRUTH_DIRECTION if encoder.identity.native else 0.0
         self.zero_grad(set_to_none=True)  # those of the last step
         self.requires_grad_(False)
         self.eval()
@@ -146,6 +151,8 @@ class Judge(nn.Module):
     def direction(self, out01: Tensor, ms_feature: Tensor, pan_feature: Tensor) -> Tensor:
         """The direction loss L_d (eq. 6-8), mean of a batch, from 0 (the way of the prompts) to 2 (the opposite way).
 
+        What is better than `slack` counts as good: a judge that cannot tell better from good is silent.
+
         Args:
             out01: fused images `[B, C, H, W]` of the unit range; the only input that receives a gradient.
             ms_feature: `embed_ms` of their MS, `[B, D]`.
@@ -155,7 +162,7 @@ class Judge(nn.Module):
         losses = direction_loss(
             self.embed(out01), ms_feature.detach(), pan_feature.detach(), text["ms"], text["pan"], text["hrms"]
         )
-        return losses.mean()
+        return torch.relu(losses - self.slack).mean()
 
     def agreement(self, image01: Tensor) -> Tensor:
         """Cosine of fused images and the prompt of a good one, `[B]`, -1 .. 1; for comparing images of one scene."""

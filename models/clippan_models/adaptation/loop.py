@@ -45,7 +45,7 @@ class LossWeights:
     spatial: float = 0.2
     qnr: float = 0.1
     ship: float = 0.1
-    direction: float = 0.1
+    direction: float = 0.3
     reduced: float = 4.0
 
 

@@ -16,6 +16,9 @@ from clippan_models.guidance.backend import import_open_clip
 SIDE = 64
 """Pixels a side of the crops it looks at."""
 
+TRUTH_DIRECTION = 0.05
+"""Direction loss that true images get on scenes it has not seen (models/README.md): below, it cannot tell better."""
+
 CONFIG: dict[str, Any] = {
     "embed_dim": 192,
     "vision_cfg": {"image_size": SIDE, "patch_size": 8, "width": 192, "head_width": 48, "layers": 6, "mlp_ratio": 4.0},
