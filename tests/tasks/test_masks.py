@@ -177,7 +177,7 @@ def test_a_warped_image_keeps_its_holes_and_nothing_bleeds_out_of_them(bench: Be
     assert wrong[2].max() < 0.01
 
 
-@pytest.mark.parametrize("method", [*CLASSICAL, pytest.param("network", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", [*CLASSICAL, pytest.param("clippan", marks=pytest.mark.slow)])
 def test_pixels_beside_a_hole_are_nearly_as_good_as_without_it(
     bench: Bench, town: DemoScene, holes: Town, method: str
 ) -> None:

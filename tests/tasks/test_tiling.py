@@ -11,7 +11,7 @@ from clippan_models.registry import METHODS
 from tests.conftest import PAN_PIXEL, Array, Bench, Grid, Output
 
 SIDE = 200
-SLOW = ("sr-d", "network")
+SLOW = ("sr-d", "network", "clippan")
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in METHODS]
 LOCAL = [name for name, method in METHODS.items() if not method.gathers]
 TILES = [64, 77]
