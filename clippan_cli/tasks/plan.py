@@ -11,13 +11,19 @@ from affine import Affine
 from clippan_cli.rasters.encode import PixelFormat
 from clippan_cli.rasters.output_options import OutputGrid, estimate_disk_bytes
 from clippan_cli.rasters.tiles import plan_tiles
-from clippan_cli.tasks.scene import Scene
+from clippan_cli.tasks.scene import Scene, training_core
+from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.sharpener import REDUCED_SIDE
+from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 from clippan_models.registry import MethodSpec
 
 if TYPE_CHECKING:
     from clippan_cli.tasks.sharpen import SharpenOptions
+    from clippan_models.networks.spec import BackboneSpec
 
 _MAX_TILE = 1024
+_CORES = 2  # that the estimates of time are made for
+_OTHER_BYTES = 400e6  # Python, torch and the raster library
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,12 @@ def plan_run(
     """Choose the tile size for the memory allowed, and estimate what the run takes."""
     window = scene.window
     count = scene.pair.ms.count
-    tile = options.compute.tile or _planned_tile(options.compute.ram_mb, spec, halo, count)
+    fixed_bytes = _OTHER_BYTES
+    if spec.fitter is None:
+        fixed_bytes += find_fusing_backbone(options.adapt.backbone).block_bytes(count)
+    tile = options.compute.tile or _planned_tile(options.compute.ram_mb * 1e6 - fixed_bytes, spec, halo, count)
     tile_bytes = _tile_bytes(tile, halo, spec, count)
     grid = output_grid(scene, pixels, bands)
-    rate = 0.7 if spec.fitter is None else {"sr-d": 0.4}.get(options.method, 15.0)  # Mpx/s of two CPU cores, four bands
-    learning = (0.2 if spec.language else 0.12) * options.adapt.steps if spec.fitter is None else 0.0
     return Plan(
         width=window.width,
         height=window.height,
@@ -71,15 +78,45 @@ def plan_run(
         tile=tile,
         halo=halo,
         tiles=len(plan_tiles(window, tile)),
-        memory_mb=round((tile_bytes + 400e6) / 1e6, 1),
+        memory_mb=round((tile_bytes + fixed_bytes) / 1e6, 1),
         disk_mb=round(estimate_disk_bytes(grid, options.encoding) / 1e6, 1),
-        seconds=round(5 + learning + window.pixels / 1e6 / rate * count / 4, 1),
+        seconds=round(5 + _learning_seconds(scene, spec, options.adapt) + _fusing_seconds(scene, spec, options), 1),
     )
 
 
-def _planned_tile(ram_mb: int, spec: MethodSpec, halo: int, bands: int) -> int:
+def _fusing_seconds(scene: Scene, spec: MethodSpec, options: SharpenOptions) -> float:
+    """Seconds to fuse all tiles."""
+    count = scene.pair.ms.count
+    if spec.fitter is None:
+        network = find_fusing_backbone(options.adapt.backbone).fusing_seconds(count) / _CORES
+        per_megapixel = network + 0.7 * count / 4  # the rest: views, projections, files
+    else:
+        per_megapixel = count / 4 / {"sr-d": 0.4}.get(options.method, 15.0)
+    return scene.window.pixels / 1e6 * per_megapixel
+
+
+def _learning_seconds(scene: Scene, spec: MethodSpec, adapt: AdaptOptions) -> float:
+    """Seconds of all steps of the adaptation, its teacher and its judge."""
+    if spec.fitter is not None:
+        return 0.0
+    count = scene.pair.ms.count
+    backbone = find_fusing_backbone(adapt.backbone)
+    reduced = 4 * adapt.patches_per_step * REDUCED_SIDE**2
+    seen = adapt.patches_per_step * training_core(scene) ** 2 + reduced
+    step = 0.035 + (0.08 if spec.language else 0.0) + _passes_seconds(backbone, seen, count)
+    if adapt.teacher in BACKBONES:
+        step += _passes_seconds(BACKBONES[adapt.teacher], reduced, count) / 3  # has a third of the steps
+    return adapt.steps * step
+
+
+def _passes_seconds(backbone: BackboneSpec, pixels: int, bands: int) -> float:
+    """Seconds of a forward and a backward pass."""
+    return 3 * backbone.cost.cpu_seconds.at(bands) * pixels / 1e6 / _CORES
+
+
+def _planned_tile(allowed_bytes: float, spec: MethodSpec, halo: int, bands: int) -> int:
     tile = _MAX_TILE
-    while tile > 256 and _tile_bytes(tile, halo, spec, bands) + 400e6 > ram_mb * 1e6:
+    while tile > 256 and _tile_bytes(tile, halo, spec, bands) > allowed_bytes:
         tile //= 2
     return tile
 

@@ -58,6 +58,7 @@ from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.adaptation.sharpener import Guide, adapt_network, network_halo
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
+from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
 
@@ -251,7 +252,9 @@ def _planned_halo(spec: MethodSpec, estimate: Estimate, adapt: AdaptOptions) -> 
     if not spec.looks_around:
         return 0
     around = lowpass_halo(estimate.observation)
-    return around + (network_halo(estimate.observation, adapt.final_rounds) if spec.fitter is None else 0)
+    if spec.fitter is not None:
+        return around
+    return around + network_halo(estimate.observation, find_fusing_backbone(adapt.backbone), adapt.final_rounds)
 
 
 def _fit(
@@ -396,7 +399,12 @@ def _provenance(
     if find_method(options.method).fitter is None:
         adapt = options.adapt
         weights = {k: v for k, v in asdict(adapt.weights).items() if v}
-        tags |= {"SEED": str(adapt.seed), "STEPS": str(adapt.steps), "BACKBONE": "apnn", "TEACHER": adapt.teacher}
+        tags |= {
+            "SEED": str(adapt.seed),
+            "STEPS": str(adapt.steps),
+            "BACKBONE": adapt.backbone,
+            "TEACHER": adapt.teacher,
+        }
         tags |= {"LOSS": json.dumps(weights), "PROJECTIONS": str(adapt.final_rounds)}
     return tags
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ from clippan_models.losses.qnr import qnr_loss
 from clippan_models.losses.similarity import masked_mean
 from clippan_models.losses.spatial import spatial_loss
 from clippan_models.losses.spectral import spectral_loss
+from clippan_models.networks.registry import DEFAULT_BACKBONE, find_backbone
+from clippan_models.networks.statistics import recording
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class LossWeights:
     reduced: float = 4.0
 
 
+_NOTHING = LossWeights(spectral=0, spatial=0, qnr=0, ship=0, direction=0, reduced=0)
+
+_VALIDATION_BYTES = 5e8
+
+_RECORDED = 16  # patches that statistics of the scene are taken from
+
+
 @dataclass(frozen=True)
 class AdaptOptions:
     """How to adapt.
@@ -57,9 +66,10 @@ class AdaptOptions:
         steps: optimiser steps; 0 leaves the closed-form start as it is.
         time_limit: seconds after which to stop, or None.
         seed: of weights and batches.
-        batch: full-resolution patches per step; four times as many at reduced resolution.
+        backbone: the network, a name in `networks.registry.BACKBONES`.
+        batch: full-resolution patches per step; four times as many at reduced resolution. None: the backbone's own.
         judged: of the former, how many the judge sees; it costs as much as the network does.
-        learning_rate: of Adam, decayed by a cosine.
+        learning_rate: of Adam, decayed by a cosine. None: the backbone's own.
         validate_every: steps between validations.
         rounds: projections while training.
         final_rounds: projections of the result; each costs halo and time, and brings it nearer to MS and PAN at once.
@@ -70,14 +80,26 @@ class AdaptOptions:
     steps: int = 300
     time_limit: float | None = None
     seed: int = 0
-    batch: int = 2
+    backbone: str = DEFAULT_BACKBONE
+    batch: int | None = None
     judged: int = 1
-    learning_rate: float = 5e-4
+    learning_rate: float | None = None
     validate_every: int = 25
     rounds: int = 1
     final_rounds: int = 3
     weights: LossWeights = LossWeights()
     teacher: str = NO_TEACHER
+
+    @property
+    def patches_per_step(self) -> int:
+        """Full-resolution patches per step."""
+        return find_backbone(self.backbone).training.batch if self.batch is None else self.batch
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the first step."""
+        own = find_backbone(self.backbone).training.learning_rate
+        return own if self.learning_rate is None else self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -184,7 +206,7 @@ class _Run:
     def go(self, on_step: OnStep | None) -> Adapted:
         options = self.options
         generator = torch.Generator().manual_seed(options.seed)
-        optimiser = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
+        optimiser = torch.optim.Adam(self.network.parameters(), lr=options.rate)
         started = time.monotonic()
         step, stopped = 0, "steps"
         self._validate(0)
@@ -219,11 +241,12 @@ class _Run:
         self.network.train()
         decay = 0.5 * (1 + math.cos(math.pi * (step - 1) / options.steps))
         for group in optimiser.param_groups:
-            group["lr"] = options.learning_rate * (0.02 + 0.98 * decay)
-        full = material.full.take(_draw(len(material.full), options.batch, generator))
+            group["lr"] = options.rate * (0.02 + 0.98 * decay)
+        batch = options.patches_per_step
+        full = material.full.take(_draw(len(material.full), batch, generator))
         loss = self._total(self._full_parts(full, options.judged))
         if material.reduced is not None and options.weights.reduced:
-            reduced = material.reduced.take(_draw(len(material.reduced), 4 * options.batch, generator))
+            reduced = material.reduced.take(_draw(len(material.reduced), 4 * batch, generator))
             loss = loss + self.options.weights.reduced * self._reduced_part(_from_any_side(reduced, generator))
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -233,6 +256,7 @@ class _Run:
 
     @torch.no_grad()
     def _validate(self, step: int) -> None:
+        self._record()
         self.network.eval()
         parts = {k: float(v) for k, v in self._full_parts(self.material.held_full, None).items()}
         total = float(self._total({k: torch.tensor(v) for k, v in parts.items()}))
@@ -243,10 +267,20 @@ class _Run:
         if math.isfinite(total) and (self.best is None or total < self.best[0]):
             self.best = (total, step, copy.deepcopy(self.network.state_dict()))
 
+    def _record(self) -> None:
+        """Let a network that goes by statistics of the scene take them from patches all over it."""
+        full = self.material.full
+        with recording(self.network) as needed:
+            if needed:
+                for number in range(0, len(full), -(-len(full) // _RECORDED)):
+                    fuse(self.network, self.prior, full.take(torch.tensor([number])), rounds=0)
+
     def _full_parts(self, patches: Patches, judged: int | None) -> dict[str, Tensor]:
         """The loss terms at full resolution that count, unweighted; the judge sees the first `judged`, or all."""
         prior, weights = self.prior, self.options.weights
-        fused = fuse(self.network, prior, patches, self.options.rounds)
+        if replace(weights, reduced=0.0) == _NOTHING:
+            return {}
+        fused = self._fuse(patches)
         parts: dict[str, Tensor] = {}
         if weights.spectral:
             usable = patches.usable.all(1, keepdim=True)
@@ -268,6 +302,15 @@ class _Run:
             parts["direction"] = self.judge.direction(unit, patches.ms_feature[:judged], patches.pan_feature[:judged])
         return parts
 
+    def _fuse(self, patches: Patches) -> Tensor:
+        """The fused patches; where no gradient is wanted, as many at once as moderate memory holds."""
+        if torch.is_grad_enabled():
+            return fuse(self.network, self.prior, patches, self.options.rounds)
+        cost = find_backbone(self.options.backbone).cost.working_bytes.at(patches.ms_up.shape[1])
+        at_once = max(1, int(_VALIDATION_BYTES / (cost * patches.pan[0].numel())))
+        pieces = torch.split(torch.arange(len(patches)), at_once)
+        return torch.cat([fuse(self.network, self.prior, patches.take(p), self.options.rounds) for p in pieces])
+
     def _qnr(self, fused: Tensor, patches: Patches) -> Tensor:
         # one unit for all bands and PAN: UQI compares means and variances
         unit = float((self.prior.ms_mean.abs() + 4 * self.prior.ms_std).max())
@@ -280,7 +323,7 @@ class _Run:
         if patches.truth is None:
             raise ValueError("reduced patches carry their truth")
         prior = self.prior
-        fused = fuse(self.network, prior, patches, self.options.rounds)
+        fused = self._fuse(patches)
         error = prior.normalise(fused) - prior.normalise(patches.truth)
         mask = patches.valid.expand_as(error) & (patches.truth < prior.ms_ceiling)
         return masked_mean(error.abs(), mask)

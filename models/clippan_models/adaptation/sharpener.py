@@ -24,13 +24,14 @@ from clippan_models.adaptation.loop import (
     unit_pan,
 )
 from clippan_models.adaptation.patches import Patches, full_patches, reduced_patches
-from clippan_models.adaptation.teacher import NO_TEACHER, SELF, classical_images
+from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER, SELF, classical_images
 from clippan_models.contracts import Observation, Tile, Views
 from clippan_models.errors import InputError
 from clippan_models.guidance.encoder import ClipEncoder
 from clippan_models.guidance.prompts import Prompts
-from clippan_models.networks.apnn import APNN, HALO
-from clippan_models.networks.blocks import run_in_blocks
+from clippan_models.networks.blocks import InWindows, run_network
+from clippan_models.networks.registry import find_backbone, find_fusing_backbone
+from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.moments import Moments
 from clippan_models.ops.resample import INTERPOLATION_RADIUS, blur_radius
 from clippan_models.ops.views import TileViews, lowpass_halo
@@ -42,6 +43,8 @@ OnStageStep = Callable[[str, int, int, float], None]
 """Called with the stage ("align", "teacher", "adapt"), the step, the steps in all and the loss; may raise to stop."""
 
 _REDUCED_ONLY = LossWeights(spectral=0, spatial=0, qnr=0, ship=0, direction=0)
+
+_GPU_BLOCK_BYTES = 2e9
 
 _HELD_BACK = 5  # one tile in so many is kept for validation
 
@@ -66,6 +69,7 @@ class NetworkSharpener:
     """A network adapted to a scene (`contracts.Sharpener`).
 
     Attributes:
+        backbone: what kind of network it is.
         network: in evaluation mode.
         prior: of the scene, on the device of the network.
         halo: PAN pixels around a tile for an exact result, where PAN's low-pass is exact.
@@ -73,6 +77,7 @@ class NetworkSharpener:
         rounds: projections onto PAN and MS after the network.
     """
 
+    backbone: BackboneSpec
     network: nn.Module
     prior: Prior
     halo: int
@@ -85,20 +90,21 @@ class NetworkSharpener:
         prior = self.prior
         image = prior.start(views.ms_up, views.pan, views.pan_low)
         inner = (slice(None), *(slice(self.rim, side - self.rim) for side in image.shape[-2:]))
-        image[inner] = self._correct(image[inner], views.pan[inner])
+        origin = views.pan_window.row + self.rim, views.pan_window.col + self.rim
+        image[inner] = self._correct(image[inner], views.pan[inner], origin)
         for _ in range(self.rounds):
             image = prior.onto_pan(image, views.pan)
             image = self._onto_ms(image, views)
         return image
 
-    def _correct(self, start: Tensor, pan: Tensor) -> Tensor:
+    def _correct(self, start: Tensor, pan: Tensor, origin: tuple[int, int]) -> Tensor:
         prior = self.prior
         inputs = prior.normalise(start)[None], prior.normalise_pan(pan)[None]
-        if start.is_cuda:  # large images keep it busy
+        if start.is_cuda:  # large blocks keep it busy
             with torch.autocast("cuda", dtype=torch.bfloat16):
-                corrected = self.network(*inputs)
+                corrected = run_network(self.backbone, self.network, *inputs, origin, _GPU_BLOCK_BYTES)
         else:
-            corrected = run_in_blocks(self.network, *inputs, HALO)
+            corrected = run_network(self.backbone, self.network, *inputs, origin)
         image: Tensor = corrected[0].float() * prior.ms_std + prior.ms_mean
         return image
 
@@ -109,12 +115,12 @@ class NetworkSharpener:
         return image + views.up(missing)
 
 
-def network_halo(observation: Observation, rounds: int) -> int:
+def network_halo(observation: Observation, backbone: BackboneSpec, rounds: int) -> int:
     """PAN pixels that reach an output pixel from the start through network and projections."""
     ratio = max(observation.sampling.ratio_y, observation.sampling.ratio_x)
     blur = max(blur_radius(gain, ratio) for gain in observation.ms_gain)
     projection = blur + math.ceil((INTERPOLATION_RADIUS + 1) * ratio)
-    return HALO + rounds * projection
+    return backbone.overlap + rounds * projection
 
 
 def adapt_network(
@@ -126,7 +132,7 @@ def adapt_network(
     on_step: OnStageStep | None = None,
     guide: Guide | None = None,
 ) -> tuple[NetworkSharpener, Adapted]:
-    """Adapt A-PNN to a scene from tiles of it: stage I where there is a guide, a teacher if asked for, then stage II.
+    """Adapt a network to a scene from tiles of it: stage I where there is a guide, a teacher if any, then stage II.
 
     Args:
         tiles: disjoint pieces on the CPU, cores of one size, a multiple of 32, read with `fit_halo`.
@@ -139,8 +145,10 @@ def adapt_network(
 
     Raises:
         InputError: no tile holds valid pixels.
-        UsageError: no term of the loss applies, or stage I cannot work as asked (`alignment.align`).
+        UsageError: the backbone cannot fuse scenes, no term of the loss applies, or stage I cannot work as asked
+            (`alignment.align`).
     """
+    backbone = find_fusing_backbone(options.backbone)
     prior = fit_prior(_moments(tiles, observation, ceilings), observation, *ceilings).to(device)
     train, held = _split(tiles)
     material = _material(train, held, observation, device)
@@ -152,20 +160,20 @@ def adapt_network(
         )
     if options.weights.ship and options.teacher != NO_TEACHER:
         material = _taught(material, train, held, observation, prior, options, on_step)
-    network = _network(observation.sampling.bands, options.seed, device)
+    network = _network(backbone, observation.sampling.bands, options.seed, device)
     adapted = adapt(network, material, prior, options, judge, _of("adapt", on_step))
-    halo, rim = network_halo(observation, options.final_rounds), lowpass_halo(observation)
-    return NetworkSharpener(adapted.network, prior, halo, rim, options.final_rounds), adapted
+    halo, rim = network_halo(observation, backbone, options.final_rounds), lowpass_halo(observation)
+    return NetworkSharpener(backbone, adapted.network, prior, halo, rim, options.final_rounds), adapted
 
 
 def _of(stage: str, on_step: OnStageStep | None) -> OnStep | None:
     return None if on_step is None else partial(on_step, stage)
 
 
-def _network(bands: int, seed: int, device: torch.device) -> APNN:
+def _network(backbone: BackboneSpec, bands: int, seed: int, device: torch.device) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return APNN(bands).to(device)
+        return backbone.build(bands).to(device)
 
 
 def _align(guide: Guide, material: Material, prior: Prior, sharp: Tensor, on_step: OnStageStep | None) -> Judge:
@@ -195,7 +203,7 @@ def _taught(
 ) -> Material:
     """The material with the teacher's images of its patches."""
     device = material.full.ms.device
-    if options.teacher != SELF:
+    if options.teacher in CLASSICAL_TEACHERS:
         # fitted to all tiles: what was held back says nothing about a method without training
         images = classical_images(options.teacher, [*train, *held], observation).to(device)
         shown, held_images = images[: len(train)], images[len(train) :]
@@ -203,8 +211,13 @@ def _taught(
         return material
     else:
         lessons = replace(options, weights=_REDUCED_ONLY, steps=options.steps // 3)
-        network = _network(observation.sampling.bands, options.seed + 1, device)
+        if options.teacher != SELF:
+            lessons = replace(lessons, backbone=options.teacher, batch=None, learning_rate=None)
+        backbone = find_backbone(lessons.backbone)
+        network = _network(backbone, observation.sampling.bands, options.seed + 1, device)
         teacher = adapt(network, material, prior, lessons, None, _of("teacher", on_step)).network
+        if not backbone.fuses:
+            teacher = InWindows(teacher, REDUCED_SIDE)
         shown = _images_of(teacher, prior, material.full, options.rounds)
         held_images = _images_of(teacher, prior, material.held_full, options.rounds)
     return replace(

@@ -1,8 +1,8 @@
 """Images of a scene by another method: what stage I takes for a sharp image, and what stage II learns from (L_ship).
 
 A teacher is fitted to the same tiles that the network trains on, and each tile's core is fused once: its images are
-constants of the training. The paper's teacher is a network trained at reduced resolution (Wald's protocol); so is
-`SELF`, on the scene itself.
+constants of the training. The paper's teacher is a network, SHIP, trained at reduced resolution (Wald's protocol). Here
+any backbone can be, `ship` among them, trained so on the scene itself; `SELF` is one of the kind that learns from it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from clippan_models.classical.bdsd_pc import BdsdPcFitter
 from clippan_models.classical.gsa import GsaFitter
 from clippan_models.classical.mtf_glp import MtfGlpHpmRFitter
 from clippan_models.contracts import Fitter, Observation, Tile
+from clippan_models.networks.registry import BACKBONES
 from clippan_models.ops.views import TileViews
 
 SELF = "self"
@@ -30,7 +31,7 @@ CLASSICAL_TEACHERS: dict[str, Callable[[], Fitter]] = {
 }
 """Teachers that need no training."""
 
-TEACHERS = (SELF, *CLASSICAL_TEACHERS, NO_TEACHER)
+TEACHERS = (SELF, *CLASSICAL_TEACHERS, *BACKBONES, NO_TEACHER)
 
 
 @torch.inference_mode()

@@ -11,6 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from clippan_models.networks.layers import zeroed
+from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
+
 HALO = 8
 """PAN pixels that one output pixel depends on, on every side: 4 + 2 + 2."""
 
@@ -27,23 +30,42 @@ class APNN(nn.Module):
             nn.ReLU(),
             nn.Conv2d(first, second, 5),
             nn.ReLU(),
-            nn.Conv2d(second, bands, 5),
+            zeroed(nn.Conv2d(second, bands, 5)),
         )
-        head = self.layers[-1]
-        if isinstance(head, nn.Conv2d) and head.bias is not None:
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
 
-    def forward(self, ms_up: Tensor, pan: Tensor) -> Tensor:
+    def forward(self, start: Tensor, pan: Tensor) -> Tensor:
         """Correct an image on the PAN grid.
 
         Args:
-            ms_up: `[B, C, H, W]`, normalised (about zero mean and unit variance).
+            start: `[B, C, H, W]`, normalised (about zero mean and unit variance).
             pan: `[B, 1, H, W]`, normalised alike.
 
         Returns:
             `[B, C, H, W]`.
         """
-        padded = nn.functional.pad(torch.cat([ms_up, pan], 1), (HALO,) * 4, mode="replicate")
+        padded = nn.functional.pad(torch.cat([start, pan], 1), (HALO,) * 4, mode="replicate")
         correction: Tensor = self.layers(padded)
-        return ms_up + correction
+        return start + correction
+
+
+SPEC = BackboneSpec(
+    name="apnn",
+    title="A-PNN, the backbone of Z-PNN: three convolutions",
+    network=APNN,
+    tile_mode="exact",
+    halo=ByBands(HALO),
+    overlap=HALO,
+    padding="replicate",
+    cost=Cost(
+        macs=ByBands(42_288, 4_688),
+        training_bytes=ByBands(420),
+        working_bytes=ByBands(408, 8),
+        cpu_seconds=ByBands(1.0, 0.12),
+    ),
+    training=Training(learning_rate=5e-4),
+    provenance=Provenance(
+        paper='Scarpa, Vitale, Cozzolino, "Target-adaptive CNN-based pansharpening", IEEE TGRS 56(9), 2018',
+        doi="10.1109/TGRS.2018.2817393",
+        deviations=("the last layer starts at zero", "corrects a closed-form start instead of an interpolated MS"),
+    ),
+)

@@ -1,32 +1,173 @@
-"""A network over a large image in blocks, so that its many feature maps exist for one block at a time."""
+"""A network over a large image in pieces, so that its many feature maps exist for one piece at a time.
+
+Pieces lie fixed in the scene where that matters to the network, so that a run in tiles is the run in one piece.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from clippan_models.errors import UsageError
+from clippan_models.networks.spec import BackboneSpec
+from clippan_models.networks.statistics import is_recorded
 
 _BLOCK = 256
 """Pixels a side. Feature maps of 48 planes then stay below the size from which allocators ask the system for fresh
 pages, and convolutions are half as fast again as on images of 1024 pixels."""
 
 
-def run_in_blocks(network: nn.Module, ms_up: Tensor, pan: Tensor, halo: int) -> Tensor:
+def run_network(
+    spec: BackboneSpec,
+    network: nn.Module,
+    start: Tensor,
+    pan: Tensor,
+    origin: tuple[int, int] = (0, 0),
+    memory: float = 0.0,
+) -> Tensor:
+    """The output of a network for a piece of a scene of any size, exact `spec.overlap` pixels from its edge.
+
+    Args:
+        spec: what kind of network it is.
+        network: in evaluation mode.
+        start: `[B, C, H, W]`, normalised.
+        pan: `[B, 1, H, W]`, normalised.
+        origin: row and column of the first pixel on the PAN grid of the scene.
+        memory: bytes that it may take, where there are enough pixels; it takes what a small block needs in any case.
+
+    Raises:
+        UsageError: it cannot fuse scenes, or its statistics of the scene are not recorded.
+    """
+    if not spec.fuses:
+        raise UsageError(f"the backbone {spec.name} works on patches of one size and cannot fuse a scene")
+    if not is_recorded(network):
+        raise UsageError(f"the backbone {spec.name} has not seen a scene: adapt it, which records its statistics")
+    if spec.window is not None:
+        return run_in_windows(network, start, pan, spec.window, spec.stride, origin)
+    side = spec.block_side(start.shape[1], memory)
+    return run_in_blocks(network, start, pan, spec.block_overlap, side, spec.align, origin)
+
+
+def run_in_blocks(
+    network: nn.Module,
+    start: Tensor,
+    pan: Tensor,
+    halo: int,
+    side: int = _BLOCK,
+    align: int = 1,
+    origin: tuple[int, int] = (0, 0),
+) -> Tensor:
     """The output of a network, block by block: what it gives in one piece, up to rounding.
 
     Args:
-        network: `(ms_up, pan) -> [B, C, H, W]`.
-        ms_up: `[B, C, H, W]`.
+        network: `(start, pan) -> [B, C, H, W]`.
+        start: `[B, C, H, W]`.
         pan: `[B, 1, H, W]`.
-        halo: pixels around an output pixel that it depends on.
+        halo: pixels around an output pixel that it depends on, a multiple of `align`.
+        side: of the blocks, a multiple of `align`.
+        align: blocks begin at multiples of so many pixels of the scene; what lies before the image is replicated.
+        origin: row and column of the first pixel in the scene.
     """
-    height, width = ms_up.shape[-2:]
-    out = torch.empty_like(ms_up)
-    for row in range(0, height, _BLOCK):
-        for col in range(0, width, _BLOCK):
+    above, before = origin[0] % align, origin[1] % align
+    if above or before:
+        start, pan = (nn.functional.pad(image, (before, 0, above, 0), mode="replicate") for image in (start, pan))
+    height, width = start.shape[-2:]
+    out = torch.empty_like(start)
+    for row in range(0, height, side):
+        for col in range(0, width, side):
             top, left = max(row - halo, 0), max(col - halo, 0)
-            seen = (..., slice(top, row + _BLOCK + halo), slice(left, col + _BLOCK + halo))
-            core = (..., slice(row, row + _BLOCK), slice(col, col + _BLOCK))
+            seen = (..., slice(top, row + side + halo), slice(left, col + side + halo))
+            core = (..., slice(row, row + side), slice(col, col + side))
             target = out[core]
-            result = network(ms_up[seen], pan[seen])
+            result = network(start[seen], pan[seen])
             target.copy_(result[..., row - top :, col - left :][..., : target.shape[-2], : target.shape[-1]])
-    return out
+    return out[..., above:, before:]
+
+
+def run_in_windows(
+    network: nn.Module, start: Tensor, pan: Tensor, side: int, stride: int, origin: tuple[int, int] = (0, 0)
+) -> Tensor:
+    """The output of a network in windows that lie fixed in the scene, blended where they overlap.
+
+    A pixel depends on the windows that it lies in, wherever the image was cut out; the image is replicated to whole
+    windows, so the outermost `side - 1` pixels do depend on the cut.
+
+    Args:
+        network: `(start, pan) -> [B, C, side, side]`.
+        start: `[B, C, H, W]`.
+        pan: `[B, 1, H, W]`.
+        side: of a window.
+        stride: distance of the windows, at most `side`.
+        origin: row and column of the first pixel in the scene.
+    """
+    rows, cols = (
+        _anchored(first, length, side, stride) for first, length in zip(origin, start.shape[-2:], strict=True)
+    )
+    return blend_windows(network, start, pan, side, rows, cols, side - stride)
+
+
+def blend_windows(
+    network: nn.Module,
+    start: Tensor,
+    pan: Tensor,
+    side: int,
+    rows: Sequence[int],
+    cols: Sequence[int],
+    overlap: int,
+) -> Tensor:
+    """The output of a network in windows that begin at these rows and columns and together cover the image.
+
+    Windows may reach beyond the image, which is replicated there. Where several overlap, their weighted mean counts;
+    the weights fall smoothly over the outer `overlap` pixels.
+    """
+    height, width = start.shape[-2:]
+    above, before = max(0, -rows[0]), max(0, -cols[0])
+    below, behind = max(0, rows[-1] + side - height), max(0, cols[-1] + side - width)
+    margins = (before, behind, above, below)
+    wide_start, wide_pan = (nn.functional.pad(image, margins, mode="replicate") for image in (start, pan))
+    weight = _window_weight(side, overlap).to(start)
+    total, weights = torch.zeros_like(wide_start), torch.zeros_like(wide_pan[:1, :1])
+    for row in rows:
+        for col in cols:
+            place = (..., slice(row + above, row + above + side), slice(col + before, col + before + side))
+            total[place] += weight * network(wide_start[place], wide_pan[place])
+            weights[place] += weight
+    inner = (..., slice(above, above + height), slice(before, before + width))
+    return total[inner] / weights[inner]
+
+
+class InWindows(nn.Module):
+    """A network that only takes patches of one size, over images that are larger: in windows within the image."""
+
+    def __init__(self, network: nn.Module, side: int) -> None:
+        """Wrap a network that takes patches of `side` pixels; windows overlap by a third or more."""
+        super().__init__()
+        self.network = network
+        self.side = side
+
+    def forward(self, start: Tensor, pan: Tensor) -> Tensor:
+        """The blended output `[B, C, H, W]` of an image of at least one window."""
+        rows, cols = (self._spread(length) for length in start.shape[-2:])
+        return blend_windows(self.network, start, pan, self.side, rows, cols, self.side // 3)
+
+    def _spread(self, length: int) -> list[int]:
+        count = max(1, -(-(length - self.side) // (self.side * 2 // 3)) + 1)
+        return [round(i * (length - self.side) / max(1, count - 1)) for i in range(count)]
+
+
+def _anchored(first: int, length: int, side: int, stride: int) -> list[int]:
+    """Where windows at multiples of the stride begin that share pixels with `first .. first + length`."""
+    lowest = (first - side) // stride + 1
+    highest = (first + length - 1) // stride
+    return [number * stride - first for number in range(lowest, highest + 1)]
+
+
+def _window_weight(side: int, overlap: int) -> Tensor:
+    """Weight of each pixel of a window, `[side, side]`: 1 inside, falling to nearly 0 at the edge."""
+    overlap = max(1, min(overlap, side // 2))
+    position = torch.arange(side, dtype=torch.float64)
+    nearest_edge = torch.minimum(position, side - 1 - position) + 0.5
+    ramp = torch.sin(torch.pi / 2 * (nearest_edge / overlap).clamp(max=1)).square()
+    return ramp[:, None] * ramp

@@ -14,7 +14,7 @@ from torch import Tensor
 from clippan_models.adaptation.alignment import AlignOptions
 from clippan_models.adaptation.loop import Adapted, AdaptOptions, LossWeights
 from clippan_models.adaptation.sharpener import Guide, NetworkSharpener, adapt_network
-from clippan_models.adaptation.teacher import TEACHERS
+from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
@@ -90,7 +90,7 @@ def test_each_term_can_be_left_out(encoder: ClipEncoder, term: str) -> None:
     assert result.steps == 2 and set(result.curve[-1].parts) == expected
 
 
-@pytest.mark.parametrize("teacher", [t for t in TEACHERS if t != "none"])
+@pytest.mark.parametrize("teacher", ["self", *CLASSICAL_TEACHERS])
 def test_a_teacher_is_followed(teacher: str) -> None:
     weights = replace(NOTHING, ship=1.0)
     _, result = adapted(None, AdaptOptions(steps=30, weights=weights, teacher=teacher, rounds=0, validate_every=5))

@@ -10,7 +10,6 @@ from clippan_models.adaptation.loop import Adapted, AdaptOptions, fuse
 from clippan_models.adaptation.patches import reduced_patches
 from clippan_models.adaptation.sharpener import NetworkSharpener, adapt_network
 from clippan_models.contracts import Observation, Sampling, Tile, Window
-from clippan_models.networks.apnn import APNN, HALO
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
 from clippan_models.ops.views import TileViews
@@ -55,28 +54,6 @@ def adapted(steps: int, seed: int = 0) -> tuple[NetworkSharpener, Adapted, Obser
     observation, _ = estimate_observation(scene[:3], nominal)
     sharpener, result = adapt_network(scene, observation, AdaptOptions(steps=steps, seed=seed), CPU)
     return sharpener, result, observation, scene
-
-
-def test_an_untrained_backbone_changes_nothing() -> None:
-    ms, pan = torch.randn(1, 5, 30, 41), torch.randn(1, 1, 30, 41)
-    assert torch.equal(APNN(5)(ms, pan), ms)
-
-
-def test_the_backbone_has_the_published_size() -> None:
-    assert sum(p.numel() for p in APNN(4).parameters()) == 61_124
-    assert sum(p.numel() for p in APNN(8).parameters()) == 79_880
-
-
-def test_the_backbone_looks_exactly_as_far_as_it_says() -> None:
-    network = APNN(2).double()
-    torch.manual_seed(0)
-    for parameter in network.parameters():
-        torch.nn.init.uniform_(parameter, 0.01, 1.0)  # positive: no path through a ReLU is cut
-    image = torch.rand(1, 3, 41, 41, dtype=torch.float64, requires_grad=True)
-    network(image[:, :2], image[:, 2:])[0, 0, 20, 20].backward()
-    assert image.grad is not None
-    reach = torch.nonzero(image.grad.abs().sum((0, 1)))
-    assert reach.min() == 20 - HALO and reach.max() == 20 + HALO
 
 
 def test_the_same_seed_gives_the_same_image_and_another_does_not() -> None:

@@ -1,0 +1,42 @@
+"""The backbones by name: the one place where a network is chosen."""
+
+from __future__ import annotations
+
+import difflib
+
+from clippan_models.errors import UsageError
+from clippan_models.networks import apnn
+from clippan_models.networks.spec import BackboneSpec
+
+BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in (apnn.SPEC,)}
+
+DEFAULT_BACKBONE = "apnn"
+
+
+def find_backbone(name: str) -> BackboneSpec:
+    """The backbone of a name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    near = difflib.get_close_matches(name, BACKBONES, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise UsageError(f"no backbone is called {name!r}: {hint}there are {', '.join(BACKBONES)}")
+
+
+def find_fusing_backbone(name: str) -> BackboneSpec:
+    """The backbone of a name, which can fuse scenes.
+
+    Raises:
+        UsageError: there is none, or it only works on patches of one size.
+    """
+    spec = find_backbone(name)
+    if not spec.fuses:
+        others = ", ".join(other.name for other in BACKBONES.values() if other.fuses)
+        raise UsageError(
+            f"the backbone {name} compares all pixels of an image with each other and cannot fuse a scene in tiles: "
+            f"use it as a teacher (--teacher {name}) of one of {others}"
+        )
+    return spec

@@ -1,0 +1,169 @@
+"""Does every backbone keep the contract: size, reach, tiles, shapes, and a start that it leaves as it is?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from clippan_models.errors import UsageError
+from clippan_models.networks.apnn import APNN
+from clippan_models.networks.blocks import run_network
+from clippan_models.networks.registry import BACKBONES, find_backbone, find_fusing_backbone
+from clippan_models.networks.spec import BackboneSpec
+from clippan_models.networks.statistics import recording, statistics_of
+
+ALL = list(BACKBONES.values())
+FUSING = [spec for spec in ALL if spec.fuses]
+LOCAL = [spec for spec in ALL if spec.halo is not None]
+SMALL: dict[str, dict[str, int]] = {}
+"""Options that make a large network quick, with the same reach."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Parameters of a reference with 4 and 8 bands, and how many of them never had an effect."""
+
+    network: Callable[[int], nn.Module]
+    four: int
+    eight: int
+    dead: int = 0
+
+
+PUBLISHED = {
+    "apnn": Published(APNN, 61_124, 79_880),
+}
+
+
+def named(spec: BackboneSpec) -> str:
+    return spec.name
+
+
+def small(spec: BackboneSpec, bands: int, seed: int = 0) -> nn.Module:
+    """The backbone with few features, if it is a large one, and not zero anywhere; its statistics are recorded."""
+    torch.manual_seed(seed)
+    network = spec.network(bands, **{**spec.options, **SMALL.get(spec.name, {})})
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not bool(parameter.any()):
+            nn.init.normal_(parameter, std=0.1)
+    network.eval()
+    with recording(network) as needed, torch.no_grad():
+        if needed:
+            network(*images(bands, 24, 24))
+    return network
+
+
+def images(bands: int, height: int, width: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(height * width)
+    image = torch.randn(1, bands + 1, height, width, generator=generator, dtype=dtype)
+    return image[:, :bands], image[:, bands:]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_reference_has_the_published_size(name: str) -> None:
+    published = PUBLISHED[name]
+    counts = [sum(p.numel() for p in published.network(bands).parameters()) + published.dead for bands in (4, 8)]
+    assert counts == [published.four, published.eight]
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 8, 13])
+@pytest.mark.parametrize("spec", ALL, ids=named)
+def test_an_untrained_backbone_gives_its_start_back(spec: BackboneSpec, bands: int) -> None:
+    network = spec.network(bands, **{**spec.options, **SMALL.get(spec.name, {})})
+    for height, width in ((24, 24), (15, 22)):
+        start, pan = images(bands, height, width)
+        for mode in (True, False):
+            with torch.no_grad():
+                assert torch.equal(network.train(mode)(start, pan), start)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 8, 13])
+@pytest.mark.parametrize("spec", ALL, ids=named)
+def test_any_bands_and_odd_sizes_give_the_shape_of_the_start(spec: BackboneSpec, bands: int) -> None:
+    network = small(spec, bands)
+    for height, width in ((17, 30), (33, 19)):
+        start, pan = images(bands, height, width)
+        with torch.no_grad():
+            out = network(start, pan)
+        assert out.shape == start.shape and bool(torch.isfinite(out).all())
+        assert not torch.equal(out, start)
+
+
+@pytest.mark.parametrize("spec", LOCAL, ids=named)
+def test_a_backbone_looks_exactly_as_far_as_it_says(spec: BackboneSpec) -> None:
+    bands = 1
+    halo = int(spec.halo.at(bands)) if spec.halo else 0
+    side = -(-(2 * halo + 1) // spec.align) * spec.align + 2 * spec.align
+    # an output pixel sees furthest to the left from the first column of a window, and to the right from the last
+    first = side // 2 // spec.align * spec.align
+    reach = [reach_of(spec, bands, side, place) for place in (first, first + spec.align - 1)]
+    assert max(left for left, _ in reach) == halo == max(right for _, right in reach)
+
+
+def reach_of(spec: BackboneSpec, bands: int, side: int, place: int) -> tuple[int, int]:
+    """How many pixels before and behind itself an output pixel depends on."""
+    network = positive(small(spec, bands).double())
+    image = torch.rand(1, bands + 1, side, side, dtype=torch.float64, requires_grad=True)
+    network(image[:, :bands], image[:, bands:])[0, 0, place, place].backward()
+    assert image.grad is not None
+    seen = torch.nonzero(image.grad.abs().sum((0, 1)))
+    return place - int(seen.min()), int(seen.max()) - place
+
+
+def positive(network: nn.Module) -> nn.Module:
+    """The network with small positive weights: no path through a ReLU is cut, and no gate is saturated."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            inputs = max(parameter[0].numel(), 1) if parameter.ndim > 1 else 10
+            parameter.copy_((0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)) / inputs)
+    return network
+
+
+@pytest.mark.parametrize("spec", FUSING, ids=named)
+def test_tiles_are_the_image(spec: BackboneSpec) -> None:
+    """The same pixels come out wherever in the scene the image was cut, `overlap` pixels from the edge."""
+    network, overlap = small(spec, 3), spec.overlap
+    side = 2 * overlap + 23 + spec.align
+    start, pan = images(3, side + 29, side + 17)
+    cut = (..., slice(11, 11 + side), slice(6, 6 + side))
+    with torch.no_grad():
+        whole = run_network(spec, network, start, pan, (5, 40))
+        tile = run_network(spec, network, start[cut], pan[cut], (16, 46))
+    inner = (..., slice(overlap, side - overlap), slice(overlap, side - overlap))
+    detail = (whole - start).std()
+    tolerance = 1e-3 if spec.halo is not None and spec.halo.at(3) > overlap else 1e-5
+    assert float((tile[inner] - whole[cut][inner]).abs().max()) < tolerance * float(detail) + 1e-6
+
+
+@pytest.mark.parametrize("spec", [spec for spec in ALL if not spec.fuses], ids=named)
+def test_a_fixed_backbone_refuses_a_scene_and_says_what_to_use(spec: BackboneSpec) -> None:
+    with pytest.raises(UsageError, match=f"--teacher {spec.name}.*apnn"):
+        find_fusing_backbone(spec.name)
+    with pytest.raises(UsageError, match="cannot fuse a scene"):
+        run_network(spec, small(spec, 3), *images(3, 40, 40))
+
+
+@pytest.mark.parametrize("spec", [s for s in FUSING if statistics_of(s.build(1))], ids=named)
+def test_what_has_seen_no_scene_is_not_tiled(spec: BackboneSpec) -> None:
+    with pytest.raises(UsageError, match="has not seen a scene"):
+        run_network(spec, spec.build(3).eval(), *images(3, 40, 40))
+
+
+def test_an_unknown_backbone_is_answered_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match="did you mean apnn.*" + ", ".join(BACKBONES)):
+        find_backbone("a-pnn")
+
+
+@pytest.mark.parametrize("bands", [4, 8])
+@pytest.mark.parametrize("spec", ALL, ids=named)
+def test_the_stated_work_is_the_work_done(spec: BackboneSpec, bands: int) -> None:
+    side = 1024
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        spec.build(bands)(torch.zeros(1, bands, side, side), torch.zeros(1, 1, side, side))
+    done = counter.get_total_flops() / 2 / side**2
+    assert spec.cost.macs.at(bands) == pytest.approx(done, rel=0.03)
