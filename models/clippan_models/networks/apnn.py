@@ -58,8 +58,8 @@ SPEC = BackboneSpec(
     padding="replicate",
     cost=Cost(
         macs=ByBands(42_288, 4_688),
-        training_bytes=ByBands(420),
-        working_bytes=ByBands(408, 8),
+        training_bytes=ByBands(370, 5.5),
+        working_bytes=ByBands(612, 5.5),
         cpu_seconds=ByBands(1.0, 0.12),
     ),
     training=Training(learning_rate=5e-4),

@@ -5,10 +5,19 @@ from __future__ import annotations
 import difflib
 
 from clippan_models.errors import UsageError
-from clippan_models.networks import apnn
+from clippan_models.networks import apnn, arbrpn, fusionnet, lambda_pnn, pannet, pnn
 from clippan_models.networks.spec import BackboneSpec
 
-BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in (apnn.SPEC,)}
+_SPECS = (
+    apnn.SPEC,
+    pnn.SPEC,
+    fusionnet.SPEC,
+    pannet.SPEC,
+    lambda_pnn.SPEC,
+    arbrpn.SPEC,
+)
+
+BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in _SPECS}
 
 DEFAULT_BACKBONE = "apnn"
 

@@ -12,7 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from clippan_models.errors import UsageError
 from clippan_models.networks.apnn import APNN
+from clippan_models.networks.arbrpn import ArbRPN
 from clippan_models.networks.blocks import run_network
+from clippan_models.networks.fusionnet import FusionNet
+from clippan_models.networks.lambda_pnn import LambdaPNN
+from clippan_models.networks.pannet import PanNet
+from clippan_models.networks.pnn import PNN
 from clippan_models.networks.registry import BACKBONES, find_backbone, find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.networks.statistics import recording, statistics_of
@@ -20,7 +25,7 @@ from clippan_models.networks.statistics import recording, statistics_of
 ALL = list(BACKBONES.values())
 FUSING = [spec for spec in ALL if spec.fuses]
 LOCAL = [spec for spec in ALL if spec.halo is not None]
-SMALL: dict[str, dict[str, int]] = {}
+SMALL: dict[str, dict[str, int]] = {"arbrpn": {"features": 2}}
 """Options that make a large network quick, with the same reach."""
 
 
@@ -36,6 +41,11 @@ class Published:
 
 PUBLISHED = {
     "apnn": Published(APNN, 61_124, 79_880),
+    "pnn": Published(PNN, 80_420, 104_360),
+    "fusionnet": Published(FusionNet, 76_324, 78_632),
+    "pannet": Published(lambda bands: PanNet(bands, deconvolution=4), 77_640, 83_024),
+    "lambda-pnn": Published(LambdaPNN, 198_442, 207_150),
+    "arbrpn": Published(ArbRPN, 2_341_057, 2_341_057),
 }
 
 

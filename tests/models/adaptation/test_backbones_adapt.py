@@ -1,0 +1,82 @@
+"""Each backbone learns on a scene with all terms of the loss, fuses it, and can teach another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from clippan_models.adaptation.alignment import AlignOptions
+from clippan_models.adaptation.loop import AdaptOptions, LossWeights
+from clippan_models.adaptation.sharpener import Guide, adapt_network
+from clippan_models.contracts import Observation, Sampling
+from clippan_models.errors import UsageError
+from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
+from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
+from clippan_models.guidance.prompts import find_prompts
+from clippan_models.networks.registry import BACKBONES
+from clippan_models.networks.statistics import is_recorded
+from clippan_models.observation import estimate_observation
+from clippan_models.ops.views import TileViews
+from tests.models.adaptation.test_network_method import CPU, tiles
+
+TILES = tiles(2, side=64)
+OBSERVATION, _ = estimate_observation(TILES, Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15))
+SLOW = 20  # seconds per megapixel
+TERMS = {"spectral", "spatial", "qnr", "ship", "direction", "reduced"}
+
+
+def marked(names: list[str]) -> list[object]:
+    """The slow ones run last."""
+    slow = {name for name in names if BACKBONES[name].cost.cpu_seconds.at(3) > SLOW}
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
+
+
+FUSING = marked([name for name, spec in BACKBONES.items() if spec.fuses])
+TEACHERS = marked([name for name in BACKBONES if name != "arbrpn"])  # it differs from the others only in patience
+
+
+@pytest.fixture(scope="module")
+def guide() -> Guide:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_embedded()
+    encoder = ClipEncoder(model, embedded_tokenizer(), ClipIdentity("random", "embedded", "", SIDE, native=True))
+    return Guide(encoder, find_prompts("wald"), AlignOptions(steps=1, batch=2, stem="rgb"))
+
+
+@pytest.mark.parametrize("name", FUSING)
+def test_a_backbone_adapts_with_all_terms_and_fuses(name: str, guide: Guide) -> None:
+    options = AdaptOptions(
+        steps=2, backbone=name, batch=1, teacher="gsa", weights=LossWeights(), validate_every=100, learning_rate=0.01
+    )
+    sharpener, adapted = adapt_network(TILES, OBSERVATION, options, CPU, guide=guide)
+    first, last = adapted.curve
+    assert set(last.parts) == TERMS and adapted.stopped == "steps" and adapted.steps == 2
+    assert last.total != first.total and torch.isfinite(torch.tensor(last.total))
+    assert is_recorded(adapted.network)
+    fused = sharpener.sharpen(TileViews(TILES[0], OBSERVATION))
+    assert fused.shape == (3, 120, 120) and bool(torch.isfinite(fused).all())
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_any_backbone_can_teach(name: str) -> None:
+    weights = LossWeights(spectral=0, spatial=0, qnr=0, direction=0, reduced=0, ship=1.0)
+    seen: list[str] = []
+    options = AdaptOptions(steps=3, teacher=name, weights=weights, rounds=0, validate_every=100)
+    _, adapted = adapt_network(
+        TILES, OBSERVATION, options, CPU, on_step=lambda stage, step, steps, loss: seen.append(stage)
+    )
+    assert seen == ["teacher", "adapt", "adapt", "adapt"]
+    assert adapted.curve[0].parts["ship"] > 0  # one lesson has moved the teacher away from the start
+
+
+def test_a_network_for_patches_is_refused_before_the_work() -> None:
+    fixed = [name for name, spec in BACKBONES.items() if not spec.fuses]
+    for name in fixed:
+        with pytest.raises(UsageError, match=f"--teacher {name}"):
+            adapt_network(TILES, OBSERVATION, AdaptOptions(steps=1, backbone=name), CPU)
+
+
+def test_an_unknown_backbone_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'pnm'.*did you mean"):
+        adapt_network(TILES, OBSERVATION, AdaptOptions(steps=1, backbone="pnm"), CPU)
