@@ -84,8 +84,8 @@ SPEC = BackboneSpec(
     ),
     training=Training(learning_rate=1e-4, batch=1),
     provenance=Provenance(
-        paper='Chen, Lai, Wu, Shen, "ArbRPN: a bidirectional recurrent pansharpening network for multispectral images '
-        'with arbitrary numbers of bands", IEEE TGRS 60, 2022',
+        paper='Chen, Lai, Vivone, Jeon, Chanussot, Yang, "ArbRPN: a bidirectional recurrent pansharpening network '
+        'for multispectral images with arbitrary numbers of bands", IEEE TGRS 60, 2022',
         doi="10.1109/TGRS.2021.3131228",
         deviations=("activations of a unit are computed again for the backward pass", "tiles overlap by 32 pixels"),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from clippan_models.errors import UsageError
-from clippan_models.networks import apnn, arbrpn, fusionnet, lambda_pnn, pannet, pnn
+from clippan_models.networks import apnn, arbrpn, fusionnet, lambda_pnn, lformer, pannet, pnn
 from clippan_models.networks.spec import BackboneSpec
 
 _SPECS = (
@@ -15,6 +15,7 @@ _SPECS = (
     pannet.SPEC,
     lambda_pnn.SPEC,
     arbrpn.SPEC,
+    lformer.SPEC,
 )
 
 BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in _SPECS}

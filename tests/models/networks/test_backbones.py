@@ -16,6 +16,7 @@ from clippan_models.networks.arbrpn import ArbRPN
 from clippan_models.networks.blocks import run_network
 from clippan_models.networks.fusionnet import FusionNet
 from clippan_models.networks.lambda_pnn import LambdaPNN
+from clippan_models.networks.lformer import LFormer, from_windows, to_windows
 from clippan_models.networks.pannet import PanNet
 from clippan_models.networks.pnn import PNN
 from clippan_models.networks.registry import BACKBONES, find_backbone, find_fusing_backbone
@@ -25,7 +26,7 @@ from clippan_models.networks.statistics import recording, statistics_of
 ALL = list(BACKBONES.values())
 FUSING = [spec for spec in ALL if spec.fuses]
 LOCAL = [spec for spec in ALL if spec.halo is not None]
-SMALL: dict[str, dict[str, int]] = {"arbrpn": {"features": 2}}
+SMALL: dict[str, dict[str, int]] = {"arbrpn": {"features": 2}, "lformer": {"features": 8, "details": 4}}
 """Options that make a large network quick, with the same reach."""
 
 
@@ -46,6 +47,9 @@ PUBLISHED = {
     "pannet": Published(lambda bands: PanNet(bands, deconvolution=4), 77_640, 83_024),
     "lambda-pnn": Published(LambdaPNN, 198_442, 207_150),
     "arbrpn": Published(ArbRPN, 2_341_057, 2_341_057),
+    "lformer": Published(LFormer, 1_787_019, 1_788_347),
+    "lformer, WorldView-3": Published(lambda bands: LFormer(bands, 64, 64, 5), 2_273_307, 2_274_635),
+    "lformer, QuickBird": Published(lambda bands: LFormer(bands, 32, 48, 5), 1_068_539, 1_069_355),
 }
 
 
@@ -108,20 +112,17 @@ def test_a_backbone_looks_exactly_as_far_as_it_says(spec: BackboneSpec) -> None:
     bands = 1
     halo = int(spec.halo.at(bands)) if spec.halo else 0
     side = -(-(2 * halo + 1) // spec.align) * spec.align + 2 * spec.align
-    # an output pixel sees furthest to the left from the first column of a window, and to the right from the last
-    first = side // 2 // spec.align * spec.align
-    reach = [reach_of(spec, bands, side, place) for place in (first, first + spec.align - 1)]
-    assert max(left for left, _ in reach) == halo == max(right for _, right in reach)
-
-
-def reach_of(spec: BackboneSpec, bands: int, side: int, place: int) -> tuple[int, int]:
-    """How many pixels before and behind itself an output pixel depends on."""
     network = positive(small(spec, bands).double())
     image = torch.rand(1, bands + 1, side, side, dtype=torch.float64, requires_grad=True)
-    network(image[:, :bands], image[:, bands:])[0, 0, place, place].backward()
-    assert image.grad is not None
-    seen = torch.nonzero(image.grad.abs().sum((0, 1)))
-    return place - int(seen.min()), int(seen.max()) - place
+    out = network(image[:, :bands], image[:, bands:])
+    first = side // 2 // spec.align * spec.align
+    before, behind = [], []
+    for place in range(first, first + spec.align):  # how far depends on where in a window a pixel lies
+        (gradient,) = torch.autograd.grad(out[0, 0, place, place], image, retain_graph=True)
+        seen = torch.nonzero(gradient.abs().sum((0, 1)))
+        before.append(place - int(seen.min()))
+        behind.append(int(seen.max()) - place)
+    assert max(before) == halo == max(behind)
 
 
 def positive(network: nn.Module) -> nn.Module:
@@ -177,3 +178,10 @@ def test_the_stated_work_is_the_work_done(spec: BackboneSpec, bands: int) -> Non
         spec.build(bands)(torch.zeros(1, bands, side, side), torch.zeros(1, 1, side, side))
     done = counter.get_total_flops() / 2 / side**2
     assert spec.cost.macs.at(bands) == pytest.approx(done, rel=0.03)
+
+
+def test_windows_come_together_as_they_were_cut() -> None:
+    image = torch.arange(2 * 3 * 16 * 24.0).view(2, 3, 16, 24)
+    windows = to_windows(image)
+    assert torch.equal(windows[1, :, 2].view(8, 8), image[0, 2, :8, 8:16])
+    assert torch.equal(from_windows(windows, 16, 24), image)
