@@ -91,8 +91,8 @@ def run_in_windows(
 ) -> Tensor:
     """The output of a network in windows that lie fixed in the scene, blended where they overlap.
 
-    A pixel depends on the windows that it lies in, wherever the image was cut out; the image is replicated to whole
-    windows, so the outermost `side - 1` pixels do depend on the cut.
+    A pixel depends on the windows that it lies in, wherever the image was cut out. Only windows wholly within the image
+    count, if there are any, so its outermost `side - 1` pixels depend on the cut, and some of them keep the start.
 
     Args:
         network: `(start, pan) -> [B, C, side, side]`.
@@ -117,7 +117,7 @@ def blend_windows(
     cols: Sequence[int],
     overlap: int,
 ) -> Tensor:
-    """The output of a network in windows that begin at these rows and columns and together cover the image.
+    """The output of a network in windows that begin at these rows and columns; what lies in none keeps the start.
 
     Windows may reach beyond the image, which is replicated there. Where several overlap, their weighted mean counts;
     the weights fall smoothly over the outer `overlap` pixels.
@@ -135,7 +135,8 @@ def blend_windows(
             total[place] += weight * network(wide_start[place], wide_pan[place])
             weights[place] += weight
     inner = (..., slice(above, above + height), slice(before, before + width))
-    return total[inner] / weights[inner]
+    mean = total[inner] / weights[inner].clamp(min=torch.finfo(weights.dtype).tiny)
+    return torch.where(weights[inner] > 0, mean, start)
 
 
 class InWindows(nn.Module):
@@ -158,10 +159,10 @@ class InWindows(nn.Module):
 
 
 def _anchored(first: int, length: int, side: int, stride: int) -> list[int]:
-    """Where windows at multiples of the stride begin that share pixels with `first .. first + length`."""
-    lowest = (first - side) // stride + 1
-    highest = (first + length - 1) // stride
-    return [number * stride - first for number in range(lowest, highest + 1)]
+    """Where windows at multiples of the stride begin, within `first .. first + length` or, if none are, touching it."""
+    touching = range((first - side) // stride + 1, (first + length - 1) // stride + 1)
+    begins = [number * stride - first for number in touching]
+    return [begin for begin in begins if 0 <= begin <= length - side] or begins
 
 
 def _window_weight(side: int, overlap: int) -> Tensor:

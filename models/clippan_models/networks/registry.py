@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from clippan_models.errors import UsageError
-from clippan_models.networks import apnn, arbrpn, fusionnet, lambda_pnn, lformer, pannet, pnn
+from clippan_models.networks import apnn, arbrpn, fusionnet, lambda_pnn, lformer, pan_mamba, pannet, pnn, ship
 from clippan_models.networks.spec import BackboneSpec
 
 _SPECS = (
@@ -16,6 +16,8 @@ _SPECS = (
     lambda_pnn.SPEC,
     arbrpn.SPEC,
     lformer.SPEC,
+    pan_mamba.SPEC,
+    ship.SPEC,
 )
 
 BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in _SPECS}

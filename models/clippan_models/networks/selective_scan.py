@@ -77,7 +77,7 @@ class _Scan(torch.autograd.Function):
         return chunks.join(y)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, ...]:
         u, dt, a, b, c, entries = ctx.saved_tensors
         chunks = _Chunks(u.shape[0], u.shape[1])
@@ -87,11 +87,11 @@ class _Scan(torch.autograd.Function):
         grads = [torch.empty_like(tensor) for tensor in (u_t, dt_t, b_t, c_t)]
         grad_a = torch.zeros_like(a)
         for part in chunks.parts(a):
-            cut = [tensor[:, part] for tensor in (u_t, dt_t, b_t, c_t, dy_t)]
-            *found, own_a = _gradients(*cut, a, entries[part], exits[part])
-            for whole, some in zip(grads, found, strict=True):
+            some_u, some_dt, some_b, some_c, some_dy = (tensor[:, part] for tensor in (u_t, dt_t, b_t, c_t, dy_t))
+            found = _gradients(some_u, some_dt, some_b, some_c, some_dy, a, entries[part], exits[part])
+            for whole, some in zip(grads, found[:4], strict=True):
                 whole[:, part] = some
-            grad_a += own_a
+            grad_a += found[4]
         grad_u, grad_dt, grad_b, grad_c = (chunks.join(tensor) for tensor in grads)
         return grad_u, grad_dt, grad_a, grad_b, grad_c
 

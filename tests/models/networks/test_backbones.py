@@ -17,16 +17,22 @@ from clippan_models.networks.blocks import run_network
 from clippan_models.networks.fusionnet import FusionNet
 from clippan_models.networks.lambda_pnn import LambdaPNN
 from clippan_models.networks.lformer import LFormer, from_windows, to_windows
+from clippan_models.networks.pan_mamba import PanMamba
 from clippan_models.networks.pannet import PanNet
 from clippan_models.networks.pnn import PNN
 from clippan_models.networks.registry import BACKBONES, find_backbone, find_fusing_backbone
+from clippan_models.networks.ship import Ship, correlate
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.networks.statistics import recording, statistics_of
 
 ALL = list(BACKBONES.values())
 FUSING = [spec for spec in ALL if spec.fuses]
 LOCAL = [spec for spec in ALL if spec.halo is not None]
-SMALL: dict[str, dict[str, int]] = {"arbrpn": {"features": 2}, "lformer": {"features": 8, "details": 4}}
+SMALL: dict[str, dict[str, int]] = {
+    "arbrpn": {"features": 2},
+    "lformer": {"features": 8, "details": 4},
+    "pan-mamba": {"width": 16, "layers": 1, "swaps": 1, "crossings": 1},
+}
 """Options that make a large network quick, with the same reach."""
 
 
@@ -50,6 +56,8 @@ PUBLISHED = {
     "lformer": Published(LFormer, 1_787_019, 1_788_347),
     "lformer, WorldView-3": Published(lambda bands: LFormer(bands, 64, 64, 5), 2_273_307, 2_274_635),
     "lformer, QuickBird": Published(lambda bands: LFormer(bands, 32, 48, 5), 1_068_539, 1_069_355),
+    "pan-mamba": Published(PanMamba, 478_444, 480_752, dead=6_400),
+    "ship": Published(Ship, 199_260, 200_416, dead=34_656),
 }
 
 
@@ -135,7 +143,10 @@ def positive(network: nn.Module) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("spec", FUSING, ids=named)
+TILED = [pytest.param(s, marks=pytest.mark.slow if s.window else ()) for s in FUSING]
+
+
+@pytest.mark.parametrize("spec", TILED, ids=named)
 def test_tiles_are_the_image(spec: BackboneSpec) -> None:
     """The same pixels come out wherever in the scene the image was cut, `overlap` pixels from the edge."""
     network, overlap = small(spec, 3), spec.overlap
@@ -173,7 +184,7 @@ def test_an_unknown_backbone_is_answered_with_those_there_are() -> None:
 @pytest.mark.parametrize("bands", [4, 8])
 @pytest.mark.parametrize("spec", ALL, ids=named)
 def test_the_stated_work_is_the_work_done(spec: BackboneSpec, bands: int) -> None:
-    side = 1024
+    side = 1024 if spec.halo is not None else 64  # large, for borders to count little; scans take long
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         spec.build(bands)(torch.zeros(1, bands, side, side), torch.zeros(1, 1, side, side))
     done = counter.get_total_flops() / 2 / side**2
@@ -185,3 +196,9 @@ def test_windows_come_together_as_they_were_cut() -> None:
     windows = to_windows(image)
     assert torch.equal(windows[1, :, 2].view(8, 8), image[0, 2, :8, 8:16])
     assert torch.equal(from_windows(windows, 16, 24), image)
+
+
+def test_a_correlation_does_not_depend_on_where_a_patch_was_cut() -> None:
+    first, second = images(1, 16, 20)
+    both = correlate(first.roll((3, 5), (-2, -1)), second.roll((3, 5), (-2, -1)))
+    torch.testing.assert_close(both, correlate(first, second), rtol=1e-4, atol=1e-4)
