@@ -164,7 +164,17 @@ Teacher = Annotated[
     typer.Option(
         "--teacher",
         metavar="NAME",
-        help="Whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa or none.",
+        help="Whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa, a backbone such as ship, "
+        "or none.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+Backbone = Annotated[
+    str,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="The network that learns; clippan models list shows them.",
         rich_help_panel=_LANGUAGE,
     ),
 ]

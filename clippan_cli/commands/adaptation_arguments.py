@@ -58,16 +58,18 @@ def adapt_options(
     time_limit: float | None,
     seed: int,
     loss: str | None,
+    backbone: str,
     teacher: str,
     projection: bool,
 ) -> AdaptOptions:
     """How the network learns; what is None is the preset's.
 
     Raises:
-        UsageError: a number out of range, an unknown term or teacher.
+        UsageError: a number out of range, an unknown term, backbone or teacher.
     """
     from clippan_models.adaptation.loop import AdaptOptions
     from clippan_models.adaptation.teacher import TEACHERS
+    from clippan_models.networks.registry import find_fusing_backbone
 
     if not 0 <= seed < 2**63:
         raise UsageError(f"--seed {seed}: 0 to 2**63 - 1")
@@ -82,6 +84,7 @@ def adapt_options(
         steps=preset.steps if steps is None else steps,
         time_limit=time_limit,
         seed=seed,
+        backbone=find_fusing_backbone(backbone).name,
         rounds=usual.rounds if projection else 0,
         final_rounds=usual.final_rounds if projection else 0,
         weights=usual.weights if loss is None else loss_weights(loss),

@@ -58,7 +58,9 @@ METHODS: dict[str, MethodSpec] = {
     "sr-d": MethodSpec(
         "Sparse representation of details (Vicinanza et al. 2015)", SrDFitter, looks_around=True, planes=40
     ),
-    "network": MethodSpec("A-PNN adapted to the scene, consistent with MS and PAN", None, looks_around=True, planes=20),
+    "network": MethodSpec(
+        "A network adapted to the scene, consistent with MS and PAN", None, looks_around=True, planes=20
+    ),
     "clippan": MethodSpec(
         "The same, guided by language: CLIPPan (Jian et al. 2026)", None, looks_around=True, planes=20, language=True
     ),

@@ -82,6 +82,12 @@ def test_a_preset_sets_what_is_not_given(desk: Desk, run_main: RunMain) -> None:
     assert steps("--preset", "fast", "--steps", "7") == 7
 
 
+def test_another_backbone_and_a_teacher_are_in_the_tags(tags: Tags) -> None:
+    usual, other = tags(), tags("--backbone", "fusionnet", "--teacher", "ship")
+    assert usual["BACKBONE"] == "apnn" and usual["TEACHER"] == "none"
+    assert other["BACKBONE"] == "fusionnet" and other["TEACHER"] == "ship"
+
+
 def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> None:
     outcome = run_main(desk.sharpen("--method", "clippan", "--clip", "embedded", "--dry-run"))
     assert outcome.code == 0 and not desk.out.exists()
@@ -99,7 +105,9 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
         (("--loss", "ship"), USAGE, ("nothing to learn from", "teacher")),
         (("--loss", "d", "--clip", "none"), USAGE, ("nothing to learn from", "CLIP")),
         (("--preset", "slow"), USAGE, ("--preset slow", "fast, balanced, best")),
-        (("--teacher", "pnn"), USAGE, ("--teacher pnn", "self, bdsd-pc")),
+        (("--teacher", "pnm"), USAGE, ("--teacher pnm", "self, bdsd-pc", "pnn", "ship")),
+        (("--backbone", "pnm"), USAGE, ("'pnm'", "did you mean pnn", "lambda-pnn")),
+        (("--backbone", "ship"), USAGE, ("--teacher ship", "apnn")),
         (("--stem", "hsv"), USAGE, ("--stem hsv", "conv")),
         (("--stage1-steps", "-1"), USAGE, ("--stage1-steps -1",)),
         (("--prompts", "wold"), USAGE, ("wold", "wald")),
