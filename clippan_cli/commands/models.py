@@ -1,17 +1,21 @@
-"""`clippan models`: the weights of others that clippan can use."""
+"""`clippan models`: the networks that clippan has, and the weights of others that it can use."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clippan_cli import options as opt
 
+if TYPE_CHECKING:
+    from clippan_cli.tasks.backbones import BackboneInfo
+
 models = typer.Typer(
     no_args_is_help=True,
-    help="Weights of others that clippan can use. Example: clippan models fetch clip",
+    help="The networks of clippan, and weights of others that it can use. Example: clippan models list",
 )
 
 
@@ -63,3 +67,120 @@ def fetch(
     terminal.say(f"sha256    {fetched.sha256}, {fetched.witness}")
     terminal.say(f"file      {fetched.path} ({fetched.size / 1e6:.0f} MB)")
     terminal.say("fetched and verified" if fetched.downloaded else "was here already, and is intact")
+
+
+_Bands = Annotated[int, typer.Option("--bands", metavar="N", help="MS bands that the numbers hold for.")]
+
+
+@models.command("list")
+def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = False, verbose: opt.Verbose = 0) -> None:
+    """List the backbones that --backbone and --teacher take, with what they cost.
+
+    Example: clippan models list
+    """
+    from clippan_cli.console import Terminal
+    from clippan_cli.tasks.backbones import list_backbones
+
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    found = list_backbones(bands)
+    if as_json:
+        terminal.json({"backbones": [each.as_json() for each in found]})
+        return
+    rows = [
+        [
+            each.name,
+            f"{each.parameters:,}",
+            f"{each.macs_per_pixel / 1000:,.0f}",
+            f"{each.seconds_per_megapixel:,.0f}",
+            f"{each.tile_memory_mb:,.0f}",
+            _reach(each),
+            each.tile_mode,
+        ]
+        for each in found
+    ]
+    columns = ["backbone", "parameters", "kMAC/px", "CPU s/Mpx", "tile MB", "halo px", "tiles"]
+    terminal.table(f"backbones, for {bands} bands", columns, rows)
+
+
+@models.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A backbone that clippan models list shows.")],
+    bands: _Bands = 4,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Say all about a backbone: size, cost, reach, tiles, paper, and where it differs from it.
+
+    Example: clippan models show lformer
+    """
+    from clippan_cli.console import Terminal
+    from clippan_cli.tasks.backbones import show_backbone
+
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    found = show_backbone(name, bands)
+    if as_json:
+        terminal.json(found.as_json())
+        return
+    terminal.say(f"{found.name}: {found.title}")
+    terminal.say(f"parameters {found.parameters:,} for {found.bands} bands")
+    terminal.say(
+        f"work       {found.macs_per_pixel:,} MAC per PAN pixel, about {found.seconds_per_megapixel:g} s of one "
+        "CPU core per megapixel"
+    )
+    terminal.say(
+        f"memory     {found.tile_memory_mb:g} MB for a tile, {found.training_memory_mb:g} MB for a step of training"
+    )
+    terminal.say(f"halo       {_reach(found)} PAN pixels; tiles are read with {found.overlap} around them")
+    terminal.say(
+        f"tiles      {found.tile_mode}" + (f", beginning at multiples of {found.align}" if found.align > 1 else "")
+    )
+    if found.global_operations:
+        terminal.say(f"global     {'; '.join(found.global_operations)}")
+    terminal.say(f"edges      {found.padding}")
+    terminal.say(f"learning   rate {found.learning_rate:g}")
+    terminal.say(f"paper      {found.paper}, doi:{found.doi}")
+    terminal.say(f"differs    {'; '.join(found.deviations)}")
+    terminal.say(f"licence    {found.licence}")
+    if found.extra:
+        terminal.say(f"faster     with {found.extra}, on a GPU of NVIDIA")
+
+
+@models.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN.pth", help="Weights that others have trained, from PyTorch.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
+    backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="The network that they belong to.")],
+    bands: Annotated[
+        int | None, typer.Option("--bands", metavar="N", help="MS bands; whatever number fits if not given.")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Read the file although it is a pickle; you know where it comes from.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Turn the weights of others into a safetensors file of clippan.
+
+    Only tensors are read, and only with --trust. Mind the licence of the weights: it stays theirs.
+
+    Example: clippan models convert theirs.pth ours.safetensors --backbone pnn --trust
+    """
+    from clippan_cli.console import Terminal
+    from clippan_cli.tasks.backbones import ConvertOptions, convert_weights
+
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    options = ConvertOptions(source, target, backbone, bands, trust=trust, overwrite=overwrite)
+    converted = convert_weights(options)
+    if as_json:
+        terminal.json(converted.as_json())
+        return
+    how = "found by their names" if converted.by_name else "taken in their order, as all shapes agree"
+    terminal.say(f"weights    {converted.parameters:,} of {converted.backbone} for {converted.bands} bands, {how}")
+    terminal.say(f"result     {converted.target}")
+
+
+def _reach(found: BackboneInfo) -> str:
+    return "all" if found.halo is None else str(found.halo)

@@ -1,0 +1,126 @@
+"""A backbone in a safetensors file: its weights, recorded statistics, and all that is needed to use them again.
+
+The header says which backbone it is, with which options and for how many bands, and how its inputs were normalised.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from clippan_models.errors import UsageError, WeightsError
+from clippan_models.guidance.weights import WeightsFile, fill, read_weights
+from clippan_models.networks.registry import find_backbone
+
+_HEADER = "clippan"
+_FORMAT = 1
+_MOST_BANDS = 1000  # a damaged header must not ask for all memory
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How inputs were brought to about zero mean and unit variance, DN.
+
+    Attributes:
+        ms_mean: mean of each band, in the order of the bands.
+        ms_std: deviation of each band.
+        pan_mean: mean of PAN.
+        pan_std: deviation of PAN.
+    """
+
+    ms_mean: tuple[float, ...]
+    ms_std: tuple[float, ...]
+    pan_mean: float
+    pan_std: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A backbone with its weights.
+
+    Attributes:
+        backbone: its name in the registry.
+        bands: number of MS bands.
+        network: the network itself.
+        normalisation: of its inputs; None where it is not known, as of weights from elsewhere.
+        about: what else is worth knowing, e.g. where the weights come from.
+    """
+
+    backbone: str
+    bands: int
+    network: nn.Module
+    normalisation: Normalisation | None = None
+    about: dict[str, str] = field(default_factory=dict)
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint beside the target first, then under its name; an existing file is replaced.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    normalisation = checkpoint.normalisation
+    header = {
+        "format": _FORMAT,
+        "backbone": checkpoint.backbone,
+        "options": dict(find_backbone(checkpoint.backbone).options),
+        "bands": checkpoint.bands,
+        "normalisation": asdict(normalisation) if normalisation else None,
+        "about": checkpoint.about,
+    }
+    state = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
+    partial = path.with_name(path.name + ".part")
+    try:
+        save_file(state, partial, metadata={_HEADER: json.dumps(header)})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; the network is on the CPU, in evaluation mode.
+
+    Raises:
+        WeightsError: the file cannot be read, is damaged, or does not hold a backbone of this version; names the file.
+    """
+    weights = read_weights(path)
+    header = _header(weights)
+    try:
+        spec = find_backbone(header["backbone"])
+        bands = int(header["bands"])
+        if not 1 <= bands <= _MOST_BANDS:
+            raise ValueError(f"{bands} bands")
+        normalisation = _normalisation(header["normalisation"])
+        if header["format"] != _FORMAT or header["options"] != dict(spec.options):
+            raise WeightsError(f"{path} was written by another version of clippan: its {spec.name} has other options")
+        about = {str(key): str(value) for key, value in header["about"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise WeightsError(f"{path} does not say what it holds: {error}") from error
+    with torch.random.fork_rng(devices=[]):  # building draws weights, only to overwrite them
+        network = spec.build(bands)
+    fill(network, weights, f"{spec.name} for {bands} bands")
+    return Checkpoint(spec.name, bands, network.eval(), normalisation, about)
+
+
+def _header(weights: WeightsFile) -> dict[str, Any]:
+    try:
+        header = json.loads(weights.metadata[_HEADER])
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{weights.path} is not a backbone that clippan has written") from error
+    if not isinstance(header, dict):
+        raise WeightsError(f"{weights.path} is not a backbone that clippan has written")
+    return header
+
+
+def _normalisation(stored: dict[str, Any] | None) -> Normalisation | None:
+    if stored is None:
+        return None
+    bands = {key: tuple(float(value) for value in stored[key]) for key in ("ms_mean", "ms_std")}
+    return Normalisation(bands["ms_mean"], bands["ms_std"], float(stored["pan_mean"]), float(stored["pan_std"]))
