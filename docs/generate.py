@@ -20,6 +20,7 @@ from typing import Any
 import typer.main
 
 from clippan_cli.main import app
+from clippan_cli.tasks.backbones import list_backbones
 from clippan_models import errors
 from clippan_models.errors import ClippanError
 from clippan_models.sensors.loader import builtin_sensors
@@ -41,7 +42,7 @@ def commands() -> dict[str, Any]:
 
 def parts() -> dict[str, Callable[[], str]]:
     """What makes each generated part, by key."""
-    made: dict[str, Callable[[], str]] = {"exit codes": _exit_codes, "sensors": _sensors}
+    made: dict[str, Callable[[], str]] = {"exit codes": _exit_codes, "sensors": _sensors, "backbones": _backbones}
     return made | {f"options {name}": partial(_options, command) for name, command in commands().items()}
 
 
@@ -127,6 +128,22 @@ def _sensors() -> str:
         gains = ", ".join(f"{gain:g}" for gain in sensor.ms_gains(len(sensor.bands) or 1))
         rows.append((f"`{key}`", sensor.name, bands, f"{sensor.ratio:g}", gains, f"{sensor.pan_gain:g}", sensor.source))
     return _table(("name", "camera", "bands", "ratio", "MS gains", "PAN gain", "source"), rows)
+
+
+def _backbones() -> str:
+    rows = [
+        (
+            f"`{each.name}`",
+            each.paper,
+            f"{each.parameters:,}",
+            f"{each.macs_per_pixel / 1000:,.0f}",
+            f"{each.seconds_per_megapixel:,.0f}",
+            "all" if each.halo is None else str(each.halo),
+            each.tile_mode,
+        )
+        for each in list_backbones()
+    ]
+    return _table(("name", "paper", "parameters", "work", "time", "halo", "tiles"), rows)
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

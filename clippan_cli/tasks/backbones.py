@@ -115,7 +115,12 @@ class Converted:
 
 
 def list_backbones(bands: int = 4) -> list[BackboneInfo]:
-    """All backbones, in the order of the registry."""
+    """All backbones, in the order of the registry.
+
+    Raises:
+        UsageError: a number of bands that there is not.
+    """
+    _check_bands(bands)
     return [_describe(spec, bands) for spec in BACKBONES.values()]
 
 
@@ -126,8 +131,7 @@ def show_backbone(name: str, bands: int = 4) -> BackboneInfo:
         UsageError: none is called so, or a number of bands that there is not.
     """
     spec = find_backbone(name)
-    if not 1 <= bands <= 1000:
-        raise UsageError(f"--bands {bands}: 1 to 1000")
+    _check_bands(bands)
     return _describe(spec, bands)
 
 
@@ -147,8 +151,7 @@ def convert_weights(options: ConvertOptions) -> Converted:
         )
     if options.target.suffix != ".safetensors":
         raise UsageError(f"{options.target}: name the target *.safetensors")
-    if options.bands is not None and not 1 <= options.bands <= 1000:
-        raise UsageError(f"--bands {options.bands}: 1 to 1000")
+    _check_bands(1 if options.bands is None else options.bands)
     check_output_path(options.target, [options.source], options.overwrite)
     fitted = fit_foreign(spec, read_foreign(options.source), options.bands)
     checkpoint = Checkpoint(spec.name, fitted.bands, fitted.network, about={"converted_from": options.source.name})
@@ -157,6 +160,11 @@ def convert_weights(options: ConvertOptions) -> Converted:
     except OSError as error:
         raise OutputError(f"cannot write {options.target}: {error.strerror or error}") from error
     return Converted(options.target, spec.name, fitted.bands, spec.parameters(fitted.bands), fitted.by_name)
+
+
+def _check_bands(bands: int) -> None:
+    if not 1 <= bands <= 1000:
+        raise UsageError(f"--bands {bands}: 1 to 1000")
 
 
 def _describe(spec: BackboneSpec, bands: int) -> BackboneInfo:

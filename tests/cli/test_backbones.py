@@ -44,7 +44,11 @@ def test_a_backbone_is_shown_with_its_paper_and_licence(name: str, run_main: Run
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["show", "pnm"], ("'pnm'", "did you mean pnn")), (["show", "pnn", "--bands", "0"], ("--bands 0",))],
+    [
+        (["show", "pnm"], ("'pnm'", "did you mean pnn")),
+        (["show", "pnn", "--bands", "0"], ("--bands 0",)),
+        (["list", "--bands", "-1"], ("--bands -1",)),
+    ],
 )
 def test_what_there_is_not_is_not_shown(arguments: list[str], words: tuple[str, ...], run_main: RunMain) -> None:
     outcome = run_main(["models", *arguments])

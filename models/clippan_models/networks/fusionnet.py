@@ -50,7 +50,7 @@ SPEC = BackboneSpec(
         working_bytes=ByBands(516, 4),
         cpu_seconds=ByBands(1.76, 0.01),
     ),
-    training=Training(learning_rate=3e-4),
+    training=Training(learning_rate=5e-4),
     provenance=Provenance(
         paper='Deng, Vivone, Jin, Chanussot, "Detail injection-based deep convolutional neural networks for '
         'pansharpening", IEEE TGRS 59(8), 2021',

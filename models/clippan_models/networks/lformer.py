@@ -221,7 +221,7 @@ SPEC = BackboneSpec(
         working_bytes=ByBands(5400, 4),
         cpu_seconds=ByBands(66),
     ),
-    training=Training(learning_rate=3e-4, batch=1),
+    training=Training(learning_rate=5e-4, batch=1),
     provenance=Provenance(
         paper='Hou, Cao, Zheng, Li, Chen, Liu, Cong, Zhou, Hong, "Linearly-evolved transformer for pan-sharpening", '
         "ACM Multimedia 2024",

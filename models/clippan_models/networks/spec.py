@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import nn
 
 TileMode = Literal["exact", "calibrated", "approximate", "fixed"]
@@ -150,7 +151,8 @@ class BackboneSpec:
 
     def parameters(self, bands: int) -> int:
         """Number of parameters."""
-        return sum(parameter.numel() for parameter in self.build(bands).to("meta").parameters())
+        with torch.device("meta"):  # neither memory nor random numbers
+            return sum(parameter.numel() for parameter in self.build(bands).parameters())
 
     @property
     def stride(self) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from clippan_models.adaptation.alignment import AlignOptions
 from clippan_models.adaptation.loop import AdaptOptions, LossWeights
 from clippan_models.adaptation.sharpener import Guide, adapt_network
-from clippan_models.contracts import Observation, Sampling
+from clippan_models.contracts import Observation, Sampling, Window
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
@@ -18,6 +20,7 @@ from clippan_models.networks.statistics import is_recorded
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
 from tests.models.adaptation.test_network_method import CPU, tiles
+from tests.models.networks.test_backbones import small
 
 TILES = tiles(2, side=64)
 OBSERVATION, _ = estimate_observation(TILES, Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15))
@@ -68,6 +71,23 @@ def test_any_backbone_can_teach(name: str) -> None:
     )
     assert seen == ["teacher", "adapt", "adapt", "adapt"]
     assert adapted.curve[0].parts["ship"] > 0  # one lesson has moved the teacher away from the start
+
+
+@pytest.mark.parametrize("name", ["apnn", "fusionnet", "pannet", "lambda-pnn", "lformer"])
+def test_a_tile_cut_anywhere_gives_the_same_image(name: str) -> None:
+    options = AdaptOptions(steps=0, backbone=name, final_rounds=0, weights=LossWeights(qnr=0))
+    made, _ = adapt_network(TILES, OBSERVATION, options, CPU)
+    sharpener = replace(made, network=small(BACKBONES[name], 3))
+    whole = tiles(1, side=128, halo=96)[0]
+    window = Window(13, 6, 301, 294)
+    cut = (slice(None), *window.inside(whole.pan_window))
+    part = replace(whole, pan=whole.pan[cut], pan_valid=whole.pan_valid[cut], valid=whole.valid[cut], pan_window=window)
+    views = TileViews(whole, OBSERVATION)
+    fused, tile = (sharpener.sharpen(TileViews(t, OBSERVATION)) for t in (whole, part))
+    margin = sharpener.halo + sharpener.rim
+    inner = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    assert float((fused - views.ms_up)[cut][inner].std()) > 1
+    torch.testing.assert_close(tile[inner], fused[cut][inner], rtol=0, atol=0.01)
 
 
 def test_a_network_for_patches_is_refused_before_the_work() -> None:

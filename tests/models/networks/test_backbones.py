@@ -162,6 +162,23 @@ def test_tiles_are_the_image(spec: BackboneSpec) -> None:
     assert float((tile[inner] - whole[cut][inner]).abs().max()) < tolerance * float(detail) + 1e-6
 
 
+def test_one_set_of_weights_takes_any_number_of_bands() -> None:
+    three, eight = ArbRPN(3, features=4), ArbRPN(8, features=4)
+    eight.load_state_dict(three.state_dict())
+    start, pan = images(5, 20, 24)
+    assert torch.equal(three.eval()(start, pan), eight.eval()(start, pan))
+
+
+def test_activations_that_are_computed_again_give_the_same_gradient() -> None:
+    network = small(next(spec for spec in ALL if spec.name == "arbrpn"), 3)
+    start, pan = images(3, 12, 14)
+    parameters = list(network.parameters())
+    kept, again = (
+        torch.autograd.grad(network.train(mode)(start, pan).square().sum(), parameters) for mode in (False, True)
+    )
+    torch.testing.assert_close(again, kept)
+
+
 @pytest.mark.parametrize("spec", [spec for spec in ALL if not spec.fuses], ids=named)
 def test_a_fixed_backbone_refuses_a_scene_and_says_what_to_use(spec: BackboneSpec) -> None:
     with pytest.raises(UsageError, match=f"--teacher {spec.name}.*apnn"):
