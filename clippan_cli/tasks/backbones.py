@@ -186,7 +186,7 @@ def _describe(spec: BackboneSpec, bands: int) -> BackboneInfo:
         global_operations=spec.global_operations,
         padding=spec.padding,
         tile_memory_mb=round(tile_bytes / 1e6, 1),
-        training_memory_mb=round(cost.training_bytes.at(bands) * seen / 1e6, 1),
+        training_memory_mb=round(spec.training_bytes(bands, seen) / 1e6, 1),
         learning_rate=spec.training.learning_rate,
         paper=spec.provenance.paper,
         doi=spec.provenance.doi,

@@ -14,6 +14,7 @@ from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.tasks.scene import Scene, training_core
 from clippan_models.adaptation.loop import AdaptOptions
 from clippan_models.adaptation.sharpener import REDUCED_SIDE
+from clippan_models.adaptation.teacher import SELF
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 from clippan_models.registry import MethodSpec
 
@@ -39,7 +40,7 @@ class Plan:
         tile: side of a tile in PAN pixels.
         halo: PAN pixels read around each.
         tiles: how many.
-        memory_mb: estimated peak of the tiles in flight.
+        memory_mb: estimated peak of the tiles in flight, or of a step of learning.
         disk_mb: estimated space needed beside the output.
         seconds: rough time on this machine's kind of CPU.
     """
@@ -78,7 +79,7 @@ def plan_run(
         tile=tile,
         halo=halo,
         tiles=len(plan_tiles(window, tile)),
-        memory_mb=round((tile_bytes + fixed_bytes) / 1e6, 1),
+        memory_mb=round(max(tile_bytes + fixed_bytes, _learning_bytes(scene, spec, options.adapt)) / 1e6, 1),
         disk_mb=round(estimate_disk_bytes(grid, options.encoding) / 1e6, 1),
         seconds=round(5 + _learning_seconds(scene, spec, options.adapt) + _fusing_seconds(scene, spec, options), 1),
     )
@@ -101,12 +102,25 @@ def _learning_seconds(scene: Scene, spec: MethodSpec, adapt: AdaptOptions) -> fl
         return 0.0
     count = scene.pair.ms.count
     backbone = find_fusing_backbone(adapt.backbone)
-    reduced = 4 * adapt.patches_per_step * REDUCED_SIDE**2
-    seen = adapt.patches_per_step * training_core(scene) ** 2 + reduced
-    step = 0.035 + (0.08 if spec.language else 0.0) + _passes_seconds(backbone, seen, count)
-    if adapt.teacher in BACKBONES:
-        step += _passes_seconds(BACKBONES[adapt.teacher], reduced, count) / 3  # has a third of the steps
+    full, reduced = _learning_pixels(scene, adapt)
+    step = 0.035 + (0.08 if spec.language else 0.0) + _passes_seconds(backbone, full + reduced, count)
+    if teacher := BACKBONES.get(adapt.backbone if adapt.teacher == SELF else adapt.teacher):
+        step += _passes_seconds(teacher, reduced, count) / 3  # has a third of the steps
     return adapt.steps * step
+
+
+def _learning_bytes(scene: Scene, spec: MethodSpec, adapt: AdaptOptions) -> float:
+    """Memory of a step of the adaptation."""
+    if spec.fitter is not None:
+        return 0.0
+    pixels = sum(_learning_pixels(scene, adapt))
+    return _OTHER_BYTES + find_fusing_backbone(adapt.backbone).training_bytes(scene.pair.ms.count, pixels)
+
+
+def _learning_pixels(scene: Scene, adapt: AdaptOptions) -> tuple[int, int]:
+    """PAN pixels that a step sees, at full and at reduced resolution."""
+    batch = adapt.patches_per_step
+    return batch * training_core(scene) ** 2, 4 * batch * REDUCED_SIDE**2
 
 
 def _passes_seconds(backbone: BackboneSpec, pixels: int, bands: int) -> float:

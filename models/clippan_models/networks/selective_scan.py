@@ -46,7 +46,7 @@ def selective_scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Te
         along = [tensor.transpose(1, 2).contiguous() for tensor in (u, dt, b, c)]
         y: Tensor = kernel(along[0], along[1], a, along[2], along[3])
         return y.transpose(1, 2)
-    with torch.autocast("cuda", enabled=False):
+    with torch.autocast("cuda" if u.is_cuda else "cpu", enabled=False):
         scanned: Tensor = _Scan.apply(u, dt, a, b, c)  # type: ignore[no-untyped-call]
     return scanned
 

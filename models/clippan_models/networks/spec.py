@@ -175,6 +175,10 @@ class BackboneSpec:
         """Memory of the network at work on one block."""
         return self._block_bytes(self.block_side(bands, memory), bands)
 
+    def training_bytes(self, bands: int, pixels: int) -> float:
+        """Memory of a training step over so many PAN pixels."""
+        return self.cost.training_bytes.at(bands) * pixels
+
     def fusing_seconds(self, bands: int, memory: float = 0.0) -> float:
         """Seconds of one CPU core per megapixel of a large scene, the overlap of blocks included."""
         side = self.block_side(bands, memory)

@@ -179,6 +179,17 @@ def test_activations_that_are_computed_again_give_the_same_gradient() -> None:
     torch.testing.assert_close(again, kept)
 
 
+@pytest.mark.parametrize("spec", FUSING, ids=named)
+def test_half_precision_is_near(spec: BackboneSpec) -> None:
+    network = small(spec, 3)
+    start, pan = images(3, 40, 48)
+    with torch.inference_mode():
+        exact = network(start, pan)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = network(start, pan).float()
+    assert float((half - exact).std()) < 0.05 * float((exact - start).std())
+
+
 @pytest.mark.parametrize("spec", [spec for spec in ALL if not spec.fuses], ids=named)
 def test_a_fixed_backbone_refuses_a_scene_and_says_what_to_use(spec: BackboneSpec) -> None:
     with pytest.raises(UsageError, match=f"--teacher {spec.name}.*apnn"):

@@ -116,6 +116,7 @@ class Evil:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> None:
     made = tmp_path / "made"
     torch.save({"state_dict": Evil(made)}, tmp_path / "evil.pth")
