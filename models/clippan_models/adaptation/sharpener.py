@@ -30,6 +30,7 @@ from clippan_models.errors import InputError
 from clippan_models.guidance.encoder import ClipEncoder
 from clippan_models.guidance.prompts import Prompts
 from clippan_models.networks.blocks import InWindows, run_network
+from clippan_models.networks.checkpoint import Checkpoint, Normalisation
 from clippan_models.networks.registry import find_backbone, find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.moments import Moments
@@ -96,6 +97,13 @@ class NetworkSharpener:
             image = prior.onto_pan(image, views.pan)
             image = self._onto_ms(image, views)
         return image
+
+    def checkpoint(self) -> Checkpoint:
+        """The network with all that is needed to use it again, to be written by `networks.checkpoint`."""
+        prior = self.prior
+        mean, std = (tuple(map(float, values.flatten())) for values in (prior.ms_mean, prior.ms_std))
+        normalisation = Normalisation(mean, std, prior.pan_mean, prior.pan_std)
+        return Checkpoint(self.backbone.name, len(mean), self.network, normalisation)
 
     def _correct(self, start: Tensor, pan: Tensor, origin: tuple[int, int]) -> Tensor:
         prior = self.prior

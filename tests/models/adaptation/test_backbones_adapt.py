@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.prompts import find_prompts
+from clippan_models.networks.checkpoint import load_checkpoint, save_checkpoint
 from clippan_models.networks.registry import BACKBONES
 from clippan_models.networks.statistics import is_recorded
 from clippan_models.observation import estimate_observation
@@ -88,6 +90,17 @@ def test_a_tile_cut_anywhere_gives_the_same_image(name: str) -> None:
     inner = (slice(None), slice(margin, -margin), slice(margin, -margin))
     assert float((fused - views.ms_up)[cut][inner].std()) > 1
     torch.testing.assert_close(tile[inner], fused[cut][inner], rtol=0, atol=0.01)
+
+
+def test_what_was_learned_comes_back_from_a_file(tmp_path: Path) -> None:
+    options = AdaptOptions(steps=2, backbone="lambda-pnn", batch=1, learning_rate=0.01)
+    sharpener, _ = adapt_network(TILES, OBSERVATION, options, CPU)
+    save_checkpoint(sharpener.checkpoint(), tmp_path / "learned.safetensors")
+    loaded = load_checkpoint(tmp_path / "learned.safetensors")
+    assert loaded.normalisation is not None and loaded.normalisation.pan_mean == sharpener.prior.pan_mean
+    views = TileViews(TILES[0], OBSERVATION)
+    again = replace(sharpener, network=loaded.network)
+    assert torch.equal(again.sharpen(views), sharpener.sharpen(views))
 
 
 def test_a_network_for_patches_is_refused_before_the_work() -> None:

@@ -212,11 +212,30 @@ def test_an_unknown_backbone_is_answered_with_those_there_are() -> None:
 @pytest.mark.parametrize("bands", [4, 8])
 @pytest.mark.parametrize("spec", ALL, ids=named)
 def test_the_stated_work_is_the_work_done(spec: BackboneSpec, bands: int) -> None:
-    side = 1024 if spec.halo is not None else 64  # large, for borders to count little; scans take long
+    side = 1024 if spec.halo is not None else 24  # large, for borders to count little; scans take long
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         spec.build(bands)(torch.zeros(1, bands, side, side), torch.zeros(1, 1, side, side))
     done = counter.get_total_flops() / 2 / side**2
     assert spec.cost.macs.at(bands) == pytest.approx(done, rel=0.03)
+
+
+@pytest.mark.parametrize("spec", ALL, ids=named)
+def test_the_stated_memory_of_training_is_what_is_kept(spec: BackboneSpec) -> None:
+    side = 96 if spec.cost.macs.at(3) < 1e6 and spec.window is None else 40
+    network = spec.build(3)
+    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = network(*images(3, side, side))
+    assert out.requires_grad
+    assert spec.training_bytes(3, side**2) == pytest.approx(sum(kept.values()), rel=0.3)
 
 
 def test_windows_come_together_as_they_were_cut() -> None:
