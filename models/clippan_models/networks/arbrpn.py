@@ -8,8 +8,8 @@ parameters; the order of the bands matters, as in a sequence.
 Differences:
 - In training, units keep their inputs only and compute their activations a second time: 93 kB per pixel of four bands
   would not fit otherwise. The result is the same.
-- Each unit looks 6 pixels further, 60 per band in all. So far away the influence is far below rounding; tiles overlap
-  by 32 pixels, which is approximate by less than a ten-thousandth of the detail in what we measured.
+- Each unit looks 6 pixels further, 60 per band in all. With random weights nothing beyond 16 pixels was above rounding,
+  though trained ones may reach further; tiles overlap by 32, so they are called approximate.
 """
 
 from __future__ import annotations
