@@ -164,6 +164,8 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
     if quiet:
         terminal.say(str(result.output) if result.output else "")
         return
+    from clippan_models.metrics.catalogue import HEADLINE
+
     provenance, plan = result.provenance, result.plan
     terminal.say(f"sensor     {provenance['SENSOR']} ({provenance['SENSOR_REASON']})")
     terminal.say(f"MTF gains  {provenance['MTF_GAINS']} from {provenance['MTF_GAINS_FROM']}")
@@ -186,7 +188,7 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
             f"adapted    {adapted.steps} steps in {adapted.seconds:.0f} s, best checkpoint at step {adapted.best_step}"
         )
     if result.quality is not None:
-        metrics = "  ".join(f"{k} {v:.4f}" for k, v in result.quality.metrics.items())
+        metrics = "  ".join(f"{k} {v:.4f}" for k, v in result.quality.metrics.items() if k in HEADLINE)
         part = "" if result.quality.looked_at == 1 else f" (from {result.quality.looked_at:.0%} of the scene)"
         terminal.say(f"quality    {metrics}{part}")
     terminal.say(f"time       {result.seconds['total']:.1f} s, of it sharpening {result.mpx_per_second:.2f} Mpx/s")

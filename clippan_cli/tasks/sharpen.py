@@ -30,7 +30,7 @@ from clippan_cli.rasters.rehearsal import check_encoding
 from clippan_cli.rasters.source import Mask, RasterSource
 from clippan_cli.rasters.tiles import Mosaic, TileArrays, plan_tiles
 from clippan_cli.rasters.writer import CommitReport, SafeWriter
-from clippan_cli.tasks.assess import Assessment, AssessOptions, assess_image
+from clippan_cli.tasks.assessment import Assessment
 from clippan_cli.tasks.compute import (
     ComputeOptions,
     choose_device,
@@ -43,6 +43,7 @@ from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.guidance import GuidanceOptions, describe_guide, open_guide
 from clippan_cli.tasks.pipeline import Behind, ahead
 from clippan_cli.tasks.plan import Plan, output_grid, plan_run
+from clippan_cli.tasks.quality import AssessOptions, assess_image
 from clippan_cli.tasks.quicklook import write_quicklook
 from clippan_cli.tasks.scene import (
     Estimate,
