@@ -7,9 +7,9 @@ report = assess(SceneOptions(ms=("ms.tif",), pan="pan.tif"), ["hrms.tif"], Asses
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from clippan_cli.tasks.assessment import Assessment, AssessReport, Gate
@@ -18,6 +18,7 @@ from clippan_cli.tasks.cautions import warn_of_pair
 from clippan_cli.tasks.compute import limited_threads
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, assess_image, measure, open_reference, open_subject
+from clippan_cli.tasks.report import write_maps, write_page
 from clippan_cli.tasks.report_files import ReportFiles, write_text
 from clippan_cli.tasks.scene import SceneOptions, open_scene
 from clippan_models.errors import UsageError
@@ -49,6 +50,7 @@ def assess(
     control, files = control or Control(), files or ReportFiles()
     inputs = [*fused, *scene_options.ms, scene_options.pan, *([options.reference] if options.reference else [])]
     files.check([Path(name) for name in inputs if Path(name).exists()])
+    started = time.perf_counter()
     with control.timed("assess"), limited_threads(options.compute.thread_count), ExitStack() as stack:
         scene = open_scene(scene_options, control, stack)
         subjects = [open_subject(scene, name, stack) for name in fused]
@@ -57,9 +59,12 @@ def assess(
             subjects += make_baselines(scene, subjects[0], options, control, stack)
         measured = [measure(scene, subject, reference, options, control) for subject in subjects]
         images = tuple(m.assessment for m in measured)
-        warnings = warn_of_pair(scene, images)
-    report = AssessReport(images, control.seconds["assess"], options.gates, warnings=warnings)
-    written = []
-    if files.csv is not None:
-        written.append(write_text(files.csv, report.as_csv()))
-    return replace(report, files=tuple(map(str, written)))
+        seconds = time.perf_counter() - started
+        report = AssessReport(images, seconds, options.gates, warnings=warn_of_pair(scene, images), files=files.names)
+        if files.maps is not None:
+            write_maps(scene, measured, files.maps, files.overwrite)
+        if files.csv is not None:
+            write_text(files.csv, report.as_csv())
+        if files.page is not None:
+            write_page(scene, measured, report, options, files, control)
+    return report

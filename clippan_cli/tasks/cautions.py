@@ -79,7 +79,7 @@ def _of_phases(scene: Scene, image: Assessment) -> list[str]:
 
 
 def _of_unsharpened(exp: Assessment, given: Sequence[Assessment]) -> list[str]:
-    found = []
+    found, preferred = [], []
     for image in given:
         if image.metrics["D_rho"] > _BLURRED * exp.metrics["D_rho"]:
             found.append(
@@ -87,9 +87,10 @@ def _of_unsharpened(exp: Assessment, given: Sequence[Assessment]) -> list[str]:
                 f"{image.metrics['D_rho']:.3f}, EXP {exp.metrics['D_rho']:.3f}): it is not sharp, whatever QNR says"
             )
         elif exp.metrics["QNR"] >= image.metrics["QNR"]:
-            found.append(
-                f"QNR prefers the unsharpened MS ({exp.metrics['QNR']:.3f}) to {image.path} "
-                f"({image.metrics['QNR']:.3f}), although its D_rho is {exp.metrics['D_rho']:.3f} against "
-                f"{image.metrics['D_rho']:.3f}: on this scene QNR misleads, D_rho and the R indices tell more"
-            )
+            preferred.append(f"{image.path} ({image.metrics['QNR']:.3f}, D_rho {image.metrics['D_rho']:.3f})")
+    if preferred:
+        found.append(
+            f"QNR prefers the unsharpened MS ({exp.metrics['QNR']:.3f}, D_rho {exp.metrics['D_rho']:.3f}) to "
+            f"{' and '.join(preferred)}: on this scene QNR misleads, D_rho and the R indices tell more"
+        )
     return found

@@ -28,6 +28,11 @@ class ReportFiles:
     points: Path | None = None
     overwrite: bool = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What will be written."""
+        return tuple(str(path) for path in (self.page, self.maps, self.csv) if path is not None)
+
     def check(self, inputs: list[Path]) -> None:
         """Refuse, before any work, what cannot or must not be written.
 
