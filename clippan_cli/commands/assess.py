@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from clippan_cli import options as opt
+from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
+    from clippan_cli.tasks.assess import AssessOptions, ReportFiles
     from clippan_cli.tasks.assessment import AssessReport
+    from clippan_cli.tasks.scene import SceneOptions
 
 _COMPARE, _GATES, _PAGE = "Comparison", "Gates", "Report"
 
 
 def assess(
-    fused: Annotated[list[str], typer.Argument(metavar="FUSED...", help="Fused rasters on the PAN grid.")],
+    fused: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FUSED...", help="Fused rasters on the PAN grid; or one folder or CSV file of many scenes."
+        ),
+    ],
     ms: opt.MsFiles = None,
     pan: opt.PanFile = None,
     reference: Annotated[
@@ -109,16 +117,20 @@ def assess(
     from clippan_cli.console import Terminal
     from clippan_cli.tasks import assess as task
     from clippan_cli.tasks.compute import ComputeOptions
+    from clippan_cli.tasks.scene_list import is_index
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     gates = [task.Gate.parse(text, at_least=True) for text in minimum or []]
     gates += [task.Gate.parse(text, at_least=False) for text in maximum or []]
     if min_qnr is not None:
         gates.append(task.Gate("QNR", min_qnr, at_least=True))
+    many = is_index(fused)
+    if many and (ms or pan or reference):
+        raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
     scene = scene_options(
         [],
-        ms,
-        pan,
+        ["ms"] if many else ms,
+        "pan" if many else pan,
         pan_band=pan_band,
         sensor=sensor,
         coregister="auto",
@@ -129,13 +141,16 @@ def assess(
     options = task.AssessOptions(
         compute=ComputeOptions(device=device, threads=threads),
         convention=cast(Literal["toolbox", "paper"], one_of("--qnr", qnr, ("toolbox", "paper"))),
-        reference=reference,
+        reference=fused[0] if many else reference,  # of many scenes, each brings its own
         peak=peak,
         baselines=baselines,
         wald=tuple(wald.replace(",", " ").split()) if wald else (),
         gates=tuple(gates),
     )
     files = task.ReportFiles(page=report, maps=maps, csv=csv, points=points, overwrite=overwrite)
+    if many:
+        _assess_many(fused[0], scene, options, files, terminal)
+        return
     with terminal.running() as control:
         found = task.assess(scene, fused, options, control, files)
     if as_json:
@@ -143,6 +158,33 @@ def assess(
     else:
         _show(found, terminal, quiet=quiet)
     found.check_gate()
+
+
+def _assess_many(
+    path: str, scene: SceneOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal
+) -> None:
+    from clippan_cli.tasks.assess_index import assess_scenes
+    from clippan_cli.tasks.scene_list import find_scenes
+    from clippan_models.metrics.catalogue import HEADLINE
+
+    entries = find_scenes(Path(path))
+    with terminal.running() as control:
+        found = assess_scenes(entries, scene, options, files, control)
+    if terminal.as_json:
+        terminal.json(found.as_json())
+    else:
+        rows = []
+        for outcome in found.outcomes:
+            image = outcome.report.images[0] if outcome.report else None
+            values = [f"{image.metrics[n]:.4f}" for n in HEADLINE] if image else [""] * len(HEADLINE)
+            remark = "failed" if image is None else ", ".join(outcome.outliers)
+            rows.append([outcome.entry.name, *values, remark])
+        terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in"], rows)
+        for outcome in found.failed:
+            terminal.say(f"failed     {outcome.entry.name}: {outcome.error}")
+        for written in files.names:
+            terminal.say(f"written    {written}")
+    found.check()
 
 
 def _show(found: AssessReport, terminal: Terminal, *, quiet: bool) -> None:

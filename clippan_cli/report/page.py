@@ -103,7 +103,11 @@ def _table(content: Content) -> Markup:
     if content.wald is not None:
         parts += [
             tag("h3", "At reduced resolution, by Wald's protocol"),
-            tag("p", "The pair was degraded by its ratio and sharpened again; MS itself is then the truth."),
+            tag(
+                "p",
+                "The pair was degraded by its ratio, with Gaussians of the sensor's gains, and sharpened again; MS "
+                "itself is then the truth.",
+            ),
             _figures(content.wald),
         ]
     return join(parts)

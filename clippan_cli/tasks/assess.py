@@ -21,7 +21,9 @@ from clippan_cli.tasks.quality import AssessOptions, assess_image, measure, open
 from clippan_cli.tasks.report import write_maps, write_page
 from clippan_cli.tasks.report_files import ReportFiles, write_text
 from clippan_cli.tasks.scene import SceneOptions, open_scene
+from clippan_cli.tasks.wald import score_wald
 from clippan_models.errors import UsageError
+from clippan_models.registry import find_method
 
 __all__ = ["AssessOptions", "AssessReport", "Assessment", "Gate", "ReportFiles", "assess", "assess_image"]
 
@@ -47,6 +49,8 @@ def assess(
     """
     if not fused:
         raise UsageError("name at least one fused image")
+    for method in options.wald:
+        find_method(method)
     control, files = control or Control(), files or ReportFiles()
     inputs = [*fused, *scene_options.ms, scene_options.pan, *([options.reference] if options.reference else [])]
     files.check([Path(name) for name in inputs if Path(name).exists()])
@@ -59,8 +63,10 @@ def assess(
             subjects += make_baselines(scene, subjects[0], options, control, stack)
         measured = [measure(scene, subject, reference, options, control) for subject in subjects]
         images = tuple(m.assessment for m in measured)
+        wald = score_wald(scene, options, control)
         seconds = time.perf_counter() - started
-        report = AssessReport(images, seconds, options.gates, warnings=warn_of_pair(scene, images), files=files.names)
+        warnings = warn_of_pair(scene, images)
+        report = AssessReport(images, seconds, options.gates, wald, warnings, files.names)
         if files.maps is not None:
             write_maps(scene, measured, files.maps, files.overwrite)
         if files.csv is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from clippan_cli.tasks.assessment import SCHEMA
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.demo_scene import DemoScene
-from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.scene import SceneOptions, open_scene
+from clippan_cli.tasks.wald import degrade
 from clippan_models.errors import (
     ClippanError,
     IncompatiblePairError,
+    InputError,
     Interrupted,
     OutputError,
     QualityGateError,
@@ -218,3 +221,40 @@ def test_float_reflectance_is_warned_about(files: Files, town: DemoScene) -> Non
     (found,) = assess(scene, [small], PLAIN).images
     assert any("below 16" in warning for warning in found.warnings)
     assert issubclass(QualityGateError, ClippanError)
+
+
+def test_walds_protocol_ranks_methods_as_the_truth_does(files: Files) -> None:
+    report = files.assess(options=replace(PLAIN, wald=("exp", "gsa", "mtf-glp-fs")))
+    scores = {score.method: score.metrics for score in report.wald}
+    assert list(scores) == ["exp", "gsa", "mtf-glp-fs"]
+    for method in ("gsa", "mtf-glp-fs"):
+        assert scores[method]["Q2n"] > scores["exp"]["Q2n"] and scores[method]["ERGAS"] < scores["exp"]["ERGAS"]
+    assert set(scores["exp"]) == {name for name, index in INDICES.items() if index.family == "reference"}
+    assert report.as_json()["wald"][1]["metrics"] == scores["gsa"]
+    with pytest.raises(UsageError, match="--method"):
+        files.assess(options=replace(PLAIN, wald=("best",)))
+
+
+def test_the_degraded_pair_is_where_the_pair_was_and_as_bright(files: Files, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scene = open_scene(files.scene, Control(), stack)
+        low = degrade(scene, tmp_path, Control())
+    before, after = files.bench.read(Path(files.ms), None), files.bench.read(Path(low.ms[0]), None)
+    assert after.pixels.shape == (4, 8, 8) and after.valid.all()
+    assert (after.grid.transform.c, after.grid.transform.f) == (before.grid.transform.c, before.grid.transform.f)
+    assert after.grid.transform.a == pytest.approx(4 * before.grid.transform.a)
+    assert after.pixels.mean() == pytest.approx(before.pixels.mean(), rel=0.02)
+    pan = files.bench.read(Path(low.pan), None)
+    assert pan.grid == before.grid or pan.grid.transform.almost_equals(before.grid.transform)
+    whole = files.bench.read(Path(files.pan), None).pixels[0]
+    areas = whole.reshape(32, 4, 32, 4).mean(axis=(1, 3))
+    here, there = (np.corrcoef(np.roll(pan.pixels[0], k, 1).ravel(), areas.ravel())[0, 1] for k in (0, 1))
+    assert here > 0.97 > there
+
+
+def test_a_pair_too_small_to_degrade_is_refused(files: Files, bench: Any) -> None:
+    ms = bench.write("tiny_ms.tif", np.full((2, 16, 16), 500, np.uint16), replace(files.grid, transform=_coarse(files)))
+    pan = bench.write("tiny_pan.tif", np.full((1, 64, 64), 500, np.uint16), files.grid)
+    fused = bench.write("tiny.tif", np.full((2, 64, 64), 500, np.uint16), files.grid)
+    with pytest.raises(InputError, match="too small for Wald"):
+        assess(SceneOptions((ms,), pan), [fused], replace(PLAIN, wald=("exp",)))
