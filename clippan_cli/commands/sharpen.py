@@ -85,6 +85,12 @@ def sharpen(
         Path | None,
         typer.Option("--quicklook", metavar="FILE.png", help="Draw PAN, MS and result.", rich_help_panel=_OUTPUT),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE.html", help="Write a page on the quality of the result.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
     quality: Annotated[
         bool,
         typer.Option("--quality/--no-quality", help="Measure the result when it is done.", rich_help_panel=_OUTPUT),
@@ -109,6 +115,7 @@ def sharpen(
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
     from clippan_cli.commands.adaptation_arguments import adapt_options, guidance_options
+    from clippan_cli.commands.report_arguments import check_report, write_report
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.output_options import Driver, OutputOptions
@@ -152,9 +159,14 @@ def sharpen(
         quicklook=quicklook,
         assess=quality,
     )
+    page = check_report(report, output, scene, sharpening, overwrite=overwrite) if report and not dry_run else None
     with terminal.running() as control:
         result = (task.plan_sharpen if dry_run else task.sharpen)(scene, sharpening, control)
+        if page is not None:
+            write_report(page, output, scene, sharpening, control)
     _show(result, terminal, quiet=quiet)
+    if page is not None and not quiet:
+        terminal.say(f"report     {report}")
 
 
 def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:

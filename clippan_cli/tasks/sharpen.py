@@ -41,6 +41,7 @@ from clippan_cli.tasks.compute import (
 )
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.guidance import GuidanceOptions, describe_guide, open_guide
+from clippan_cli.tasks.learning import describe_curve
 from clippan_cli.tasks.pipeline import Behind, ahead
 from clippan_cli.tasks.plan import Plan, output_grid, plan_run
 from clippan_cli.tasks.quality import AssessOptions, assess_image
@@ -172,6 +173,7 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         sharpener, adapted, halo = _fit(spec, scene, estimate, options, guide, device, control)
         plan = plan_run(scene, options, spec, halo, pixels, len(bands))
         provenance = {**_provenance(scene, estimate, options, device, plan), **describe_guide(spec, guide)}
+        provenance |= describe_curve(adapted)
         writer.write_provenance(provenance)
         report = _fuse(scene, estimate, sharpener, plan, writer, options, device, bands, pixels, control)
         try:

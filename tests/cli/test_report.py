@@ -264,3 +264,17 @@ def test_charts_survive_whatever_they_are_given() -> None:
         assert not Page(one).open and "nan" not in one.replace("", "")
     colours = viridis(np.array([[0.0, 1.0, np.nan]]), 0, 1)
     assert colours[0, 2, 3] == 0 and tuple(colours[0, 1, :3]) == (253, 231, 37)
+
+
+def test_sharpen_reports_on_its_own_result(scene: Path, tmp_path: Path, run_main: RunMain) -> None:
+    out, target = tmp_path / "hrms.tif", tmp_path / "hrms.html"
+    argv = ["sharpen", str(scene / "ms.tif"), str(scene / "pan.tif"), "-o", str(out), "--of", "gtiff", "-j", "1"]
+    argv += ["--method", "network", "--steps", "4", "--no-quality", "--report", str(target)]
+    outcome = run_main(argv)
+    assert outcome.code == 0 and str(target) in outcome.stdout.replace("\n", "")
+    shown = " ".join(Page(target.read_text(encoding="utf-8")).texts)
+    for words in ("Quality of hrms.tif", "Adaptation of hrms.tif", "Validation loss", "EXP", "GSA", "METHOD network"):
+        assert words in shown, words
+    refused = run_main([*argv, "--overwrite", "--bands", "1,2"])
+    assert refused.code == 2 and "--bands" in refused.error_line
+    assert run_main([*argv[:-1], str(out), "--overwrite"]).code == 5
