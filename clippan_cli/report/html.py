@@ -61,8 +61,8 @@ def figure_text(value: float) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     size = abs(value)
-    if size < 5e-5 or (value == int(value) and size < 1e6):
-        return f"{value:.0f}".replace("-0", "0")
+    if value == int(value) and size < 1e6:
+        return f"{value:.0f}"
     if size >= 1000:
         return f"{value:.0f}"
     return f"{value:.4f}" if size < 10 else f"{value:.2f}"

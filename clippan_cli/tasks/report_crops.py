@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from clippan_cli.rasters.source import Values
 from clippan_cli.report.content import Crop, Floats, Pixels, View
@@ -19,7 +19,8 @@ from clippan_models.contracts import Window
 _SIDE = 192  # PAN pixels a side of a crop, shown 1:1; less in small scenes, where all would look alike
 _OVERVIEW = 640  # pixels: longer side of the overview
 _MOST_IMAGES = 4  # given images drawn
-_PERCENTILES = (1.0, 99.0)
+_PERCENTILES = (1.0, 98.5)
+_GAMMA = 1.5  # linear pictures of cities are dark: a few roofs take the whole range
 _CANDIDATES = 3000
 
 
@@ -42,7 +43,7 @@ class Stretch:
     def paint(self, image: Floats) -> Pixels:
         """An image `[1 or 3, h, w]` as a picture; NaN is grey."""
         shown = np.clip((image - self.low[:, None, None]) / (self.high - self.low)[:, None, None], 0, 1)
-        shown = np.where(np.isfinite(shown), shown * 255, 128)
+        shown = np.where(np.isfinite(shown), 255 * shown ** (1 / _GAMMA), 128)
         rgb = np.repeat(shown, 3, 0) if len(shown) == 1 else shown
         return np.asarray(rgb.transpose(1, 2, 0) + 0.5, np.uint8)
 
@@ -138,7 +139,7 @@ def draw_crops(
     low, high = (", ".join(f"{v:.4g}" for v in values[list(rgb)]) for values in (stretch.low, stretch.high))
     text = (
         f"All colour pictures share one stretch: black to white are {low} to {high} DN in red, green and blue, "
-        f"percentiles {_PERCENTILES[0]:g} and {_PERCENTILES[1]:g} of MS; no sharpening, no gamma. PAN has its own. "
+        f"percentiles {_PERCENTILES[0]:g} and {_PERCENTILES[1]:g} of MS, with a gamma of {_GAMMA:g}. PAN has its own. "
         "Pictures are 1:1 and not smoothed; MS shows its own pixels."
     )
     return tuple(crops), text
@@ -154,7 +155,7 @@ def draw_overview(scene: Scene, places: Sequence[Place], overview: Overview) -> 
     """The whole scene in MS, with numbered squares at the places."""
     rgb = list(rgb_bands(scene.pair.ms, scene.sensor))
     picture = Image.fromarray(Stretch.of(overview.ms[rgb]).paint(overview.ms[rgb]))
-    pen = ImageDraw.Draw(picture)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(20)
     for number, place in enumerate(places, start=1):
         w = place.window
         corners = [w.col, w.row, w.col_stop, w.row_stop]
@@ -163,7 +164,7 @@ def draw_overview(scene: Scene, places: Sequence[Place], overview: Overview) -> 
             (left - 1, top - 1, max(right, left + 6) + 1, max(bottom, top + 6) + 1), outline=(0, 0, 0), width=4
         )
         pen.rectangle((left, top, max(right, left + 6), max(bottom, top + 6)), outline=(255, 255, 255), width=2)
-        pen.text((left + 5, top + 4), str(number), fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0))
+        pen.text((left + 6, top + 3), str(number), fill="white", stroke_width=2, stroke_fill="black", font=font)
     return View("MS", np.asarray(picture, np.uint8))
 
 
