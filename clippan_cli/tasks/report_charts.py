@@ -303,26 +303,30 @@ def seams(measured: Measured) -> Section:
     image, place, planes = measured.subject.image, measured.subject.place, measured.planes
     tagged = _tags(image).get("TILE")
     sizes = [int(tagged)] if tagged and tagged.isdigit() else [256, 512, 1024]
-    rows = []
+    rows, seen = [], []
     for size in sizes:
         if size >= max(place.height, place.width):
             continue
-        steps: dict[bool, list[Floats]] = {True: [], False: []}
+        steps: dict[bool, list[float]] = {True: [], False: []}
         for window in _strips(place, size):
             fused, pan = planes.fused(window).double().mean(0), planes.pan(window).double()[0]
             valid = planes.valid(window)
             across = window.width > window.height
             ratio = _step(fused, valid, across) / max(_step(pan, valid, across), 1e-9)
             at_border = (window.row if across else window.col) % size == size - 1
-            steps[at_border].append(np.array([ratio]))
-        borders, others = (np.concatenate(steps[k]) if steps[k] else np.array([np.nan]) for k in (True, False))
-        rows.append((f"{size} pixels", (float(np.nanmean(borders)), float(np.nanmean(others)))))
+            if math.isfinite(ratio):
+                steps[at_border].append(ratio)
+        if steps[True] and steps[False]:
+            borders, others = (float(np.mean(steps[k])) for k in (True, False))
+            doubt = float(np.std(steps[False])) / math.sqrt(len(steps[True]))
+            rows.append((f"{size} pixels", (borders, others, float(len(steps[True])))))
+            if borders > 1.1 * others and borders - others > 3 * doubt:
+                seen.append(f"{borders / others:.2f} times those elsewhere for tiles of {size} pixels")
     if not rows:
         return Section("Seams", ("The image is one tile: there is nothing to check.",))
-    worst = max(b / max(o, 1e-9) for _, (b, o) in rows)
-    verdict = "No seams." if worst < 1.1 else f"Steps at the borders are {worst:.2f} times those elsewhere: look there."
+    verdict = f"Steps at the borders are {', '.join(seen)}: look there." if seen else "No seams beyond chance."
     how = "Mean step between neighbouring pixels, relative to that of PAN, at the borders of tiles and elsewhere. "
-    table = Table(("tile", "at borders", "elsewhere"), tuple(rows))
+    table = Table(("tile", "at borders", "elsewhere", "places"), tuple(rows))
     return Section("Seams", (how + verdict,), table=table)
 
 

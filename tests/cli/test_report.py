@@ -278,3 +278,22 @@ def test_sharpen_reports_on_its_own_result(scene: Path, tmp_path: Path, run_main
     refused = run_main([*argv, "--overwrite", "--bands", "1,2"])
     assert refused.code == 2 and "--bands" in refused.error_line
     assert run_main([*argv[:-1], str(out), "--overwrite"]).code == 5
+
+
+@pytest.mark.parametrize(("step", "words"), [(0, "No seams"), (150, "look there")])
+def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path, tmp_path: Path) -> None:
+    from clippan_cli.tasks.assess import AssessOptions, ReportFiles, assess
+    from clippan_cli.tasks.compute import ComputeOptions
+    from clippan_cli.tasks.scene import SceneOptions
+
+    with rasterio.open(scene / "truth.tif") as truth:
+        pixels, profile = truth.read().astype(np.int32), dict(truth.profile)
+    rows, cols = np.mgrid[0:256, 0:256] // 64
+    stepped = np.clip(pixels + step * ((rows + cols) % 2), 0, 4095).astype(np.uint16)
+    with rasterio.open(tmp_path / "fused.tif", "w", **profile) as fused:
+        fused.write(stepped)
+        fused.update_tags(ns="CLIPPAN", TILE="64")
+    options = AssessOptions(compute=ComputeOptions(device="cpu", threads=1))
+    pair = SceneOptions((str(scene / "ms.tif"),), str(scene / "pan.tif"))
+    assess(pair, [str(tmp_path / "fused.tif")], options, files=ReportFiles(page=tmp_path / "page.html"))
+    assert words in " ".join(Page((tmp_path / "page.html").read_text(encoding="utf-8")).texts)
