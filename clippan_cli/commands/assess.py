@@ -210,7 +210,7 @@ def _show(found: AssessReport, terminal: Terminal, *, quiet: bool) -> None:
     part = "" if first.valid_share == 1 else f", {first.valid_share:.0%} of the pixels valid"
     terminal.say(
         f"{first.convention} conventions, MTF of {first.sensor}, blocks of 32 pixels{part}; ↑ more is better, "
-        "↓ less, * best"
+        f"↓ less{', * best' if best else ''}"
     )
     for warning in (*found.warnings, *(f"{i.path}: {w}" for i in found.given for w in i.warnings)):
         terminal.say(f"beware     {warning}")
