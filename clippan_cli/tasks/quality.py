@@ -142,7 +142,7 @@ def measure(
         InputError: too few valid pixels, or a file that cannot be read.
         UsageError: the convention does not fit the grids.
     """
-    device = choose_device(options.compute.device)
+    device = measuring_device(options.compute)
     planes = make_planes(scene, subject.image, subject.place, device)
     exact = planes if isinstance(planes, ToolboxPlanes) else None
     if options.convention == "paper" and exact is None:
@@ -156,6 +156,8 @@ def measure(
         phases = tuple((float(row), float(col)) for row, col in found)
         reprojection = Reprojection(PlaneReader(scene.pair.ms, device), exact.ratio, found)
 
+    workers = options.compute.thread_count if device.type == "cpu" else 1
+
     def on_progress(done: int, total: int) -> None:
         control.report(Progress(f"assess {subject.image.name}"[-40:], done, total, done * _WINDOW * _WINDOW))
 
@@ -168,6 +170,7 @@ def measure(
             coarse=exact.on_ms_grid() if options.convention == "paper" and exact is not None else None,
             maps=maps,
             observers=[extremes] if reprojection is None else [extremes, reprojection],
+            workers=workers if exact is not None else 1,  # the other planes read as they go, from one thread
         )
         if reprojection is not None:
             reprojected = reprojection.summarise()
@@ -230,6 +233,12 @@ def _bits(scene: Scene) -> int | None:
     dataset, index = scene.pair.ms.datasets[scene.pair.ms.bands[0][0]], scene.pair.ms.bands[0][1]
     noted = read_metadata(dataset, [index]).nbits
     return noted or (scene.sensor.bits if scene.sensor.bands else None)
+
+
+def measuring_device(compute: ComputeOptions) -> torch.device:
+    """Where to measure: the device asked for, if it knows float64."""
+    device = choose_device(compute.device)
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def peak_of(scene: Scene, options: AssessOptions, reference: FusedImage) -> float:
@@ -303,7 +312,7 @@ def _against(
         Cropped(source, Window(common.row - at.row, common.col - at.col, common.height, common.width), source.name)
         for source, at in ((subject.image, subject.place), (reference, place_of(reference, scene)))
     )
-    device = choose_device(options.compute.device)
+    device = measuring_device(options.compute)
     return score_reference(
         PlaneReader(truth, device),
         PlaneReader(image, device),
@@ -312,6 +321,7 @@ def _against(
         window_size=_WINDOW,
         windows=windows if common == subject.place else None,
         on_progress=lambda done, total: control.report(Progress("reference", done, total)),
+        workers=options.compute.thread_count if device.type == "cpu" else 1,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +22,8 @@ from clippan_models.metrics.toolbox_planes import ToolboxPlanes
 from clippan_models.ops.resample import blur_radius, fill_invalid, upsample
 from clippan_models.ops.views import project_to_ms
 
-_REMEMBERED = 4  # windows that a source keeps: values and mask are asked for one after the other
+_REMEMBERED = 4  # windows that a source keeps for each thread: values and mask are asked for one after the other
+_READING = threading.RLock()  # GDAL's datasets allow one thread at a time, and several readers can share one
 
 
 class FusedImage(Protocol):
@@ -48,12 +50,12 @@ class FusedImage(Protocol):
 
 
 class PlaneReader:
-    """A raster as the toolbox's planes read it, on a device."""
+    """A raster as the toolbox's planes read it, on a device; from any thread."""
 
     def __init__(self, source: FusedImage, device: torch.device) -> None:
         """Read from this image, give tensors on this device."""
         self._source, self._device = source, device
-        self._recent: OrderedDict[Window, tuple[Tensor, Tensor]] = OrderedDict()
+        self._local = threading.local()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -69,14 +71,18 @@ class PlaneReader:
         return self._read(window)[1]
 
     def _read(self, window: Window) -> tuple[Tensor, Tensor]:
-        if window in self._recent:
-            self._recent.move_to_end(window)
-            return self._recent[window]
-        values, valid = self._source.read(window)
+        recent: OrderedDict[Window, tuple[Tensor, Tensor]] | None = getattr(self._local, "recent", None)
+        if recent is None:
+            recent = self._local.recent = OrderedDict()
+        if window in recent:
+            recent.move_to_end(window)
+            return recent[window]
+        with _READING:
+            values, valid = self._source.read(window)
         found = torch.from_numpy(values).to(self._device), torch.from_numpy(valid.all(0)).to(self._device)
-        self._recent[window] = found
-        if len(self._recent) > _REMEMBERED:
-            self._recent.popitem(last=False)
+        recent[window] = found
+        if len(recent) > _REMEMBERED:
+            recent.popitem(last=False)
         return found
 
 

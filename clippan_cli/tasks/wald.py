@@ -24,9 +24,8 @@ from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.rasters.writer import SafeWriter
 from clippan_cli.tasks.assessment import WaldScore
-from clippan_cli.tasks.compute import choose_device
 from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.quality import AssessOptions, peak_of
+from clippan_cli.tasks.quality import AssessOptions, measuring_device, peak_of
 from clippan_cli.tasks.quality_planes import Cropped, PlaneReader
 from clippan_cli.tasks.scene import Scene, SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
@@ -142,7 +141,7 @@ def _score(
         to_ms = ~grid @ fused.grid.transform
         place = Window(round(to_ms.f), round(to_ms.c), fused.height, fused.width)
         truth = Cropped(scene.pair.ms, place, scene.pair.ms.name)
-        device = choose_device(options.compute.device)
+        device = measuring_device(options.compute)
         scores = score_reference(
             PlaneReader(truth, device),
             PlaneReader(fused, device),

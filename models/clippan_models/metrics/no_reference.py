@@ -13,6 +13,7 @@ planes hold at invalid pixels does not matter.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -25,6 +26,7 @@ from clippan_models.metrics.d_lambda import distortion_of_pairs
 from clippan_models.metrics.d_rho import box_sum, correlation_field, grown_for_field, half_width
 from clippan_models.metrics.d_s import distortion_of_bands
 from clippan_models.metrics.d_sr import d_sr_of_moments
+from clippan_models.metrics.parallel import in_order
 from clippan_models.metrics.q2n import block_q2n
 from clippan_models.metrics.qnr import hqnr, qnr, rqnr
 from clippan_models.metrics.uiqi import pairwise_uiqi
@@ -167,6 +169,7 @@ def score(
     coarse: CoarsePlanes | None = None,
     maps: LocalMaps | None = None,
     observers: Sequence[Observer] = (),
+    workers: int = 1,
 ) -> NoReferenceScores:
     """Score a fused scene.
 
@@ -179,7 +182,8 @@ def score(
         coarse: D_lambda and D_s by the paper's definition, whose references are on the MS grid with blocks of the same
             ground; None: by the toolbox's, whose references are interpolated.
         maps: takes the local values.
-        observers: are shown each window.
+        observers: are shown each window, in order.
+        workers: windows worked on at once; above 1, the planes must allow calls from several threads.
 
     Raises:
         InputError: the scene has too few valid pixels side by side for even one block.
@@ -190,9 +194,9 @@ def score(
     if coarse is not None and block % coarse.ratio:
         raise ValueError(f"blocks of {block} pixels do not divide into MS pixels of {coarse.ratio}")
     todo = list(_windows(planes.shape, window_size) if windows is None else windows)
-    totals = _Totals()
-    for done, window in enumerate(todo, start=1):
-        _add_window(totals, planes, window, _Extras(block, coarse, maps, tuple(observers)))
+    totals, extras = _Totals(), _Extras(block, coarse, maps, tuple(observers))
+    for done, part in enumerate(in_order(lambda window: _look(planes, window, extras), todo, workers), start=1):
+        totals.merge(part)
         if on_progress is not None:
             on_progress(done, len(todo))
     return _summarise(totals, sum(window.pixels for window in todo), block)
@@ -223,6 +227,21 @@ class _Totals:
     rho_pixels: int = 0
     valid_pixels: int = 0
     moments: Moments = field(default_factory=Moments)
+    later: list[Callable[[], None]] = field(default_factory=list)
+    """What is left to do in the order of the windows."""
+
+    def merge(self, part: _Totals) -> None:
+        """Take the sums over further windows."""
+        self.blocks += part.blocks
+        self.q_fused += part.q_fused
+        self.q_reference += part.q_reference
+        self.q2n += part.q2n
+        self.rho_distance += part.rho_distance
+        self.rho_pixels += part.rho_pixels
+        self.valid_pixels += part.valid_pixels
+        self.moments.merge(part.moments)
+        for step in part.later:
+            step()
 
 
 def _windows(shape: tuple[int, int], size: int) -> Iterator[Window]:
@@ -232,22 +251,23 @@ def _windows(shape: tuple[int, int], size: int) -> Iterator[Window]:
             yield Window(row, col, min(size, height - row), min(size, width - col))
 
 
-def _add_window(totals: _Totals, planes: QualityPlanes, window: Window, extras: _Extras) -> None:
-    """Read the planes of one window, once each, and add it to the totals."""
+def _look(planes: QualityPlanes, window: Window, extras: _Extras) -> _Totals:
+    """Read the planes of one window, once each, and sum over it."""
+    totals = _Totals()
     wide = grown_for_field(window, half_width(planes.ratio))
     core = window.inside(wide)
     valid = planes.valid(wide)
     valid_pixels = int(valid[core].sum())
     if not valid_pixels:
-        return
+        return totals
     totals.valid_pixels += valid_pixels
     fused, pan = planes.fused(wide), planes.pan(wide)
     _add_field(totals, fused, pan, valid, wide, planes, extras.maps)
     seen = SeenWindow(window, fused[:, *core].double(), pan[:, *core].double(), planes.fused_mtf(window), valid[core])
     totals.moments.update([seen.fused, seen.pan], seen.valid)
     _add_blocks(totals, planes, seen, extras)
-    for observer in extras.observers:
-        observer.add(seen)
+    totals.later += [partial(observer.add, seen) for observer in extras.observers]
+    return totals
 
 
 def _add_blocks(totals: _Totals, planes: QualityPlanes, seen: SeenWindow, extras: _Extras) -> None:
@@ -267,7 +287,8 @@ def _add_blocks(totals: _Totals, planes: QualityPlanes, seen: SeenWindow, extras
     totals.q_reference += q_reference.sum(dim=0)
     totals.q2n += float(q2n.sum())
     if extras.maps is not None:
-        extras.maps.add_blocks(seen.window, blocks.chosen, q_fused, q_reference, q2n)
+        add = partial(extras.maps.add_blocks, seen.window, blocks.chosen, q_fused, q_reference, q2n)
+        totals.later.append(add)
 
 
 def _coarse_table(coarse: CoarsePlanes, seen: SeenWindow, block: int, blocks: _Blocks) -> Tensor:
@@ -302,7 +323,8 @@ def _add_field(
     totals.rho_pixels += int(usable.sum())
     totals.rho_distance += float(local.sum())
     if maps is not None:
-        maps.add_field(wide.row + 2 * half - 2, wide.col + 2 * half - 2, local, usable)
+        row, col = wide.row + 2 * half - 2, wide.col + 2 * half - 2
+        totals.later.append(partial(maps.add_field, row, col, local, usable))
 
 
 def _inside(window: Window, shape: tuple[int, int], device: torch.device) -> Tensor:

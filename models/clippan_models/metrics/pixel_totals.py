@@ -75,6 +75,13 @@ class PixelTotals:
         self._angles += float(torch.rad2deg(torch.acos(cosine)).sum())
         self._angle_pixels += int(defined.sum())
 
+    def merge(self, other: PixelTotals) -> None:
+        """Take the pixels of other totals into account."""
+        self._moments.merge(other._moments)
+        self._squares = self._squares + other._squares
+        self._angles += other._angles
+        self._angle_pixels += other._angle_pixels
+
     def sam(self) -> float:
         """Mean spectral angle, degrees, as in `sam.py`."""
         return self._angles / self._angle_pixels if self._angle_pixels else 0.0

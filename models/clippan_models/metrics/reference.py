@@ -16,6 +16,7 @@ from clippan_models.contracts import Window
 from clippan_models.errors import InputError
 from clippan_models.metrics.blocks import split_blocks
 from clippan_models.metrics.d_rho import box_sum
+from clippan_models.metrics.parallel import in_order
 from clippan_models.metrics.pixel_totals import BandErrors, PixelTotals
 from clippan_models.metrics.q2n import block_q2n
 from clippan_models.metrics.scc import edge_magnitude
@@ -83,6 +84,7 @@ def score_reference(
     window_size: int = 256,
     on_progress: Callable[[int, int], None] | None = None,
     windows: Sequence[Window] | None = None,
+    workers: int = 1,
 ) -> ReferenceScores:
     """Score a fused scene against its truth.
 
@@ -95,6 +97,7 @@ def score_reference(
         window_size: side of the windows that are read, a multiple of `block`. Changes memory and speed, not the result.
         on_progress: called after each window with the windows done and their total; may raise to stop.
         windows: look at these only, each starting and ending on whole blocks or at the border; None: at all.
+        workers: windows worked on at once; above 1, the sources must allow calls from several threads.
 
     Raises:
         InputError: the images differ in size, or have no valid pixel in common.
@@ -106,9 +109,15 @@ def score_reference(
         raise ValueError(f"windows of {window_size} pixels do not divide into blocks of {block}")
     _, height, width = reference.shape
     todo = list(windows) if windows is not None else list(_windows((height, width), window_size))
+
+    def look(window: Window) -> _Totals:
+        part = _Totals(reference, fused, peak, block)
+        part.add(window)
+        return part
+
     totals = _Totals(reference, fused, peak, block)
-    for done, window in enumerate(todo, start=1):
-        totals.add(window)
+    for done, part in enumerate(in_order(look, todo, workers), start=1):
+        totals.merge(part)
         if on_progress is not None:
             on_progress(done, len(todo))
     return totals.summarise(ratio, sum(window.pixels for window in todo))
@@ -145,6 +154,15 @@ class _Totals:
         self._add_ssim(x, y, valid)
         self._add_edges(x, y, valid, wide)
         self._add_q2n(window)
+
+    def merge(self, part: _Totals) -> None:
+        self.pixels.merge(part.pixels)
+        self.ssim += part.ssim
+        self.ssim_count += part.ssim_count
+        self.q2n += part.q2n
+        self.blocks += part.blocks
+        self.edges += part.edges
+        self.edges_differ |= part.edges_differ
 
     def summarise(self, ratio: float, pixels: int) -> ReferenceScores:
         bands = self.pixels.bands()

@@ -357,6 +357,25 @@ def test_the_definition_of_the_paper_streams_too(window_size: int, make_scene: A
     assert scores.d_s == pytest.approx(d_s(scene.fused, scene.pan, scene.ms, pan_low, 32, 8), rel=1e-9)
 
 
+@pytest.mark.parametrize("workers", [2, 5])
+def test_several_threads_change_nothing(workers: int, make_scene: Any) -> None:
+    planes = stained(make_scene(4, height=40, width=48), "ms_valid", 0.0).planes()
+    alone, together = LocalMaps(planes.shape), LocalMaps(planes.shape)
+    threads = torch.get_num_threads()
+    expected = score(planes, window_size=32, maps=alone)
+    assert score(planes, window_size=32, maps=together, workers=workers) == expected
+    assert torch.get_num_threads() == threads
+    for name in alone.names:
+        assert torch.equal(alone.image(name).nan_to_num(-1), together.image(name).nan_to_num(-1))
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(planes, window_size=32, workers=workers, on_progress=stop)
+    assert torch.get_num_threads() == threads
+
+
 def test_nodata_does_not_matter_to_the_definition_of_the_paper(make_scene: Any) -> None:
     scene = make_scene(4, height=40, width=48)
     found = []

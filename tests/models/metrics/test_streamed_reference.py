@@ -193,3 +193,10 @@ def test_exp_reprojects_onto_ms(make_scene: Any) -> None:
     exp = interp23(scene.ms, 4)
     score(ToolboxPlanes(Held(exp), Held(scene.ms), Held(scene.pan), scene.gains), observers=[reprojection])
     assert reprojection.summarise().q2n > 0.9
+
+
+def test_several_threads_change_nothing(make_scene: Any) -> None:
+    scene = make_scene(4)
+    held = Held(scene.truth), Held(scene.fused)
+    expected = score_reference(*held, 4, PEAK, window_size=32)
+    assert score_reference(*held, 4, PEAK, window_size=32, workers=3) == expected
