@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from clippan_cli.rasters.points import read_points
 from clippan_cli.tasks.assessment import Assessment, AssessReport, Gate
 from clippan_cli.tasks.baselines import make_baselines
 from clippan_cli.tasks.cautions import warn_of_pair
@@ -57,6 +58,7 @@ def assess(
     started = time.perf_counter()
     with control.timed("assess"), limited_threads(options.compute.thread_count), ExitStack() as stack:
         scene = open_scene(scene_options, control, stack)
+        points = read_points(scene.pair, files.points) if files.points is not None else ()
         subjects = [open_subject(scene, name, stack) for name in fused]
         reference = open_reference(scene, options, stack)
         if options.baselines:
@@ -72,5 +74,5 @@ def assess(
         if files.csv is not None:
             write_text(files.csv, report.as_csv())
         if files.page is not None:
-            write_page(scene, measured, report, options, files, control)
+            write_page(scene, measured, report, options, files.page, points, control)
     return report

@@ -17,7 +17,7 @@ from affine import Affine
 
 from clippan_cli import __version__
 from clippan_cli.rasters.output_options import OutputGrid, OutputOptions
-from clippan_cli.rasters.points import NamedPoint, read_points
+from clippan_cli.rasters.points import NamedPoint
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.rasters.writer import SafeWriter
 from clippan_cli.report.content import Content, Floats, Map, Row, Section, Table
@@ -28,7 +28,7 @@ from clippan_cli.tasks.compute import choose_device
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, Measured
 from clippan_cli.tasks.report_crops import choose_places, draw_crops, draw_overview, drawn_images, read_overview
-from clippan_cli.tasks.report_files import ReportFiles, write_text
+from clippan_cli.tasks.report_files import write_text
 from clippan_cli.tasks.scene import Estimate, Scene, estimate_scene
 from clippan_cli.tasks.verdict import decide
 from clippan_models.contracts import Window
@@ -47,24 +47,21 @@ def write_page(
     measured: Sequence[Measured],
     report: AssessReport,
     options: AssessOptions,
-    files: ReportFiles,
+    page: Path,
+    points: Sequence[NamedPoint],
     control: Control,
 ) -> Path:
     """Write the page.
 
     Raises:
         OutputError: it cannot be written.
-        InputError: the file of points cannot be read.
     """
-    if files.page is None:
-        raise ValueError("no page was asked for")
-    points = read_points(scene.pair, files.points) if files.points is not None else ()
     content = collect(scene, measured, report, options, points, control)
     text = render(content)
     while len(text.encode()) > MAX_BYTES and content.crops:
         content = _thinner(content)
         text = render(content)
-    return write_text(files.page, text)
+    return write_text(page, text)
 
 
 def collect(
@@ -97,7 +94,11 @@ def collect(
         images=tuple(short_names([i.path for i in report.images])),
         roles=tuple(i.role for i in report.images),
         verdict=decide(report),
-        warnings=(*report.warnings, *(f"{i.path}: {w}" for i in report.given for w in i.warnings)),
+        warnings=(
+            *report.warnings,
+            *charts.warn_of_shift(estimate),
+            *(f"{i.path}: {w}" for i in report.given for w in i.warnings),
+        ),
         rows=_rows(report),
         wald=_wald(report),
         overview=draw_overview(scene, places, overview) if places else None,

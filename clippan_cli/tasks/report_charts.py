@@ -26,6 +26,7 @@ _WINDOWS = 12
 _BINS = 64
 _MOST_POINTS = 6
 _SEAM_STRIPS = 6
+_FAR = 0.5  # PAN pixels: a shift of MS beyond it changes what indices say
 
 
 @dataclass(frozen=True)
@@ -242,12 +243,8 @@ def registration(scene: Scene, estimate: Estimate | None, samples: Sequence[Samp
             ("band of MS", "down, PAN px", "right, PAN px", "correlation with PAN"),
             tuple((name, (y, x, c)) for name, y, x, c in rows),
         )
-        worst = max(math.hypot(y, x) for y, x in zip(found.shift_y, found.shift_x, strict=True))
+        worst = _worst_shift(estimate)
         text.append(f"MS lies up to {worst:.2f} PAN pixels from where the georeferencing says.")
-        if worst > 0.5:
-            text.append(
-                "That is more than half a pixel: images that keep this error get a better D_s than those that mend it."
-            )
     places = _local_shifts(samples, measured)
     vectors: tuple[Vectors, ...] = ()
     if places:
@@ -261,6 +258,21 @@ def registration(scene: Scene, estimate: Estimate | None, samples: Sequence[Samp
         shape = (measured.subject.place.width, measured.subject.place.height)
         vectors = (Vectors("The image against PAN", alt, shape, tuple(places), scale),)
     return Section("Co-registration", tuple(text), table=table, vectors=vectors)
+
+
+def warn_of_shift(estimate: Estimate | None) -> tuple[str, ...]:
+    """What a shift of MS does to the indices."""
+    if estimate is None or _worst_shift(estimate) <= _FAR:
+        return ()
+    return (
+        f"MS lies {_worst_shift(estimate):.2f} PAN pixels from where its georeferencing says: images that keep this "
+        "error get a better D_s, and so QNR and HQNR, than those that mend it",
+    )
+
+
+def _worst_shift(estimate: Estimate) -> float:
+    found = estimate.registration
+    return max(math.hypot(y, x) for y, x in zip(found.shift_y, found.shift_x, strict=True))
 
 
 def _local_shifts(samples: Sequence[Sample], measured: Measured) -> list[tuple[float, float, float, float]]:

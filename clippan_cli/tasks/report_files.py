@@ -45,6 +45,8 @@ class ReportFiles:
         if self.maps is not None:
             if self.maps.exists() and not self.maps.is_dir():
                 raise OutputError(f"{self.maps} is no folder; the maps go into a folder")
+            if not self.overwrite and self.maps.is_dir() and any(self.maps.glob("*.tif")):
+                raise OutputError(f"{self.maps} holds maps already; add --overwrite to replace them")
             if not self.maps.exists() and not self.maps.parent.is_dir():
                 raise OutputError(f"the folder {self.maps.parent} does not exist; create it first")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from clippan_cli.report.content import Tile, Verdict
 from clippan_cli.tasks.assessment import Assessment, AssessReport, short_names
 from clippan_models.errors import ClippanError
@@ -43,6 +45,8 @@ def _gained(first: Assessment, exp: Assessment | None) -> float:
 
 def _colour(first: Assessment, exp: Assessment | None) -> str:
     lost = _lost(first, exp)
+    if not math.isfinite(lost):
+        return "is too small to tell whether it keeps the colours of MS"
     if lost <= _KEEPS:
         return "keeps the colours of MS"
     return "changes the colours of MS a little" if lost <= _NEARLY else "changes the colours of MS"

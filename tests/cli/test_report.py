@@ -297,3 +297,32 @@ def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path,
     pair = SceneOptions((str(scene / "ms.tif"),), str(scene / "pan.tif"))
     assess(pair, [str(tmp_path / "fused.tif")], options, files=ReportFiles(page=tmp_path / "page.html"))
     assert words in " ".join(Page((tmp_path / "page.html").read_text(encoding="utf-8")).texts)
+
+
+def test_a_page_that_grows_too_large_shows_less(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_main: RunMain
+) -> None:
+    from clippan_cli.tasks import report
+
+    monkeypatch.setattr(report, "MAX_BYTES", 240_000)
+    target = tmp_path / "small.html"
+    pair = ["--ms", str(scene / "ms.tif"), "--pan", str(scene / "pan.tif")]
+    assert run_main(["assess", str(scene / "truth.tif"), *pair, "--report", str(target), "-j", "1"]).code == 0
+    page = Page(target.read_text(encoding="utf-8"))
+    assert target.stat().st_size <= 240_000 and len(page.all("td")) > 50
+    assert not any("false colours" in str(a["alt"]) for a in page.all("img"))
+
+
+def test_nothing_is_done_where_nothing_could_be_written(scene: Path, tmp_path: Path, run_main: RunMain) -> None:
+    pair = ["--ms", str(scene / "ms.tif"), "--pan", str(scene / "pan.tif"), "-j", "1", "--no-baselines"]
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "old.tif").touch()
+    for option, path, code in (
+        ("--maps", tmp_path / "maps", 5),
+        ("--maps", scene / "pan.tif", 5),
+        ("--report", tmp_path, 5),
+        ("--csv", tmp_path / "no" / "file.csv", 5),
+        ("--points", tmp_path / "gone.geojson", 3),
+    ):
+        outcome = run_main(["assess", str(scene / "truth.tif"), *pair, option, str(path)])
+        assert outcome.code == code and outcome.stdout == "", (option, outcome)

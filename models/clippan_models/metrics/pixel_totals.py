@@ -87,14 +87,10 @@ class PixelTotals:
         return self._angles / self._angle_pixels if self._angle_pixels else 0.0
 
     def ergas(self, ratio: float) -> float:
-        """ERGAS as in `ergas.py`.
-
-        Raises:
-            InputError: a band of the reference has mean 0.
-        """
+        """ERGAS as in `ergas.py`; NaN where a band of the reference has mean 0, by which it would divide."""
         bands = self.bands()
         if any(band.reference_mean == 0 for band in bands):
-            raise InputError("ERGAS divides by the mean of each reference band, and one band has mean 0")
+            return float("nan")
         relative = [(band.rmse / band.reference_mean) ** 2 for band in bands]
         return 100 / ratio * math.sqrt(sum(relative) / len(relative))
 

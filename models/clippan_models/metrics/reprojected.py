@@ -81,10 +81,10 @@ class ReprojectedTotals:
             self._blocks += len(x)
 
     def summarise(self, ratio: float) -> ReprojectedScores:
-        """The scores; Q2n is NaN where the scene has not half a block of MS pixels.
+        """The scores; Q2n is NaN where the scene has not half a block of MS pixels, ERGAS where a band has mean 0.
 
         Raises:
-            InputError: no pixel was valid, or ERGAS is not defined.
+            InputError: no pixel was valid.
         """
         return ReprojectedScores(
             q2n=self._q2n / self._blocks if self._blocks else float("nan"),
