@@ -163,6 +163,7 @@ def assess(
 def _assess_many(
     path: str, scene: SceneOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal
 ) -> None:
+    from clippan_cli.report.index import some_of
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_cli.tasks.scene_list import find_scenes
     from clippan_models.metrics.catalogue import HEADLINE
@@ -177,7 +178,7 @@ def _assess_many(
         for outcome in found.outcomes:
             image = outcome.report.images[0] if outcome.report else None
             values = [f"{image.metrics[n]:.4f}" for n in HEADLINE] if image else [""] * len(HEADLINE)
-            remark = "failed" if image is None else ", ".join(outcome.outliers)
+            remark = "failed" if image is None else some_of(outcome.outliers)
             rows.append([outcome.entry.name, *values, remark])
         terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in"], rows)
         for outcome in found.failed:

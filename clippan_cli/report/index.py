@@ -103,7 +103,7 @@ def _scenes(content: IndexContent) -> Markup:
         return tag("th", text, scope="col", class_="sortable")
 
     names = [heading(_named(name)) for name in content.names]
-    head = tag("tr", tag("th", ""), heading("scene"), heading("image"), names, heading("remarks"))
+    head = tag("tr", tag("th", ""), heading("scene"), heading("image"), heading("remarks"), names)
     rows = [_line(line, content.names) for line in content.lines]
     return tag("div", tag("table", tag("thead", head), tag("tbody", rows), class_="plain", id="scenes"), class_="wide")
 
@@ -125,11 +125,17 @@ def _line(line: IndexLine, names: tuple[str, ...]) -> Markup:
         )
         for n in names
     ]
-    remark = line.error or (f"stands out in {', '.join(line.outliers)}" if line.outliers else "")
+    remark = line.error or (f"stands out in {some_of(line.outliers)}" if line.outliers else "")
     kind = "failed" if line.error else "outlier" if line.outliers else None
     image = f"{line.image} (baseline)" if line.baseline else line.image
-    texts = (tag("td", picture), tag("td", name, class_="text"), tag("td", image, class_="text"))
-    return tag("tr", texts, cells, tag("td", remark, class_="asks"), class_=kind)
+    texts = (tag("td", name, class_="text"), tag("td", image, class_="text"), tag("td", remark, class_="remark"))
+    return tag("tr", tag("td", picture), texts, cells, class_=kind)
+
+
+def some_of(names: tuple[str, ...], most: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _named(name: str) -> str:

@@ -35,6 +35,7 @@ SCHEMA = "clippan.assess-index/1"
 """Name and version of the JSON of many scenes."""
 
 _FAR = 3.5  # robust standard deviations from the median
+_NOTICEABLE = 0.05  # share of the median below which no difference is worth a mark, however alike the others are
 _FEWEST = 5  # scenes among which one can stand out
 _THUMBNAIL = 96
 
@@ -216,7 +217,7 @@ def _with_outliers(outcomes: Sequence[SceneOutcome]) -> tuple[SceneOutcome, ...]
         middle = np.median(values)
         spread = 1.4826 * np.median(np.abs(values - middle)) + 1e-9
         for scene, value in pairs:
-            if abs(value - middle) > _FAR * spread:
+            if abs(value - middle) > max(_FAR * spread, _NOTICEABLE * abs(middle)):
                 flagged.setdefault(scene, []).append(name)
     return tuple(replace(o, outliers=tuple(flagged.get(o.entry.name, ()))) for o in outcomes)
 
