@@ -19,11 +19,12 @@ from clippan_cli.tasks.cautions import warn_of_pair
 from clippan_cli.tasks.compute import limited_threads
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, assess_image, measure, open_reference, open_subject
+from clippan_cli.tasks.quality_planes import toolbox_fits
 from clippan_cli.tasks.report import write_maps, write_page
 from clippan_cli.tasks.report_files import ReportFiles, write_text
-from clippan_cli.tasks.scene import SceneOptions, open_scene
+from clippan_cli.tasks.scene import Estimate, Scene, SceneOptions, estimate_scene, open_scene
 from clippan_cli.tasks.wald import score_wald
-from clippan_models.errors import UsageError
+from clippan_models.errors import ClippanError, Interrupted, UsageError
 from clippan_models.registry import find_method
 
 __all__ = ["AssessOptions", "AssessReport", "Assessment", "Gate", "ReportFiles", "assess", "assess_image"]
@@ -63,7 +64,11 @@ def assess(
         reference = open_reference(scene, options, stack)
         if options.baselines:
             subjects += make_baselines(scene, subjects[0], options, control, stack)
-        measured = [measure(scene, subject, reference, options, control) for subject in subjects]
+        estimate = None
+        if files.page is not None or not all(toolbox_fits(scene, subject.place) for subject in subjects):
+            estimate = _estimate(scene, control)
+        found_at = estimate.observation.sampling if estimate is not None else None
+        measured = [measure(scene, subject, reference, options, control, found_at) for subject in subjects]
         images = tuple(m.assessment for m in measured)
         wald = score_wald(scene, options, control)
         seconds = time.perf_counter() - started
@@ -74,5 +79,14 @@ def assess(
         if files.csv is not None:
             write_text(files.csv, report.as_csv())
         if files.page is not None:
-            write_page(scene, measured, report, options, files.page, points, control)
+            write_page(scene, measured, report, options, files.page, points, estimate, control)
     return report
+
+
+def _estimate(scene: Scene, control: Control) -> Estimate | None:
+    try:
+        return estimate_scene(scene, control)
+    except Interrupted:
+        raise
+    except ClippanError:  # a scene with hardly a valid pixel: what can be said without is said
+        return None

@@ -44,7 +44,7 @@ def warn_of_image(image: Assessment, scene: Scene, place: Window) -> Assessment:
 def warn_of_pair(scene: Scene, images: Sequence[Assessment]) -> tuple[str, ...]:
     """What is to be said of the pair, and of the images side by side."""
     first = images[0]
-    found = [*_of_sensor(scene), *_of_phases(scene, first)]
+    found = [*_of_convention(first), *_of_sensor(scene), *_of_phases(scene, first)]
     exp = next((image for image in images if image.path == "EXP"), None)
     given = [image for image in images if image.role == "given"]
     if exp is not None:
@@ -52,6 +52,15 @@ def warn_of_pair(scene: Scene, images: Sequence[Assessment]) -> tuple[str, ...]:
     if len({image.valid_share for image in given}) > 1:
         found.append("the images differ in which pixels are valid: their values are not of the same ground")
     return tuple(found)
+
+
+def _of_convention(image: Assessment) -> list[str]:
+    if image.convention != "georeferenced":
+        return []
+    return [
+        "the grids do not divide, or the image is a part of PAN: it is measured by the georeferencing, near to "
+        "published values but not comparable with them digit by digit"
+    ]
 
 
 def _of_sensor(scene: Scene) -> list[str]:

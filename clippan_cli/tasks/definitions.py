@@ -11,11 +11,19 @@ from clippan_models.ops.toolbox import mtf_kernels
 def define(
     scene: Scene,
     convention: str,
-    phases: tuple[tuple[float, float], ...],
+    phase: str,
     truth: ReferenceScores | None,
     looked_at: float,
 ) -> dict[str, str]:
-    """What was used, by name, one sentence each."""
+    """What was used, by name, one sentence each.
+
+    Args:
+        scene: the pair.
+        convention: "toolbox", "paper" or "georeferenced".
+        phase: where MS was sampled, in words.
+        truth: the comparison with the reference, or None.
+        looked_at: share of the scene.
+    """
     ratio = scene.nominal.sampling.ratio
     gains = ", ".join(f"{gain:g}" for gain in scene.nominal.ms_gain)
     side = 2 * half_width(ratio)
@@ -34,7 +42,7 @@ def define(
         "exponents": "p = q = alpha = beta = 1",
         "D_rho": f"windows of {side} x {side} PAN pixels, residuals of their moving mean, all bands and pixels alike",
         "D_sR": "least squares without intercept over all valid pixels",
-        "phase": _phase(phases, exact),
+        "phase": phase,
         "crop": "none: up to the border",
         "looked at": f"{looked_at:.0%} of the scene",
     }
@@ -63,12 +71,3 @@ def _kernel(scene: Scene) -> str:
     ratio = round(scene.nominal.sampling.ratio)
     sums = mtf_kernels(scene.nominal.ms_gain, ratio).sum(dim=(1, 2))
     return f"the toolbox's 41 x 41 kernel, whose sum is {float(sums.min()):.4f} to {float(sums.max()):.4f}"
-
-
-def _phase(phases: tuple[tuple[float, float], ...], exact: bool) -> str:
-    if not phases:
-        return "none"
-    places = {f"({row:g}, {col:g})" for row, col in phases}
-    shown = places.pop() + " for all bands" if len(places) == 1 else ", ".join(f"({r:g}, {c:g})" for r, c in phases)
-    how = "estimated, as that of the best correlation with the blurred PAN" if exact else "by the georeferencing"
-    return f"row, column within an MS pixel {shown}; {how}"

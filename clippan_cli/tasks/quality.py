@@ -134,9 +134,23 @@ def open_reference(scene: Scene, options: AssessOptions, stack: ExitStack) -> Ra
 
 
 def measure(
-    scene: Scene, subject: Subject, reference: RasterSource | None, options: AssessOptions, control: Control
+    scene: Scene,
+    subject: Subject,
+    reference: RasterSource | None,
+    options: AssessOptions,
+    control: Control,
+    found_at: Sampling | None = None,
 ) -> Measured:
     """Measure one image.
+
+    Args:
+        scene: the pair.
+        subject: the image.
+        reference: the truth, or None.
+        options: how.
+        control: progress and the request to stop.
+        found_at: where co-registration found the samples of MS, for the R indices where the grids do not divide; None:
+            where the georeferencing says.
 
     Raises:
         InputError: too few valid pixels, or a file that cannot be read.
@@ -175,7 +189,7 @@ def measure(
         if reprojection is not None:
             reprojected = reprojection.summarise()
         else:
-            sampling = scene.nominal.sampling
+            sampling = found_at or scene.nominal.sampling
             phases = tuple(zip(sampling.phase_y, sampling.phase_x, strict=True))
             reprojected = _reproject(scene, planes, sampling, windows, control)
         truth = _against(scene, subject, reference, options, windows, control)
@@ -195,10 +209,20 @@ def measure(
         role=subject.role,
         bands=_bands(scene, reprojected, extremes, truth),
         phases=phases,
-        definition=define(scene, convention, phases, truth, looked_at),
+        definition=define(
+            scene, convention, _where(phases, exact is not None or found_at is not None), truth, looked_at
+        ),
         warnings=(),
     )
     return Measured(warn_of_image(assessment, scene, subject.place), subject, planes, maps)
+
+
+def _where(phases: tuple[tuple[float, float], ...], estimated: bool) -> str:
+    """The phases in words."""
+    places = [f"({row:.3g}, {col:.3g})" for row, col in phases]
+    shown = f"{places[0]} for all bands" if len(set(places)) == 1 else ", ".join(places)
+    how = "estimated, as that of the best correlation with the blurred PAN" if estimated else "by the georeferencing"
+    return f"row, column within an MS pixel {shown}; {how}"
 
 
 class _Extremes:

@@ -29,10 +29,10 @@ from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, Measured
 from clippan_cli.tasks.report_crops import choose_places, draw_crops, draw_overview, drawn_images, read_overview
 from clippan_cli.tasks.report_files import write_text
-from clippan_cli.tasks.scene import Estimate, Scene, estimate_scene
+from clippan_cli.tasks.scene import Estimate, Scene
 from clippan_cli.tasks.verdict import decide
 from clippan_models.contracts import Window
-from clippan_models.errors import ClippanError, Interrupted, OutputError
+from clippan_models.errors import OutputError
 from clippan_models.metrics.catalogue import INDICES
 
 MAX_BYTES = 9_500_000
@@ -49,6 +49,7 @@ def write_page(
     options: AssessOptions,
     page: Path,
     points: Sequence[NamedPoint],
+    estimate: Estimate | None,
     control: Control,
 ) -> Path:
     """Write the page.
@@ -56,7 +57,7 @@ def write_page(
     Raises:
         OutputError: it cannot be written.
     """
-    content = collect(scene, measured, report, options, points, control)
+    content = collect(scene, measured, report, options, points, estimate, control)
     text = render(content)
     while len(text.encode()) > MAX_BYTES and content.crops:
         content = _thinner(content)
@@ -70,6 +71,7 @@ def collect(
     report: AssessReport,
     options: AssessOptions,
     points: Sequence[NamedPoint],
+    estimate: Estimate | None,
     control: Control,
 ) -> Content:
     """Everything that the page shows."""
@@ -80,7 +82,6 @@ def collect(
         places = choose_places(scene, shown[0], overview)
         crops, stretch = draw_crops(scene, measured, places, overview)
         samples = charts.take_samples(measured)
-        estimate = _estimate(scene, control)
         sections = [
             charts.histograms(scene, samples, names[0]),
             charts.detail(scene, samples, names),
@@ -170,15 +171,6 @@ def _thinner(content: Content) -> Content:
         )
         return replace(content, crops=crops)
     return replace(content, crops=content.crops[:-1])
-
-
-def _estimate(scene: Scene, control: Control) -> Estimate | None:
-    try:
-        return estimate_scene(scene, control)
-    except Interrupted:
-        raise
-    except ClippanError:  # a scene with hardly a valid pixel; the page says what it can
-        return None
 
 
 def _rows(report: AssessReport) -> tuple[Row, ...]:
