@@ -23,7 +23,7 @@ from clippan_cli.tasks.quality_planes import toolbox_fits
 from clippan_cli.tasks.report import write_maps, write_page
 from clippan_cli.tasks.report_files import ReportFiles, write_text
 from clippan_cli.tasks.scene import Estimate, Scene, SceneOptions, estimate_scene, open_scene
-from clippan_cli.tasks.wald import score_wald
+from clippan_cli.tasks.wald import degraded_size, score_wald
 from clippan_models.errors import ClippanError, Interrupted, UsageError
 from clippan_models.registry import find_method
 
@@ -59,6 +59,8 @@ def assess(
     started = time.perf_counter()
     with control.timed("assess"), limited_threads(options.compute.thread_count), ExitStack() as stack:
         scene = open_scene(scene_options, control, stack)
+        if options.wald:
+            degraded_size(scene)  # refuses a pair that is too small before the work
         points = read_points(scene.pair, files.points) if files.points is not None else ()
         subjects = [open_subject(scene, name, stack) for name in fused]
         reference = open_reference(scene, options, stack)

@@ -36,6 +36,7 @@ from clippan_models.ops.resample import blur_radius
 from clippan_models.ops.views import project_to_ms
 
 _CELL = 512
+_FEWEST = 8  # pixels a side of the degraded MS
 _SEEN = 0.2  # share of the blur that must fall on valid pixels; in the corner of a scene a quarter and more does
 
 
@@ -52,16 +53,23 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[
         return tuple(_score(scene, pair, method, Path(name), options, control) for method in options.wald)
 
 
-def degrade(scene: Scene, folder: Path, control: Control) -> SceneOptions:
-    """Write the degraded pair into a folder.
+def degraded_size(scene: Scene) -> tuple[int, int]:
+    """Rows and columns of the degraded MS.
 
     Raises:
-        InputError: it would have too few pixels.
+        InputError: too few.
     """
     ms, s = scene.pair.ms, scene.nominal.sampling
     height, width = math.floor(ms.height / s.ratio_y), math.floor(ms.width / s.ratio_x)
-    if min(height, width) < 8:
+    if min(height, width) < _FEWEST:
         raise InputError(f"{ms.name} is too small for Wald's protocol: {width}x{height} pixels would be left of it")
+    return height, width
+
+
+def degrade(scene: Scene, folder: Path, control: Control) -> SceneOptions:
+    """Write the degraded pair into a folder; errors as in `degraded_size`."""
+    ms, s = scene.pair.ms, scene.nominal.sampling
+    height, width = degraded_size(scene)
     bands = ms.count
     coarse = Sampling(s.ratio_y, s.ratio_x, ((s.ratio_y - 1) / 2,) * bands, ((s.ratio_x - 1) / 2,) * bands)
     left, top, _, _ = scene.pair.ms_footprint()
