@@ -221,7 +221,7 @@ def _where(phases: tuple[tuple[float, float], ...], estimated: bool) -> str:
     """The phases in words."""
     places = [f"({row:.3g}, {col:.3g})" for row, col in phases]
     shown = f"{places[0]} for all bands" if len(set(places)) == 1 else ", ".join(places)
-    how = "estimated, as that of the best correlation with the blurred PAN" if estimated else "by the georeferencing"
+    how = "estimated, where the band correlates best with the blurred PAN" if estimated else "by the georeferencing"
     return f"row, column within an MS pixel {shown}; {how}"
 
 

@@ -176,8 +176,8 @@ def _wishes(
     def mean(image: Floats) -> Floats:
         return np.array([_mean(image[_on_overview(c, overview)]) for c in cells])
 
-    gradient = np.hypot(*np.gradient(np.nan_to_num(overview.pan[0], nan=float(np.nanmean(overview.pan)))))
-    bright = np.nanmean(overview.ms, axis=0)
+    gradient = np.hypot(*np.gradient(np.nan_to_num(overview.pan[0], nan=_mean(overview.pan))))
+    bright = _over_bands(overview.ms)
     peak = np.array([np.nanpercentile(_some(bright[_on_overview(c, overview)]), 95) for c in cells])
     wishes = [("Edges", "the most contrast between neighbours in PAN", mean(gradient))]
     roles = colour_roles(scene)
@@ -247,6 +247,13 @@ def _index(one: Floats, other: Floats) -> Floats:
 
 def _mean(values: Floats) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _over_bands(image: Floats) -> Floats:
+    """The mean of the bands, NaN where none is valid."""
+    known = np.isfinite(image)
+    total = np.where(known, image, 0).sum(0)
+    return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
 
 
 def _some(values: Floats) -> Floats:

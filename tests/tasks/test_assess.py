@@ -258,3 +258,17 @@ def test_a_pair_too_small_to_degrade_is_refused(files: Files, bench: Any) -> Non
     fused = bench.write("tiny.tif", np.full((2, 64, 64), 500, np.uint16), files.grid)
     with pytest.raises(InputError, match="too small for Wald"):
         assess(SceneOptions((ms,), pan), [fused], replace(PLAIN, wald=("exp",)))
+
+
+def test_a_band_of_zeros_is_measured_beside_its_baselines(files: Files, town: DemoScene) -> None:
+    ms = np.rint(town.ms).astype(np.uint16)
+    truth = np.rint(town.truth).astype(np.uint16)
+    ms[3], truth[3] = 0, 0
+    scene = SceneOptions(
+        (files.bench.write("zero_ms.tif", ms, replace(files.grid, transform=_coarse(files))),), files.pan
+    )
+    report = assess(scene, [files.bench.write("zero.tif", truth, files.grid)], FULL)
+    assert [image.path for image in report.images[1:]] == ["EXP", "GSA"]
+    first = report.images[0].metrics
+    assert np.isnan(first["R_ERGAS"]) and all(np.isfinite(v) for n, v in first.items() if n != "R_ERGAS")
+    assert "R_ERGAS" not in report.best()

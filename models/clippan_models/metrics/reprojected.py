@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Phase = tuple[int, int]
 """Row and column, within the r x r PAN pixels of an MS pixel, of its sample."""
 
+_TELLING = 0.3  # mean local correlation below which a band says nothing about its place
 _HALF = 2  # half width of the windows in which PAN and MS are correlated, MS pixels
 
 
@@ -131,7 +132,10 @@ class Reprojection:
 
 
 def estimate_phases(pieces: Iterable[tuple[Tensor, Tensor, Tensor]], ratio: int) -> tuple[tuple[Phase, float], ...]:
-    """The phase of each band, and the mean local correlation with PAN there.
+    """The phase of each band, and the largest mean local correlation with PAN.
+
+    A band that hardly follows PAN, as near infrared over vegetation may, says nothing about its place; it takes that of
+    the band that says most.
 
     Args:
         pieces: of the scene: MS `[C, h, w]`; PAN blurred as MS was, `[1, r h, r w]`; which MS pixels are valid in both,
@@ -158,6 +162,9 @@ def estimate_phases(pieces: Iterable[tuple[Tensor, Tensor, Tensor]], ratio: int)
     if not count:
         raise InputError("the phase of MS cannot be estimated: no pixel has a valid neighbourhood")
     best, where = (torch.as_tensor(total) / count).max(dim=0)
-    return tuple(
-        ((int(k) // ratio, int(k) % ratio), float(c)) for k, c in zip(where.tolist(), best.tolist(), strict=True)
-    )
+    surest = int(where[int(best.argmax())])
+    found = []
+    for place, correlation in zip(where.tolist(), best.tolist(), strict=True):
+        chosen = int(place) if correlation >= _TELLING else surest
+        found.append(((chosen // ratio, chosen % ratio), float(correlation)))
+    return tuple(found)

@@ -182,7 +182,7 @@ def test_real_reprojections_and_the_paper_definition(golden_folder: Path) -> Non
 def test_the_phase_of_the_samples_is_found(phase: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(3)
     ground = mtf_filter(torch.rand(1, 256, 256, generator=generator, dtype=torch.float64) * 1000, (0.3,), 4)
-    ms = torch.cat([ground, 500 - 0.5 * ground])[:, phase[0] :: 4, phase[1] :: 4]
+    ms = torch.cat([ground, 500 + 0.5 * ground])[:, phase[0] :: 4, phase[1] :: 4]
     found = estimate_phases([(ms, ground, torch.ones(64, 64, dtype=torch.bool))], 4)
     assert found[0][0] == phase and found[0][1] == pytest.approx(1, abs=1e-6)
 
@@ -200,3 +200,12 @@ def test_several_threads_change_nothing(make_scene: Any) -> None:
     held = Held(scene.truth), Held(scene.fused)
     expected = score_reference(*held, 4, PEAK, window_size=32)
     assert score_reference(*held, 4, PEAK, window_size=32, workers=3) == expected
+
+
+def test_a_band_that_does_not_follow_pan_takes_the_phase_of_one_that_does() -> None:
+    generator = torch.Generator().manual_seed(3)
+    ground = mtf_filter(torch.rand(1, 256, 256, generator=generator, dtype=torch.float64) * 1000, (0.3,), 4)
+    noise = torch.rand(1, 64, 64, generator=generator, dtype=torch.float64)
+    ms = torch.cat([noise, ground[:, 1::4, 2::4]])
+    found = estimate_phases([(ms, ground, torch.ones(64, 64, dtype=torch.bool))], 4)
+    assert [phase for phase, _ in found] == [(1, 2), (1, 2)] and found[0][1] < 0.3
