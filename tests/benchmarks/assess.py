@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--sides", default="1024,4096,16384")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compare-side", type=int, default=1024, help="side of the image for the single indices")
+    parser.add_argument("--compare-side", type=int, default=512, help="side of the image for the single indices")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from clippan_models.errors import InputError
+from clippan_models.metrics.sam import spectral_angles
 from clippan_models.ops.moments import Moments
 
 if TYPE_CHECKING:
@@ -67,13 +68,13 @@ class PixelTotals:
         if not valid.any():
             return
         self._moments.update([reference, fused], valid)
-        x, y = reference[:, valid].double(), fused[:, valid].double()
+        x, y = reference.double().flatten(1), fused.double().flatten(1)
+        if not valid.all():
+            x, y = x[:, valid.flatten()], y[:, valid.flatten()]
         self._squares = self._squares + ((x - y) ** 2).sum(dim=1).cpu()
-        norms = torch.linalg.vector_norm(x, dim=0) * torch.linalg.vector_norm(y, dim=0)
-        defined = norms > 0
-        cosine = ((x * y).sum(dim=0)[defined] / norms[defined]).clamp(-1, 1)
-        self._angles += float(torch.rad2deg(torch.acos(cosine)).sum())
-        self._angle_pixels += int(defined.sum())
+        angles = spectral_angles(x, y)
+        self._angles += float(angles.sum())
+        self._angle_pixels += angles.numel()
 
     def merge(self, other: PixelTotals) -> None:
         """Take the pixels of other totals into account."""
