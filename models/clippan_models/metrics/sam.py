@@ -36,7 +36,7 @@ def spectral_angles(reference: Tensor, fused: Tensor) -> Tensor:
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
-    """Sum of products over the bands; band after band, which is ten times faster than over a strided axis."""
+    """Sum of products over the bands; band after band is several times faster than over a strided axis."""
     total = x[0] * y[0]
     for one, other in zip(x[1:], y[1:], strict=True):
         total = torch.addcmul(total, one, other)
