@@ -98,6 +98,12 @@ def sharpen(
         Path | None,
         typer.Option("--quicklook", metavar="FILE.png", help="Draw PAN, MS and result.", rich_help_panel=_OUTPUT),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE.html", help="Write a page on the quality of the result.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
     quality: Annotated[
         bool,
         typer.Option("--quality/--no-quality", help="Measure the result when it is done.", rich_help_panel=_OUTPUT),
@@ -122,6 +128,7 @@ def sharpen(
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
     from clippan_cli.commands.adaptation_arguments import adapt_options, find_preset, guidance_options
+    from clippan_cli.commands.report_arguments import check_report, write_report
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.output_options import Driver, OutputOptions
@@ -173,9 +180,14 @@ def sharpen(
         quicklook=quicklook,
         assess=quality,
     )
+    page = check_report(report, output, scene, sharpening, overwrite=overwrite) if report and not dry_run else None
     with terminal.running() as control:
         result = (task.plan_sharpen if dry_run else task.sharpen)(scene, sharpening, control)
+        if page is not None:
+            write_report(page, output, scene, sharpening, control)
     _show(result, terminal, quiet=quiet)
+    if page is not None and not quiet:
+        terminal.say(f"report     {report}")
 
 
 def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
@@ -185,6 +197,8 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
     if quiet:
         terminal.say(str(result.output) if result.output else "")
         return
+    from clippan_models.metrics.catalogue import HEADLINE
+
     provenance, plan = result.provenance, result.plan
     terminal.say(f"sensor     {provenance['SENSOR']} ({provenance['SENSOR_REASON']})")
     terminal.say(f"MTF gains  {provenance['MTF_GAINS']} from {provenance['MTF_GAINS_FROM']}")
@@ -207,7 +221,7 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
             f"adapted    {adapted.steps} steps in {adapted.seconds:.0f} s, best checkpoint at step {adapted.best_step}"
         )
     if result.quality is not None:
-        metrics = "  ".join(f"{k} {v:.4f}" for k, v in result.quality.metrics.items())
+        metrics = "  ".join(f"{k} {v:.4f}" for k, v in result.quality.metrics.items() if k in HEADLINE)
         part = "" if result.quality.looked_at == 1 else f" (from {result.quality.looked_at:.0%} of the scene)"
         terminal.say(f"quality    {metrics}{part}")
     terminal.say(f"time       {result.seconds['total']:.1f} s, of it sharpening {result.mpx_per_second:.2f} Mpx/s")

@@ -30,7 +30,7 @@ from clippan_cli.rasters.rehearsal import check_encoding
 from clippan_cli.rasters.source import Mask, RasterSource
 from clippan_cli.rasters.tiles import Mosaic, TileArrays, plan_tiles
 from clippan_cli.rasters.writer import CommitReport, SafeWriter
-from clippan_cli.tasks.assess import Assessment, AssessOptions, assess_image
+from clippan_cli.tasks.assessment import Assessment
 from clippan_cli.tasks.compute import (
     ComputeOptions,
     choose_device,
@@ -41,8 +41,10 @@ from clippan_cli.tasks.compute import (
 )
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.guidance import GuidanceOptions, describe_guide, open_guide
+from clippan_cli.tasks.learning import describe_curve
 from clippan_cli.tasks.pipeline import Behind, ahead
 from clippan_cli.tasks.plan import Plan, output_grid, plan_run
+from clippan_cli.tasks.quality import AssessOptions, assess_image
 from clippan_cli.tasks.quicklook import write_quicklook
 from clippan_cli.tasks.scene import (
     Estimate,
@@ -172,6 +174,7 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         sharpener, adapted, halo = _fit(spec, scene, estimate, options, guide, device, control)
         plan = plan_run(scene, options, spec, halo, pixels, len(bands))
         provenance = {**_provenance(scene, estimate, options, device, plan), **describe_guide(spec, guide)}
+        provenance |= describe_curve(adapted)
         writer.write_provenance(provenance)
         report = _fuse(scene, estimate, sharpener, plan, writer, options, device, bands, pixels, control)
         try:

@@ -17,11 +17,12 @@ from PIL import Image
 
 from clippan_cli import __version__
 from clippan_cli.main import app
+from clippan_models.metrics import catalogue
 from tests.cli.conftest import MS_PIXEL, ONE_THREAD, PAN_SIDE, Desk, RunClippan, RunMain
 
 GROUP: Any = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
-INDICES = {"D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR", "D_rho"}
+INDICES = {name for name, index in catalogue.INDICES.items() if index.family != "reference"}
 
 
 @pytest.fixture
@@ -120,7 +121,8 @@ def test_assess_json(desk: Desk, run_main: RunMain) -> None:
     outcome = run_main(["assess", str(desk.out), str(desk.out), "--ms", argv[1], "--pan", argv[2], "--json"])
     assert (outcome.code, outcome.stderr) == (0, "")
     found = document(outcome.stdout)
-    assert [image["path"] for image in found["images"]] == [str(desk.out)] * 2
+    assert [image["path"] for image in found["images"]] == [str(desk.out), str(desk.out), "EXP", "GSA"]
+    assert [image["role"] for image in found["images"]] == ["given"] * 2 + ["baseline"] * 2
     for image in found["images"]:
         assert set(image["metrics"]) == INDICES
         assert {"convention", "sensor", "valid_share", "blocks", "looked_at"} <= set(image)

@@ -1,8 +1,8 @@
-"""D_lambda, D_s, QNR, D_lambda_K, HQNR and D_rho of a scene of any size, window by window, without nodata.
+"""D_lambda, D_s, QNR, D_lambda_K, HQNR, D_rho, D_sR and RQNR of a scene of any size, window by window.
 
-The indices are means over blocks of 32 x 32 pixels (D_rho: over pixels), so they stream: no more than a window of
-the scene is in memory. Where everything is valid and the sides are multiples of the block, the values are those of the
-whole-image functions (`d_lambda.py` and so on), whatever the window.
+The indices are means over blocks of 32 x 32 pixels (D_rho and D_sR: over pixels), so they stream: no more than a window
+of the scene is in memory. Where everything is valid and the sides are multiples of the block, the values are those of
+the whole-image functions (`d_lambda.py` and so on), whatever the window.
 
 Nodata: a block's statistics use its valid pixels, and the block counts when at least half of them are valid. Pixels
 beyond the right and bottom border of a scene that does not divide into blocks are invalid ones. D_rho counts the pixels
@@ -12,11 +12,12 @@ planes hold at invalid pixels does not matter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch.nn.functional import pad
+from torch.nn.functional import avg_pool2d, pad
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
@@ -24,14 +25,19 @@ from clippan_models.metrics.blocks import block_moments, split_blocks
 from clippan_models.metrics.d_lambda import distortion_of_pairs
 from clippan_models.metrics.d_rho import box_sum, correlation_field, grown_for_field, half_width
 from clippan_models.metrics.d_s import distortion_of_bands
+from clippan_models.metrics.d_sr import d_sr_of_moments
+from clippan_models.metrics.parallel import in_order
 from clippan_models.metrics.q2n import block_q2n
-from clippan_models.metrics.qnr import hqnr, qnr
+from clippan_models.metrics.qnr import hqnr, qnr, rqnr
 from clippan_models.metrics.uiqi import pairwise_uiqi
+from clippan_models.ops.moments import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
+
+    from clippan_models.metrics.local_maps import LocalMaps
 
 
 class QualityPlanes(Protocol):
@@ -72,6 +78,46 @@ class QualityPlanes(Protocol):
         """The fused image as the MS sensor would blur it, on the PAN grid, `[C, h, w]`."""
 
 
+class CoarsePlanes(Protocol):
+    """What the paper of QNR compares the fused image with: the pair on the MS grid, by window of that grid."""
+
+    @property
+    def ratio(self) -> int:
+        """PAN pixels per MS pixel."""
+
+    def ms(self, window: Window) -> Tensor:
+        """MS, `[C, h, w]`."""
+
+    def pan(self, window: Window) -> Tensor:
+        """PAN reduced to the MS grid, `[1, h, w]`."""
+
+
+@dataclass(frozen=True)
+class SeenWindow:
+    """The planes of one window, for whoever wants to look at them as well.
+
+    Attributes:
+        window: where, on the PAN grid.
+        fused: `[C, h, w]`, float64.
+        pan: `[1, h, w]`, float64.
+        fused_mtf: `[C, h, w]`.
+        valid: `[h, w]` bool; what the others hold elsewhere is meaningless.
+    """
+
+    window: Window
+    fused: Tensor
+    pan: Tensor
+    fused_mtf: Tensor
+    valid: Tensor
+
+
+class Observer(Protocol):
+    """Gathers more from the windows of a scene while they are there."""
+
+    def add(self, seen: SeenWindow) -> None:
+        """Look at one more window; each pixel of the scene is in exactly one, those without a valid pixel in none."""
+
+
 @dataclass(frozen=True)
 class NoReferenceScores:
     """The quality of a fused scene as far as it can be told without a reference.
@@ -83,6 +129,8 @@ class NoReferenceScores:
         d_lambda_k: spectral distortion after the sensor's MTF, 0 is ideal.
         hqnr: (1 - d_lambda_k)(1 - d_s), 1 is ideal.
         d_rho: lack of local correlation with PAN, 0 is ideal.
+        d_sr: share of PAN that no mixture of the bands explains, 0 is ideal.
+        rqnr: (1 - d_lambda_k)(1 - d_sr), 1 is ideal.
         valid_share: valid pixels over pixels looked at, 0 .. 1.
         blocks: number of blocks that counted.
     """
@@ -93,6 +141,8 @@ class NoReferenceScores:
     d_lambda_k: float
     hqnr: float
     d_rho: float
+    d_sr: float
+    rqnr: float
     valid_share: float
     blocks: int
 
@@ -105,6 +155,8 @@ class NoReferenceScores:
             "D_lambda_K": self.d_lambda_k,
             "HQNR": self.hqnr,
             "D_rho": self.d_rho,
+            "D_sR": self.d_sr,
+            "RQNR": self.rqnr,
         }
 
 
@@ -114,6 +166,10 @@ def score(
     window_size: int = 512,
     on_progress: Callable[[int, int], None] | None = None,
     windows: Sequence[Window] | None = None,
+    coarse: CoarsePlanes | None = None,
+    maps: LocalMaps | None = None,
+    observers: Sequence[Observer] = (),
+    workers: int = 1,
 ) -> NoReferenceScores:
     """Score a fused scene.
 
@@ -123,20 +179,37 @@ def score(
         window_size: side of the windows that are read, a multiple of `block`. Changes memory and speed, not the result.
         on_progress: called after each window with the windows done and their total; may raise to stop.
         windows: look at these only, each starting and ending on whole blocks; None: at all of the scene.
+        coarse: D_lambda and D_s by the paper's definition, whose references are on the MS grid with blocks of the same
+            ground; None: by the toolbox's, whose references are interpolated.
+        maps: takes the local values.
+        observers: are shown each window, in order.
+        workers: windows worked on at once; above 1, the planes must allow calls from several threads.
 
     Raises:
         InputError: the scene has too few valid pixels side by side for even one block.
-        ValueError: `window_size` is not a multiple of `block`.
+        ValueError: `window_size` is not a multiple of `block`, or `block` not one of the ratio with `coarse`.
     """
     if window_size % block:
         raise ValueError(f"windows of {window_size} pixels do not divide into blocks of {block}")
+    if coarse is not None and block % coarse.ratio:
+        raise ValueError(f"blocks of {block} pixels do not divide into MS pixels of {coarse.ratio}")
     todo = list(_windows(planes.shape, window_size) if windows is None else windows)
-    totals = _Totals()
-    for done, window in enumerate(todo, start=1):
-        _add_window(totals, planes, window, block)
+    totals, extras = _Totals(), _Extras(block, coarse, maps, tuple(observers))
+    for done, part in enumerate(in_order(lambda window: _look(planes, window, extras), todo, workers), start=1):
+        totals.merge(part)
         if on_progress is not None:
             on_progress(done, len(todo))
     return _summarise(totals, sum(window.pixels for window in todo), block)
+
+
+@dataclass(frozen=True)
+class _Extras:
+    """What else there is to do in each window: see `score`."""
+
+    block: int
+    coarse: CoarsePlanes | None
+    maps: LocalMaps | None
+    observers: tuple[Observer, ...]
 
 
 @dataclass
@@ -153,6 +226,22 @@ class _Totals:
     rho_distance: float = 0.0
     rho_pixels: int = 0
     valid_pixels: int = 0
+    moments: Moments = field(default_factory=Moments)
+    later: list[Callable[[], None]] = field(default_factory=list)
+    """What is left to do in the order of the windows."""
+
+    def merge(self, part: _Totals) -> None:
+        """Take the sums over further windows."""
+        self.blocks += part.blocks
+        self.q_fused += part.q_fused
+        self.q_reference += part.q_reference
+        self.q2n += part.q2n
+        self.rho_distance += part.rho_distance
+        self.rho_pixels += part.rho_pixels
+        self.valid_pixels += part.valid_pixels
+        self.moments.merge(part.moments)
+        for step in part.later:
+            step()
 
 
 def _windows(shape: tuple[int, int], size: int) -> Iterator[Window]:
@@ -162,28 +251,67 @@ def _windows(shape: tuple[int, int], size: int) -> Iterator[Window]:
             yield Window(row, col, min(size, height - row), min(size, width - col))
 
 
-def _add_window(totals: _Totals, planes: QualityPlanes, window: Window, block: int) -> None:
-    """Read the planes of one window, once each, and add it to the totals."""
+def _look(planes: QualityPlanes, window: Window, extras: _Extras) -> _Totals:
+    """Read the planes of one window, once each, and sum over it."""
+    totals = _Totals()
     wide = grown_for_field(window, half_width(planes.ratio))
     core = window.inside(wide)
     valid = planes.valid(wide)
     valid_pixels = int(valid[core].sum())
     if not valid_pixels:
-        return
+        return totals
     totals.valid_pixels += valid_pixels
     fused, pan = planes.fused(wide), planes.pan(wide)
-    _add_field(totals, fused, pan, valid, wide, planes)
+    _add_field(totals, fused, pan, valid, wide, planes, extras.maps)
+    seen = SeenWindow(window, fused[:, *core].double(), pan[:, *core].double(), planes.fused_mtf(window), valid[core])
+    totals.moments.update([seen.fused, seen.pan], seen.valid)
+    _add_blocks(totals, planes, seen, extras)
+    totals.later += [partial(observer.add, seen) for observer in extras.observers]
+    return totals
 
-    blocks = _Blocks.of(valid[core], block)
+
+def _add_blocks(totals: _Totals, planes: QualityPlanes, seen: SeenWindow, extras: _Extras) -> None:
+    """The indices over blocks: D_lambda, D_s, D_lambda_K."""
+    blocks = _Blocks.of(seen.valid, extras.block)
     totals.blocks += blocks.count
-    if blocks.count:
-        exp = blocks.cut(planes.exp(window))
-        totals.q_fused += _q_table(blocks.cut(fused[:, *core]), blocks.cut(pan[:, *core]), blocks.valid)
-        totals.q_reference += _q_table(exp, blocks.cut(planes.pan_low(window)), blocks.valid)
-        totals.q2n += float(block_q2n(exp, blocks.cut(planes.fused_mtf(window)), blocks.valid).sum())
+    if not blocks.count:
+        return
+    exp = blocks.cut(planes.exp(seen.window))
+    q_fused = _q_table(blocks.cut(seen.fused), blocks.cut(seen.pan), blocks.valid)
+    if extras.coarse is None:
+        q_reference = _q_table(exp, blocks.cut(planes.pan_low(seen.window)), blocks.valid)
+    else:
+        q_reference = _coarse_table(extras.coarse, seen, extras.block, blocks)
+    q2n = block_q2n(exp, blocks.cut(seen.fused_mtf), blocks.valid)
+    totals.q_fused += q_fused.sum(dim=0)
+    totals.q_reference += q_reference.sum(dim=0)
+    totals.q2n += float(q2n.sum())
+    if extras.maps is not None:
+        add = partial(extras.maps.add_blocks, seen.window, blocks.chosen, q_fused, q_reference, q2n)
+        totals.later.append(add)
 
 
-def _add_field(totals: _Totals, fused: Tensor, pan: Tensor, valid: Tensor, wide: Window, planes: QualityPlanes) -> None:
+def _coarse_table(coarse: CoarsePlanes, seen: SeenWindow, block: int, blocks: _Blocks) -> Tensor:
+    """The table of Q on the MS grid, for the same blocks of ground.
+
+    An MS pixel counts where at least half of it is valid; so half of a block that counts has at least one.
+    """
+    ratio, window = coarse.ratio, seen.window
+    below = Window(window.row // ratio, window.col // ratio, -(-window.height // ratio), -(-window.width // ratio))
+    share = avg_pool2d(_pad_to_blocks(seen.valid[None].double(), ratio), ratio)[0]
+    small = _Blocks.of(share >= 0.5, block // ratio, blocks.chosen)
+    return _q_table(small.cut(coarse.ms(below)), small.cut(coarse.pan(below)), small.valid)
+
+
+def _add_field(
+    totals: _Totals,
+    fused: Tensor,
+    pan: Tensor,
+    valid: Tensor,
+    wide: Window,
+    planes: QualityPlanes,
+    maps: LocalMaps | None,
+) -> None:
     """D_rho, over the pixels whose neighbourhood is valid or lies beyond the border of the scene."""
     half = half_width(planes.ratio)
     inside = _inside(wide, planes.shape, valid.device)
@@ -191,8 +319,12 @@ def _add_field(totals: _Totals, fused: Tensor, pan: Tensor, valid: Tensor, wide:
     usable = box_sum(spoilt, 4 * half - 1) == 0
     fused, pan = torch.where(valid, fused.double(), 0.0), torch.where(valid, pan.double(), 0.0)
     distance = 1 - correlation_field(fused, pan, inside, half)
+    local = torch.where(usable, distance.mean(dim=0), 0.0)
     totals.rho_pixels += int(usable.sum())
-    totals.rho_distance += float(torch.where(usable, distance.mean(dim=0), 0.0).sum())
+    totals.rho_distance += float(local.sum())
+    if maps is not None:
+        row, col = wide.row + 2 * half - 2, wide.col + 2 * half - 2
+        totals.later.append(partial(maps.add_field, row, col, local, usable))
 
 
 def _inside(window: Window, shape: tuple[int, int], device: torch.device) -> Tensor:
@@ -219,12 +351,13 @@ class _Blocks:
     count: int
 
     @classmethod
-    def of(cls, valid: Tensor, block: int) -> _Blocks:
-        """Choose the blocks of which at least half is valid."""
+    def of(cls, valid: Tensor, block: int, chosen: Tensor | None = None) -> _Blocks:
+        """Choose the blocks of which at least half is valid, unless the choice is given."""
         parts = split_blocks(_pad_to_blocks(valid[None], block), block)[:, 0]
         if parts.all():
             return cls(block, None, None, len(parts))
-        chosen = torch.nonzero(2 * parts.sum(dim=1) >= block**2)[:, 0]
+        if chosen is None:
+            chosen = torch.nonzero(2 * parts.sum(dim=1) >= block**2)[:, 0]
         return cls(block, chosen, parts[chosen], len(chosen))
 
     def cut(self, image: Tensor) -> Tensor:
@@ -240,7 +373,7 @@ def _pad_to_blocks(image: Tensor, block: int) -> Tensor:
 
 
 def _q_table(image: Tensor, pan: Tensor, valid: Tensor | None) -> Tensor:
-    """Q of each band with each band and with PAN, `[C, C + 1]`, summed over blocks.
+    """Q of each band with each band and with PAN in each block, `[N, C, C + 1]`.
 
     Args:
         image: `[N, C, P]`.
@@ -248,9 +381,10 @@ def _q_table(image: Tensor, pan: Tensor, valid: Tensor | None) -> Tensor:
         valid: `[N, P]` bool or None.
     """
     bands = image.shape[1]
-    table = pairwise_uiqi(block_moments(torch.cat([image, pan], dim=1), valid)).sum(dim=0)
-    with_pan = table[:bands, bands] if pan.shape[1] == 1 else table[:bands, bands:].diagonal()
-    return torch.cat([table[:bands, :bands], with_pan[:, None]], dim=1)
+    table = pairwise_uiqi(block_moments(torch.cat([image, pan], dim=1), valid))
+    across = table[:, :bands, bands:]
+    with_pan = across[:, :, 0] if pan.shape[1] == 1 else across.diagonal(dim1=1, dim2=2)
+    return torch.cat([table[:, :bands, :bands], with_pan[:, :, None]], dim=2)
 
 
 def _summarise(totals: _Totals, pixels: int, block: int) -> NoReferenceScores:
@@ -267,6 +401,7 @@ def _summarise(totals: _Totals, pixels: int, block: int) -> NoReferenceScores:
     d_lambda = distortion_of_pairs(q_fused[:, :-1], q_reference[:, :-1])
     d_s = distortion_of_bands(q_fused[:, -1], q_reference[:, -1])
     d_lambda_k = 1 - totals.q2n / totals.blocks
+    d_sr = d_sr_of_moments(totals.moments)
     return NoReferenceScores(
         d_lambda=d_lambda,
         d_s=d_s,
@@ -274,6 +409,8 @@ def _summarise(totals: _Totals, pixels: int, block: int) -> NoReferenceScores:
         d_lambda_k=d_lambda_k,
         hqnr=hqnr(d_lambda_k, d_s),
         d_rho=totals.rho_distance / totals.rho_pixels,
+        d_sr=d_sr,
+        rqnr=rqnr(d_lambda_k, d_sr),
         valid_share=totals.valid_pixels / pixels,
         blocks=totals.blocks,
     )

@@ -1,4 +1,4 @@
-"""QNR (Alparone et al. 2008) and its hybrid HQNR (Aiazzi et al. 2014): one quality from two distortions."""
+"""QNR (Alparone et al. 2008), HQNR (Aiazzi et al. 2014) and RQNR (Alparone et al. 2018): one quality from two."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def qnr(d_lambda: float, d_s: float, alpha: float = 1.0, beta: float = 1.0) -> f
 def hqnr(d_lambda_k: float, d_s: float, alpha: float = 1.0, beta: float = 1.0) -> float:
     """(1 - D_lambda_K)^alpha (1 - D_s)^beta, with the D_s of QNR; 1 is ideal."""
     return float((1 - d_lambda_k) ** alpha * (1 - d_s) ** beta)
+
+
+def rqnr(d_lambda_k: float, d_sr: float, alpha: float = 1.0, beta: float = 1.0) -> float:
+    """(1 - D_lambda_K)^alpha (1 - D_sR)^beta; 1 is ideal."""
+    return float((1 - d_lambda_k) ** alpha * (1 - d_sr) ** beta)

@@ -21,10 +21,23 @@ def sam(reference: Tensor, fused: Tensor) -> float:
         Degrees; 0 is ideal. Pixels that are 0 in all bands of either image have no angle and are left out; 0 if there
         are no others.
     """
+    angles = spectral_angles(reference, fused)
+    return float(angles.mean()) if angles.numel() else 0.0
+
+
+def spectral_angles(reference: Tensor, fused: Tensor) -> Tensor:
+    """The angles of all pixels that have one, degrees, in one row; arguments as above, or `[C, N]`."""
     x, y = reference.double(), fused.double()
-    norms = torch.linalg.vector_norm(x, dim=0) * torch.linalg.vector_norm(y, dim=0)
-    defined = norms > 0
-    if not defined.any():
-        return 0.0
-    cosine = ((x * y).sum(dim=0)[defined] / norms[defined]).clamp(-1, 1)
-    return float(torch.rad2deg(torch.acos(cosine)).mean())
+    norms = torch.sqrt(_dot(x, x) * _dot(y, y))
+    product, defined = _dot(x, y), norms > 0
+    if not defined.all():
+        product, norms = product[defined], norms[defined]
+    return torch.rad2deg(torch.acos((product / norms).clamp(-1, 1))).flatten()
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of products over the bands; band after band is several times faster than over a strided axis."""
+    total = x[0] * y[0]
+    for one, other in zip(x[1:], y[1:], strict=True):
+        total = torch.addcmul(total, one, other)
+    return total

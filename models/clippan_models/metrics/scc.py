@@ -33,8 +33,13 @@ def scc(reference: Tensor, fused: Tensor) -> float:
     return 1.0 if torch.equal(x, y) else 0.0
 
 
-def _edges(image: Tensor) -> Tensor:
-    padded = pad(image.double()[:, 1:-1, 1:-1], (1, 1, 1, 1))
-    down = correlate_axis(correlate_axis(padded, (1, 0, -1), -2), (1, 2, 1), -1)
-    across = correlate_axis(correlate_axis(padded, (1, 2, 1), -2), (1, 0, -1), -1)
+def edge_magnitude(image: Tensor) -> Tensor:
+    """Sobel magnitude where the operator fits: `[C, H, W]` to `[C, H - 2, W - 2]`, float64."""
+    image = image.double()
+    down = correlate_axis(correlate_axis(image, (1, 0, -1), -2), (1, 2, 1), -1)
+    across = correlate_axis(correlate_axis(image, (1, 2, 1), -2), (1, 0, -1), -1)
     return torch.hypot(down, across)
+
+
+def _edges(image: Tensor) -> Tensor:
+    return edge_magnitude(pad(image.double()[:, 1:-1, 1:-1], (1, 1, 1, 1)))

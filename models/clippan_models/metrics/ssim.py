@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SIGMA = 1.5
-_REACH = 5
+REACH = 5
+"""Pixels on each side of a position that its SSIM looks at."""
 _K1, _K2 = 0.01, 0.03
 
 
@@ -30,6 +31,11 @@ def ssim(reference: Tensor, fused: Tensor, peak: float) -> float:
     Returns:
         In [-1, 1]; 1 is ideal.
     """
+    return float(ssim_field(reference, fused, peak).mean())
+
+
+def ssim_field(reference: Tensor, fused: Tensor, peak: float) -> Tensor:
+    """SSIM of each band at each position where the window fits, `[C, H - 10, W - 10]`, float64; arguments as above."""
     x, y = reference.double(), fused.double()
     mean_x, mean_y = _smooth(x), _smooth(y)
     var_x, var_y = _smooth(x * x) - mean_x**2, _smooth(y * y) - mean_y**2
@@ -37,11 +43,11 @@ def ssim(reference: Tensor, fused: Tensor, peak: float) -> float:
     c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * cov + c2) / (var_x + var_y + c2)
-    return float((luminance * structure).mean())
+    return luminance * structure
 
 
 def _smooth(image: Tensor) -> Tensor:
-    offset = torch.arange(-_REACH, _REACH + 1, dtype=torch.float64)
+    offset = torch.arange(-REACH, REACH + 1, dtype=torch.float64)
     taps = torch.exp(-(offset**2) / (2 * _SIGMA**2))
     weights = (taps / taps.sum()).tolist()
     return correlate_axis(correlate_axis(image, weights, -2), weights, -1)

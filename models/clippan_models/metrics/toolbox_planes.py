@@ -100,15 +100,15 @@ class ToolboxPlanes:
 
     def fused(self, window: Window) -> Tensor:
         """The fused image, `[C, h, w]`, float64, 0 beyond the scene."""
-        return _read_padded(self.fused_source.read, window, self.shape).double()
+        return read_padded(self.fused_source.read, window, self.shape).double()
 
     def pan(self, window: Window) -> Tensor:
         """PAN, `[1, h, w]`, float64, 0 beyond the scene."""
-        return _read_padded(self.pan_source.read, window, self.shape).double()
+        return read_padded(self.pan_source.read, window, self.shape).double()
 
     def valid(self, window: Window) -> Tensor:
         """Pixels valid in the fused image, in PAN and in the MS pixel they lie in, `[h, w]` bool."""
-        return _read_padded(self._valid_inside, window, self.shape)
+        return read_padded(self._valid_inside, window, self.shape)
 
     def exp(self, window: Window) -> Tensor:
         """`interp23(MS)`, `[C, h, w]`, float64, for a window inside the scene."""
@@ -120,10 +120,15 @@ class ToolboxPlanes:
 
     def fused_mtf(self, window: Window) -> Tensor:
         """`mtf_filter(fused)`, `[C, h, w]`, float64, for a window inside the scene."""
-        height, width = self.shape
-        rows = _span(window.row, window.row_stop, 2 * MTF_HALO).clamp(0, height - 1)
-        cols = _span(window.col, window.col_stop, 2 * MTF_HALO).clamp(0, width - 1)
-        return correlate(_fetch_filled(self.fused_source, rows, cols, MTF_HALO), mtf_kernels(self.gains, self.ratio))
+        return self._blur(self.fused_source, window, self.gains)
+
+    def pan_mtf(self, window: Window, gain: float) -> Tensor:
+        """`mtf_filter(PAN)` with one gain, `[1, h, w]`, float64, for a window inside the scene."""
+        return self._blur(self.pan_source, window, (gain,))
+
+    def on_ms_grid(self) -> OnMsGrid:
+        """The pair on the MS grid, which the paper of QNR compares with."""
+        return OnMsGrid(self.ms_source, self.pan_source, self.ratio)
 
     def _interpolate(self, source: PlaneSource, window: Window) -> Tensor:
         """A window on the PAN grid of `interp23` of a source on the MS grid, whose border is circular."""
@@ -136,6 +141,12 @@ class ToolboxPlanes:
         row, col = window.row - ratio * top, window.col - ratio * left
         return image[:, row : row + window.height, col : col + window.width]
 
+    def _blur(self, source: PlaneSource, window: Window, gains: tuple[float, ...]) -> Tensor:
+        height, width = self.shape
+        rows = _span(window.row, window.row_stop, 2 * MTF_HALO).clamp(0, height - 1)
+        cols = _span(window.col, window.col_stop, 2 * MTF_HALO).clamp(0, width - 1)
+        return correlate(_fetch_filled(source, rows, cols, MTF_HALO), mtf_kernels(gains, self.ratio))
+
     def _valid_inside(self, window: Window) -> Tensor:
         ratio = self.ratio
         top, left = window.row // ratio, window.col // ratio
@@ -143,6 +154,23 @@ class ToolboxPlanes:
         ms_valid = self.ms_source.valid(below).repeat_interleave(ratio, dim=0).repeat_interleave(ratio, dim=1)
         on_pan = Window(ratio * top, ratio * left, ratio * below.height, ratio * below.width)
         return self.fused_source.valid(window) & self.pan_source.valid(window) & ms_valid[window.inside(on_pan)]
+
+
+@dataclass(frozen=True)
+class OnMsGrid:
+    """MS, and PAN reduced by `imresize_bicubic`, by window of the MS grid."""
+
+    ms_source: PlaneSource
+    pan_source: PlaneSource
+    ratio: int
+
+    def ms(self, window: Window) -> Tensor:
+        """MS, `[C, h, w]`, float64."""
+        return self.ms_source.read(window).double()
+
+    def pan(self, window: Window) -> Tensor:
+        """`imresize_bicubic(PAN, 1 / r)`, `[1, h, w]`, float64."""
+        return _Reduced(self.pan_source, self.ratio).read(window)
 
 
 @dataclass(frozen=True)
@@ -187,11 +215,11 @@ def _span(start: int, stop: int, margin: int) -> Tensor:
 
 def _fetch_filled(source: PlaneSource, rows: Tensor, cols: Tensor, reach: int) -> Tensor:
     """The pixels at the given rows and columns, less `reach` on each side, invalid ones filled; float64."""
-    image, valid = _fetch(source.read, rows, cols), _fetch(source.valid, rows, cols)
+    image, valid = fetch(source.read, rows, cols), fetch(source.valid, rows, cols)
     return fill_invalid(image.double(), valid, reach)
 
 
-def _fetch(read: Callable[[Window], Tensor], rows: Tensor, cols: Tensor) -> Tensor:
+def fetch(read: Callable[[Window], Tensor], rows: Tensor, cols: Tensor) -> Tensor:
     """The pixels at any rows and columns of the scene, `[.., len(rows), len(cols)]`, in as few reads as they allow."""
     return torch.cat(
         [torch.cat([_fetch_run(read, run, across) for across in _runs(cols)], dim=-1) for run in _runs(rows)], dim=-2
@@ -214,7 +242,7 @@ def _runs(index: Tensor) -> tuple[Tensor, ...]:
     return torch.tensor_split(index, jumps)
 
 
-def _read_padded(read: Callable[[Window], Tensor], window: Window, shape: tuple[int, int]) -> Tensor:
+def read_padded(read: Callable[[Window], Tensor], window: Window, shape: tuple[int, int]) -> Tensor:
     """A window that may reach beyond the scene, where it is 0 or False."""
     row, col = max(window.row, 0), max(window.col, 0)
     row_stop, col_stop = min(window.row_stop, shape[0]), min(window.col_stop, shape[1])

@@ -65,6 +65,15 @@ class Moments:
         for start in range(0, keep.numel(), step):
             self._update_chunk([v[:, start : start + step] for v in groups], keep[start : start + step], buffer)
 
+    def merge(self, other: Moments) -> None:
+        """Take the samples of other moments of the same variables into account."""
+        if other._count == 0:
+            return
+        if self._mean.numel() == 0:
+            self._mean = torch.zeros_like(other._mean)
+            self._scatter = torch.zeros_like(other._scatter)
+        self._merge(other._count, other._mean, other._scatter)
+
     def _update_chunk(self, groups: list[Tensor], keep: Tensor, buffer: Tensor) -> None:
         chunk = buffer[:, : keep.numel()]
         for rows, group in zip(torch.split(chunk, [g.shape[0] for g in groups]), groups, strict=True):

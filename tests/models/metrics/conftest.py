@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,3 +124,16 @@ def golden_folder() -> Path:
     if not (folder / "metrics_ref64.json").exists():
         pytest.skip("the golden crops of real scenes are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Callable[[str], Any]:
+    """Another program to compare with; the test is skipped where it cannot be loaded, for whatever reason."""
+
+    def load(name: str) -> Any:
+        try:
+            return importlib.import_module(name)
+        except Exception as error:  # a broken dependency of the other program raises anything
+            pytest.skip(f"{name} cannot be loaded: {error}")
+
+    return load

@@ -104,8 +104,10 @@ def test_indices_with_reference(bands: int, make_scene: Any, golden: Any) -> Non
 @pytest.mark.parametrize("bands", [4, 8])
 def test_streamed_indices(bands: int, window_size: int, make_scene: Any, golden: Any) -> None:
     values = score(make_scene(bands).planes(), window_size=window_size).as_metrics()
-    assert list(values) == ["D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR", "D_rho"]
-    assert values == pytest.approx({name: golden[f"B{bands}"][name] for name in values}, rel=1e-11)
+    assert list(values) == ["D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR", "D_rho", "D_sR", "RQNR"]
+    expected = golden[f"B{bands}"]
+    expected["RQNR"] = (1 - expected["D_lambda_K"]) * (1 - expected["D_sR"])
+    assert values == pytest.approx({name: expected[name] for name in values}, rel=1e-9)
 
 
 @pytest.mark.parametrize(

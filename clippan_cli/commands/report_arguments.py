@@ -1,0 +1,49 @@
+"""`sharpen --report`: the page that `assess` writes, for the result of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clippan_models.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from clippan_cli.tasks.control import Control
+    from clippan_cli.tasks.report_files import ReportFiles
+    from clippan_cli.tasks.scene import SceneOptions
+    from clippan_cli.tasks.sharpen import SharpenOptions
+
+
+def check_report(
+    report: Path, output: Path, scene: SceneOptions, sharpening: SharpenOptions, *, overwrite: bool
+) -> ReportFiles:
+    """What to write, refused before the work where it cannot be.
+
+    Raises:
+        UsageError: a choice of bands, which the indices cannot compare.
+        OutputError: the page cannot be written.
+    """
+    from clippan_cli.tasks.report_files import ReportFiles
+
+    if sharpening.bands is not None:
+        raise UsageError("--report needs all bands: the indices compare the result with all of MS; leave out --bands")
+    files = ReportFiles(page=report, overwrite=overwrite)
+    files.check([output, *(Path(name) for name in (*scene.ms, scene.pan) if Path(name).exists())])
+    return files
+
+
+def write_report(
+    files: ReportFiles, output: Path, scene: SceneOptions, sharpening: SharpenOptions, control: Control
+) -> None:
+    """Assess the result beside the baselines, and write the page.
+
+    Raises:
+        ClippanError: it cannot be assessed; the result itself is complete.
+    """
+    from clippan_cli.tasks.assess import AssessOptions, assess
+
+    options = AssessOptions(compute=sharpening.compute, sampled=True, baselines=True)
+    try:
+        assess(scene, [str(output)], options, control, files)
+    except Interrupted as stop:
+        raise Interrupted(stop.signal_number, f"{output} was complete already") from stop

@@ -1,0 +1,106 @@
+"""Lists of scenes to assess, from a folder or from a CSV file.
+
+A folder, and each folder in it, may hold `NAME_ms.tif`, `NAME_pan.tif`, any fused `NAME_*.tif`, and the truth as
+`NAME_gt.tif`, `NAME_truth.tif` or `NAME_reference.tif`; or the same without NAME, when the folder names the scene. A
+CSV has the columns `ms`, `pan` and `fused`, and may have `name`, `reference` and `sensor`; several files stand in one
+cell with semicolons between, relative to the CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clippan_models.errors import InputError
+
+_RASTERS = (".tif", ".tiff")
+_TRUTHS = ("gt", "truth", "reference")
+
+
+@dataclass(frozen=True)
+class SceneEntry:
+    """One scene to assess."""
+
+    name: str
+    ms: tuple[str, ...]
+    pan: str
+    fused: tuple[str, ...]
+    reference: str | None = None
+    sensor: str | None = None
+
+
+def is_index(names: Sequence[str]) -> bool:
+    """Whether the arguments name many scenes rather than images: one folder, or one CSV file."""
+    return len(names) == 1 and (os.path.isdir(names[0]) or names[0].lower().endswith(".csv"))
+
+
+def find_scenes(path: Path) -> tuple[SceneEntry, ...]:
+    """The scenes of a folder or of a CSV file.
+
+    Raises:
+        InputError: there are none, or the file cannot be read.
+    """
+    found = _of_table(path) if path.suffix.lower() == ".csv" else _of_folder(path)
+    if not found:
+        raise InputError(f"{path} holds no scene: NAME_ms.tif, NAME_pan.tif and fused NAME_*.tif are looked for")
+    return tuple(found)
+
+
+def _of_table(path: Path) -> list[SceneEntry]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}") from error
+    missing = [column for column in ("ms", "pan", "fused") if not rows or column not in rows[0]]
+    if missing:
+        raise InputError(f"{path} has no column {', '.join(missing)}; ms, pan and fused are needed")
+
+    def files(text: str | None) -> tuple[str, ...]:
+        return tuple(str(path.parent / part.strip()) for part in (text or "").split(";") if part.strip())
+
+    found = []
+    for number, row in enumerate(rows, start=1):
+        ms, pan, reference = files(row["ms"]), files(row["pan"]), files(row.get("reference"))
+        name = (row.get("name") or "").strip() or f"scene {number}"
+        sensor = (row.get("sensor") or "").strip() or None
+        found.append(
+            SceneEntry(name, ms, pan[0] if pan else "", files(row["fused"]), next(iter(reference), None), sensor)
+        )
+    return found
+
+
+def _of_folder(folder: Path) -> list[SceneEntry]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist")
+    found = []
+    for place in [folder, *sorted(p for p in folder.iterdir() if p.is_dir())]:
+        rasters = sorted(p for p in place.iterdir() if p.suffix.lower() in _RASTERS and p.is_file())
+        by_stem = {p.stem.lower(): p for p in rasters}
+        for stem in [s for s in by_stem if s == "ms" or s.endswith("_ms")]:
+            start = stem.removesuffix("ms")
+            if f"{start}pan" in by_stem:
+                found.append(_of_stems(start, by_stem, place))
+    return found
+
+
+def _of_stems(start: str, by_stem: dict[str, Path], place: Path) -> SceneEntry:
+    truth = next((by_stem[f"{start}{t}"] for t in _TRUTHS if f"{start}{t}" in by_stem), None)
+    known = {f"{start}ms", f"{start}pan", *(f"{start}{t}" for t in _TRUTHS)}
+    others = [s for s in by_stem if s.endswith("_ms") and s.removesuffix("ms") != start] if start else []
+    deeper = tuple(s.removesuffix("ms") for s in others if s.startswith(start))
+    fused = [
+        p
+        for s, p in by_stem.items()
+        if s.startswith(start) and s not in known and not (deeper and s.startswith(deeper))
+    ]
+    return SceneEntry(
+        name=start.rstrip("_") or place.name,
+        ms=(str(by_stem[f"{start}ms"]),),
+        pan=str(by_stem[f"{start}pan"]),
+        fused=tuple(map(str, fused)),
+        reference=str(truth) if truth else None,
+    )

@@ -1,0 +1,145 @@
+"""Many scenes at once: found, measured, flagged, and not stopped by one that fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from clippan_cli.tasks.assess import AssessOptions, ReportFiles
+from clippan_cli.tasks.assess_index import SCHEMA, IndexReport, assess_scenes
+from clippan_cli.tasks.compute import ComputeOptions
+from clippan_cli.tasks.control import Control
+from clippan_cli.tasks.demo import write_demo_scene
+from clippan_cli.tasks.demo_scene import make_demo_scene
+from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.scene_list import find_scenes, is_index
+from clippan_models.errors import InputError
+from tests.cli.conftest import RunMain
+from tests.cli.test_report import Page
+
+NAMES = ["a", "b", "c", "d", "e<i>"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five small scenes, one of them spoilt, and one whose fused image is none."""
+    place = tmp_path_factory.mktemp("scenes")
+    for number, name in enumerate(NAMES):
+        start = place / f"{name}_"
+        paths = [Path(f"{start}{kind}.tif") for kind in ("ms", "pan", "gt")]
+        write_demo_scene(make_demo_scene(128, seed=3 + number), *paths)
+        with rasterio.open(paths[2]) as truth:
+            pixels, profile = truth.read().astype(np.float64), dict(truth.profile)
+        rng = np.random.default_rng(number)
+        noise = 500.0 if name == "c" else 10.0
+        with rasterio.open(f"{start}net.tif", "w", **profile) as fused:
+            fused.write(np.clip(pixels + rng.normal(0, noise, pixels.shape), 0, 4095).astype(np.uint16))
+    for kind in ("ms", "pan"):
+        (place / f"broken_{kind}.tif").write_bytes((place / f"a_{kind}.tif").read_bytes())
+    (place / "broken_net.tif").write_bytes(b"no raster")
+    return place
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, IndexReport]:
+    out = tmp_path_factory.mktemp("index")
+    options = AssessOptions(compute=ComputeOptions(device="cpu", threads=1))
+    files = ReportFiles(page=out / "index.html", csv=out / "index.csv")
+    base = SceneOptions(("",), "", coregister="off")
+    return out, assess_scenes(find_scenes(folder), base, options, files, Control())
+
+
+def test_scenes_are_found_in_a_folder(folder: Path) -> None:
+    found = {entry.name: entry for entry in find_scenes(folder)}
+    assert set(found) == {*(n.lower() for n in NAMES), "broken"}
+    entry = found["a"]
+    assert [Path(p).name for p in (*entry.ms, entry.pan, *entry.fused)] == ["a_ms.tif", "a_pan.tif", "a_net.tif"]
+    assert entry.reference is not None and entry.reference.endswith("a_gt.tif")
+    assert is_index([str(folder)]) and is_index(["x.csv"]) and not is_index(["x.tif"]) and not is_index(["a.csv", "b"])
+
+
+def test_scenes_without_names_are_named_by_their_folder(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "town"
+    place.mkdir()
+    for kind in ("ms", "pan", "net"):
+        (place / f"{kind}.tif").write_bytes((folder / f"a_{kind}.tif").read_bytes())
+    (entry,) = find_scenes(tmp_path)
+    assert entry.name == "town" and [Path(p).name for p in entry.fused] == ["net.tif"]
+
+
+def test_one_name_that_begins_like_another_keeps_its_own_images(folder: Path, tmp_path: Path) -> None:
+    for name in ("x", "x_1"):
+        for kind in ("ms", "pan", "net"):
+            (tmp_path / f"{name}_{kind}.tif").touch()
+    found = {entry.name: [Path(p).name for p in entry.fused] for entry in find_scenes(tmp_path)}
+    assert found == {"x": ["x_net.tif"], "x_1": ["x_1_net.tif"]}
+
+
+def test_a_scene_that_fails_does_not_stop_the_others(made: tuple[Path, IndexReport]) -> None:
+    out, report = made
+    assert [outcome.entry.name for outcome in report.failed] == ["broken"]
+    assert len(report.outcomes) == 6 and "broken_net.tif" in str(report.failed[0].error)
+    with pytest.raises(InputError, match="1 of 6 scenes"):
+        report.check()
+    pages = sorted(path.name for path in (out / "index_scenes").iterdir())
+    assert pages == ["a.html", "b.html", "c.html", "d.html", "e_i.html"]
+
+
+def test_what_stands_out_is_flagged(made: tuple[Path, IndexReport]) -> None:
+    flagged = {outcome.entry.name: outcome.outliers for outcome in made[1].outcomes}
+    assert "PSNR" in flagged["c"] and "D_rho" in flagged["c"]
+    assert all("PSNR" not in names for scene, names in flagged.items() if scene != "c")
+
+
+def test_the_page_the_csv_and_the_json_say_the_same(made: tuple[Path, IndexReport]) -> None:
+    out, report = made
+    text = (out / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    document = json.loads(json.dumps(report.as_json()))
+    assert document["schema"] == SCHEMA and not page.open and "http:" not in text and "https:" not in text
+    cells = [a for a in page.all("td") if a.get("data-index") and a["data-value"]]
+    shown = {(a["data-scene"], a["data-index"]): float(str(a["data-value"])) for a in cells}
+    scenes = [scene for scene in document["scenes"] if scene["report"]]
+    expected = {(s["name"], n): v for s in scenes for n, v in s["report"]["images"][0]["metrics"].items()}
+    assert shown == expected
+    rows = list(csv.DictReader((out / "index.csv").open()))
+    listed = {(r["name_of_scene"], r["name"]): float(r["value"]) for r in rows if r["scope"] == "scene"}
+    assert listed == expected
+    links = [str(a["href"]) for a in page.all("a")]
+    assert len(links) == 5 and all((out / link).is_file() for link in links)
+    assert len(page.all("img")) == 5 and all(len(a["alt"] or "") > 3 for a in page.all("img"))
+    assert not page.all("i") and sum("failed" in str(a.get("class")) for a in page.all("tr")) == 1
+    psnr = [v for (_, name), v in expected.items() if name == "PSNR"]
+    (summary,) = document["summary"]
+    assert summary["image"] == "net" and summary["mean"]["PSNR"] == pytest.approx(np.mean(psnr))
+    assert summary["std"]["PSNR"] == pytest.approx(np.std(psnr, ddof=1))
+
+
+def test_a_table_of_scenes_on_the_command_line(folder: Path, tmp_path: Path, run_main: RunMain) -> None:
+    table = folder / "list.csv"
+    rows = ["name,ms,pan,fused,reference", "one,a_ms.tif,a_pan.tif,a_net.tif;a_gt.tif,a_gt.tif"]
+    rows += ["two,b_ms.tif,b_pan.tif,gone.tif,", "three,b_ms.tif,b_pan.tif,,"]
+    table.write_text("\n".join(rows))
+    outcome = run_main(["assess", str(table), "--no-baselines", "--json", "-q", "-j", "1"])
+    assert outcome.code == 3 and "2 of 3 scenes" in outcome.error_line
+    scenes = json.loads(outcome.stdout)["scenes"]
+    assert [bool(scene["report"]) for scene in scenes] == [True, False, False]
+    assert [Path(i["path"]).name for i in scenes[0]["report"]["images"]] == ["a_net.tif", "a_gt.tif"]
+    assert "gone.tif" in scenes[1]["error"] and "no fused" in scenes[2]["error"]
+    plain = run_main(["assess", str(table), "--no-baselines", "-j", "1", "-q"])
+    assert plain.code == 3 and "failed     two" in plain.stdout
+
+
+@pytest.mark.parametrize("text", ["", "ms,pan\na,b", "ms,pan,fused"])
+def test_bad_tables_are_refused(text: str, tmp_path: Path, run_main: RunMain) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text(text)
+    assert run_main(["assess", str(table)]).code == 3
+    assert run_main(["assess", str(tmp_path / "gone.csv")]).code == 3
+    assert run_main(["assess", str(tmp_path)]).code == 3
+    assert run_main(["assess", str(tmp_path), "--ms", "x.tif", "--pan", "y.tif"]).code == 2

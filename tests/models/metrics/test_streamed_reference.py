@@ -1,0 +1,211 @@
+"""Are scores against a reference the same however the scene is read, and does nodata stay out of them?"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clippan_models.contracts import Window
+from clippan_models.errors import InputError
+from clippan_models.metrics.ergas import ergas
+from clippan_models.metrics.no_reference import score
+from clippan_models.metrics.psnr import psnr, psnr_global
+from clippan_models.metrics.q2n import q2n
+from clippan_models.metrics.reference import ReferenceScores, score_reference
+from clippan_models.metrics.reprojected import Phase, Reprojection, estimate_phases
+from clippan_models.metrics.sam import sam
+from clippan_models.metrics.scc import scc
+from clippan_models.metrics.ssim import ssim
+from clippan_models.metrics.toolbox_planes import ToolboxPlanes
+from clippan_models.ops.toolbox import decimate, interp23, mtf_filter
+
+PEAK = 2047.0
+
+
+class Held:
+    """An image in memory."""
+
+    def __init__(self, image: Tensor, mask: Tensor | None = None) -> None:
+        self.image = image
+        self.mask = torch.ones(image.shape[1:], dtype=torch.bool) if mask is None else mask
+        self.shape = (image.shape[0], image.shape[1], image.shape[2])
+
+    def read(self, window: Window) -> Tensor:
+        assert min(window.row, window.col) >= 0 and window.row_stop <= self.shape[1]
+        return self.image[:, window.row : window.row_stop, window.col : window.col_stop]
+
+    def valid(self, window: Window) -> Tensor:
+        return self.mask[window.row : window.row_stop, window.col : window.col_stop]
+
+
+def whole(truth: Tensor, fused: Tensor) -> dict[str, float]:
+    return {
+        "Q2n": q2n(truth, fused),
+        "SAM": sam(truth, fused),
+        "ERGAS": ergas(truth, fused, 4),
+        "PSNR": psnr(truth, fused, PEAK),
+        "PSNR_global": psnr_global(truth, fused, PEAK),
+        "SSIM": ssim(truth, fused, PEAK),
+        "SCC": scc(truth, fused),
+    }
+
+
+def streamed(truth: Tensor, fused: Tensor, size: int = 256, mask: Tensor | None = None) -> ReferenceScores:
+    return score_reference(Held(truth), Held(fused, mask), 4, PEAK, window_size=size)
+
+
+@pytest.mark.parametrize("window_size", [32, 96, 512])
+@pytest.mark.parametrize("bands", [4, 8])
+def test_golden_values_come_out_of_the_stream(bands: int, window_size: int, make_scene: Any, golden: Any) -> None:
+    scene, expected = make_scene(bands), golden[f"B{bands}"]
+    names = {"SAM": "SAM_deg", "PSNR": "PSNR_band_2047", "PSNR_global": "PSNR_global_2047", "SSIM": "SSIM_2047"}
+    values = streamed(scene.truth, scene.fused, window_size).as_metrics()
+    assert values == pytest.approx({name: expected[names.get(name, name)] for name in values}, rel=1e-9)
+
+
+@pytest.mark.parametrize("window_size", [32, 64, 512])
+@pytest.mark.parametrize("size", [(128, 128), (75, 61), (129, 100), (33, 40)])
+def test_any_window_gives_the_values_of_the_whole_image(
+    size: tuple[int, int], window_size: int, make_scene: Any
+) -> None:
+    scene = make_scene(3, height=33, width=33)
+    part = (slice(None), slice(0, size[0]), slice(0, size[1]))
+    truth, fused = scene.truth[part], scene.fused[part]
+    assert streamed(truth, fused, window_size).as_metrics() == pytest.approx(whole(truth, fused), rel=1e-9)
+
+
+def test_what_nodata_holds_does_not_matter(make_scene: Any) -> None:
+    scene = make_scene(4)
+    mask = torch.ones(128, 128, dtype=torch.bool)
+    mask[20:40, 50:90] = False
+    mask[100:, :7] = False
+    scores = []
+    for filler, size in ((0.0, 32), (65535.0, 96), (-1e9, 512)):
+        scores.append(streamed(scene.truth, torch.where(mask, scene.fused, filler), size, mask).as_metrics())
+    assert scores[1] == pytest.approx(scores[0], rel=1e-9) and scores[2] == pytest.approx(scores[0], rel=1e-9)
+
+
+def test_nodata_at_the_side_leaves_the_rest_alone(make_scene: Any) -> None:
+    scene = make_scene(4)
+    mask = torch.ones(128, 128, dtype=torch.bool)
+    mask[:, 96:] = False
+    values = streamed(scene.truth, scene.fused, mask=mask).as_metrics()
+    expected = whole(scene.truth[:, :, :96], scene.fused[:, :, :96])
+    exact = ("Q2n", "SAM", "ERGAS", "PSNR", "PSNR_global", "SSIM")
+    assert {n: values[n] for n in exact} == pytest.approx({n: expected[n] for n in exact}, rel=1e-9)
+    assert values["SCC"] == pytest.approx(expected["SCC"], abs=1e-3)  # no border becomes an edge there
+
+
+def test_the_errors_of_the_bands_are_told(make_scene: Any) -> None:
+    scene = make_scene(4)
+    fused = scene.truth + torch.tensor([5.0, 0.0, -3.0, 0.0])[:, None, None]
+    bands = streamed(scene.truth, fused).bands
+    assert [band.bias for band in bands] == pytest.approx([5, 0, -3, 0], abs=1e-9)
+    assert [band.rmse for band in bands] == pytest.approx([5, 0, 3, 0], abs=1e-9)
+    assert [band.correlation for band in bands] == pytest.approx([1, 1, 1, 1])
+    assert bands[0].fused_mean == pytest.approx(float(fused[0].mean()))
+    assert bands[0].psnr(PEAK) == pytest.approx(20 * math.log10(PEAK / 5)) and math.isinf(bands[1].psnr(PEAK))
+
+
+@pytest.mark.parametrize("level", [0.0, 500.0])
+def test_flat_images_give_numbers(level: float, make_scene: Any) -> None:
+    scene = make_scene(4)
+    values = streamed(scene.truth, torch.full_like(scene.fused, level)).as_metrics()
+    assert all(math.isfinite(value) for value in values.values())
+    perfect = streamed(torch.full_like(scene.truth, 500), torch.full_like(scene.truth, 500)).as_metrics()
+    assert (perfect["Q2n"], perfect["SAM"], perfect["ERGAS"], perfect["SCC"]) == pytest.approx((1, 0, 0, 1), abs=1e-6)
+
+
+def test_images_that_do_not_fit_are_refused(make_scene: Any) -> None:
+    scene = make_scene(4)
+    with pytest.raises(InputError, match="the reference is"):
+        score_reference(Held(scene.truth), Held(scene.fused[:3]), 4, PEAK)
+    with pytest.raises(InputError, match="nothing to compare"):
+        streamed(scene.truth, scene.fused, mask=torch.zeros(128, 128, dtype=torch.bool))
+    with pytest.raises(ValueError, match="48"):
+        streamed(scene.truth, scene.fused, 48)
+
+
+def test_shared_indices_agree_with_other_programs(make_scene: Any, oracle: Any) -> None:
+    scene = make_scene(4)
+    values = streamed(scene.truth, scene.fused).as_metrics()
+    sewar = oracle("sewar.full_ref")
+    truth, fused = (image.permute(1, 2, 0).numpy() for image in (scene.truth, scene.fused))
+    assert values["SAM"] == pytest.approx(math.degrees(sewar.sam(truth, fused)), rel=1e-6)
+    assert values["PSNR_global"] == pytest.approx(sewar.psnr(truth, fused, MAX=PEAK), rel=1e-9)
+    skimage = oracle("skimage.metrics")
+    assert values["PSNR_global"] == pytest.approx(skimage.peak_signal_noise_ratio(truth, fused, data_range=PEAK))
+
+
+@pytest.mark.parametrize("window_size", [128, 256])
+def test_reprojection_streams(window_size: int, make_scene: Any) -> None:
+    scene = make_scene(4, height=64, width=64)
+    phases: tuple[Phase, ...] = ((2, 2),) * 4
+    reprojection = Reprojection(Held(scene.ms), 4, phases)
+    score(scene.planes(), window_size=window_size, observers=[reprojection])
+    scores = reprojection.summarise()
+    degraded = decimate(mtf_filter(scene.fused, scene.gains, 4), 4)
+    expected = {
+        "R_Q2n": q2n(scene.ms, degraded),
+        "R_SAM": sam(scene.ms, degraded),
+        "R_ERGAS": ergas(scene.ms, degraded, 4),
+    }
+    assert scores.as_metrics() == pytest.approx(expected, rel=1e-9)
+    assert scores.bands[0].bias == pytest.approx(float((degraded - scene.ms)[0].mean()))
+
+
+def test_real_reprojections_and_the_paper_definition(golden_folder: Path) -> None:
+    expected = json.loads((golden_folder / "metrics_ref64.json").read_text())["WV2"]["GLPFS"]
+    inputs, images = np.load(golden_folder / "in_WV2.npz"), np.load(golden_folder / "f_WV2.npz")
+    ms, fused = (torch.from_numpy(i.astype(np.float64)).permute(2, 0, 1) for i in (inputs["ms"], images["GLPFS"]))
+    pan = torch.from_numpy(inputs["pan"].astype(np.float64))[None]
+    planes = ToolboxPlanes(Held(fused), Held(ms), Held(pan), (0.35,) * 7 + (0.27,))
+    reprojection = Reprojection(Held(ms), 4, ((2, 2),) * 8)
+    values = score(planes, window_size=256, coarse=planes.on_ms_grid(), observers=[reprojection]).as_metrics()
+    values |= reprojection.summarise().as_metrics()
+    names = {"D_lambda": "D_lambda_paper", "D_s": "D_s_paper", "QNR": "QNR_paper"}
+    names |= {name: f"{name}_phase2" for name in ("R_Q2n", "R_SAM", "R_ERGAS")}
+    wanted = (*names, "D_rho", "D_sR", "RQNR")
+    got = {name: values[name] for name in wanted if names.get(name, name) in expected}
+    assert len(got) == len(wanted)
+    assert got == pytest.approx({name: expected[names.get(name, name)] for name in got}, rel=1e-9)
+
+
+@pytest.mark.parametrize("phase", [(0, 0), (2, 1), (3, 3)])
+def test_the_phase_of_the_samples_is_found(phase: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(3)
+    ground = mtf_filter(torch.rand(1, 256, 256, generator=generator, dtype=torch.float64) * 1000, (0.3,), 4)
+    ms = torch.cat([ground, 500 + 0.5 * ground])[:, phase[0] :: 4, phase[1] :: 4]
+    found = estimate_phases([(ms, ground, torch.ones(64, 64, dtype=torch.bool))], 4)
+    assert found[0][0] == phase and found[0][1] == pytest.approx(1, abs=1e-6)
+
+
+def test_exp_reprojects_onto_ms(make_scene: Any) -> None:
+    scene = make_scene(4)
+    reprojection = Reprojection(Held(scene.ms), 4, ((2, 2),) * 4)
+    exp = interp23(scene.ms, 4)
+    score(ToolboxPlanes(Held(exp), Held(scene.ms), Held(scene.pan), scene.gains), observers=[reprojection])
+    assert reprojection.summarise().q2n > 0.9
+
+
+def test_several_threads_change_nothing(make_scene: Any) -> None:
+    scene = make_scene(4)
+    held = Held(scene.truth), Held(scene.fused)
+    expected = score_reference(*held, 4, PEAK, window_size=32)
+    assert score_reference(*held, 4, PEAK, window_size=32, workers=3) == expected
+
+
+def test_a_band_that_does_not_follow_pan_takes_the_phase_of_one_that_does() -> None:
+    generator = torch.Generator().manual_seed(3)
+    ground = mtf_filter(torch.rand(1, 256, 256, generator=generator, dtype=torch.float64) * 1000, (0.3,), 4)
+    noise = torch.rand(1, 64, 64, generator=generator, dtype=torch.float64)
+    ms = torch.cat([noise, ground[:, 1::4, 2::4]])
+    found = estimate_phases([(ms, ground, torch.ones(64, 64, dtype=torch.bool))], 4)
+    assert [phase for phase, _ in found] == [(1, 2), (1, 2)] and found[0][1] < 0.3
