@@ -161,8 +161,8 @@ def test_demo_json(desk: Desk, run_main: RunMain) -> None:
     assert (outcome.code, outcome.stderr) == (0, "")
     found = document(outcome.stdout)
     assert all(Path(found[key]).is_file() for key in ("ms", "pan", "truth", "output", "quicklook"))
-    assert set(found["scores"]) == {"network", "exp"}
-    assert found["scores"]["network"]["PSNR"] > found["scores"]["exp"]["PSNR"]
+    assert set(found["scores"]) == {"clippan", "exp"}
+    assert found["scores"]["clippan"]["PSNR"] > found["scores"]["exp"]["PSNR"]
     again = run_main(["demo", str(folder), "--steps", "0"])
     assert again.code == 5 and "--overwrite" in again.error_line
 
