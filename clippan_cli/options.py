@@ -170,11 +170,11 @@ Teacher = Annotated[
     ),
 ]
 Backbone = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--backbone",
         metavar="NAME",
-        help="The network that learns; clippan models list shows them.",
+        help="The network that learns; the preset's if not given; clippan models list shows them.",
         rich_help_panel=_LANGUAGE,
     ),
 ]

@@ -29,12 +29,18 @@ class Preset:
 
     Attributes:
         steps: of the network.
+        backbone: the network.
     """
 
     steps: int
+    backbone: str
 
 
-PRESETS = {"fast": Preset(75), "balanced": Preset(300), "best": Preset(1000)}
+PRESETS = {
+    "fast": Preset(75, "apnn"),
+    "balanced": Preset(300, "apnn"),
+    "best": Preset(600, "lambda-pnn"),
+}
 """By name; `docs/benchmarks.md` says how long each takes and how good it gets."""
 
 DEFAULT_PRESET = "balanced"
@@ -58,7 +64,7 @@ def adapt_options(
     time_limit: float | None,
     seed: int,
     loss: str | None,
-    backbone: str,
+    backbone: str | None,
     teacher: str,
     projection: bool,
 ) -> AdaptOptions:
@@ -84,7 +90,7 @@ def adapt_options(
         steps=preset.steps if steps is None else steps,
         time_limit=time_limit,
         seed=seed,
-        backbone=find_fusing_backbone(backbone).name,
+        backbone=find_fusing_backbone(backbone or preset.backbone).name,
         rounds=usual.rounds if projection else 0,
         final_rounds=usual.final_rounds if projection else 0,
         weights=usual.weights if loss is None else loss_weights(loss),

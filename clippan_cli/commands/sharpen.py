@@ -67,7 +67,7 @@ def sharpen(
     stem: opt.Stem = "conv",
     stage1_steps: opt.Stage1Steps = None,
     loss: opt.Loss = None,
-    backbone: opt.Backbone = "apnn",
+    backbone: opt.Backbone = None,
     teacher: opt.Teacher = "none",
     projection: opt.Projection = True,
     seed: opt.Seed = 0,
