@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     rows = []
-    for path in sorted(arguments.folder.glob(f"*{arguments.only}*.npz")):
+    for path in sorted(p for p in arguments.folder.glob("*.npz") if arguments.only in p.stem):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             ms, pan, truth = load(path)
