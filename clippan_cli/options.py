@@ -178,6 +178,24 @@ Backbone = Annotated[
         rich_help_panel=_LANGUAGE,
     ),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE.safetensors",
+        help="What a network has learned before: learning goes on from it, or, with --steps 0, does without.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+SaveWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-weights",
+        metavar="FILE.safetensors",
+        help="Keep what the network learns, for --weights.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
 Projection = Annotated[
     bool,
     typer.Option(

@@ -70,6 +70,8 @@ def sharpen(
     backbone: opt.Backbone = None,
     teacher: opt.Teacher = "none",
     projection: opt.Projection = True,
+    weights: opt.Weights = None,
+    save_weights: opt.SaveWeights = None,
     seed: opt.Seed = 0,
     sensor: opt.SensorName = "auto",
     coregister: opt.CoregisterMode = "auto",
@@ -127,7 +129,12 @@ def sharpen(
 
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
-    from clippan_cli.commands.adaptation_arguments import adapt_options, find_preset, guidance_options
+    from clippan_cli.commands.adaptation_arguments import (
+        adapt_options,
+        chosen_backbone,
+        find_preset,
+        guidance_options,
+    )
     from clippan_cli.commands.report_arguments import check_report, write_report
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
@@ -172,11 +179,13 @@ def sharpen(
             time_limit=time_limit,
             seed=seed,
             loss=loss,
-            backbone=backbone,
+            backbone=chosen_backbone(backbone, weights),
             teacher=teacher,
             projection=projection,
         ),
         guidance=guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps),
+        weights=weights,
+        save_weights=save_weights,
         quicklook=quicklook,
         assess=quality,
     )
@@ -228,6 +237,8 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
     terminal.say(f"result     {result.output}")
     if result.quicklook is not None:
         terminal.say(f"quicklook  {result.quicklook}")
+    if result.saved_weights is not None:
+        terminal.say(f"weights    {result.saved_weights}")
 
 
 def _band_list(text: str | None) -> tuple[int, ...] | None:
