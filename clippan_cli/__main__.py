@@ -2,4 +2,5 @@
 
 from clippan_cli.main import main
 
-main()
+if __name__ == "__main__":  # the workers of a batch import it as well
+    main()

@@ -14,6 +14,7 @@ import typer
 
 from clippan_cli import __version__
 from clippan_cli.commands.assess import assess
+from clippan_cli.commands.batch import batch
 from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
@@ -28,9 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 unexpected, 2 usage, 3 unreadable input, 4 incompatible inputs, 5 output, "
-    "6 resources, 7 weights, 8 quality gate, 129, 130 and 143 stopped by a signal.",
+    "6 resources, 7 weights, 8 quality gate, 9 some scenes of a batch, 129, 130 and 143 stopped by a signal.",
 )
 app.command()(sharpen)
+app.command()(batch)
 app.command()(assess)
 app.command()(info)
 app.command()(demo)

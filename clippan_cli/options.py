@@ -9,6 +9,7 @@ import typer
 
 _SCENE, _REGION, _COMPUTE, _SHOW = "Scene", "Region", "Compute", "Messages"
 _LANGUAGE = "Learning"
+_OUTPUT, _METHOD = "Output", "Method"
 
 MsFiles = Annotated[
     list[str] | None,
@@ -178,6 +179,24 @@ Backbone = Annotated[
         rich_help_panel=_LANGUAGE,
     ),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE.safetensors",
+        help="What a network has learned before: learning goes on from it, or, with --steps 0, does without.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
+SaveWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-weights",
+        metavar="FILE.safetensors",
+        help="Keep what the network learns, for --weights.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
 Projection = Annotated[
     bool,
     typer.Option(
@@ -193,4 +212,49 @@ Verbose = Annotated[
     typer.Option(
         "-v", "--verbose", count=True, help="Say more; twice: tracebacks of errors too.", rich_help_panel=_SHOW
     ),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
+        rich_help_panel=_METHOD,
+    ),
+]
+PresetName = Annotated[
+    str,
+    typer.Option(
+        "--preset", metavar="NAME", help="How much time to spend: fast, balanced or best.", rich_help_panel=_METHOD
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="N",
+        help="Optimiser steps of the network; the preset's if not given.",
+        rich_help_panel=_METHOD,
+    ),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option("--time-limit", metavar="SECONDS", help="Stop adapting after this long.", rich_help_panel=_METHOD),
+]
+Driver = Annotated[str, typer.Option("--of", metavar="cog|gtiff", help="Output format.", rich_help_panel=_OUTPUT)]
+Compress = Annotated[
+    str, typer.Option("--compress", metavar="NAME", help="deflate, zstd, lzw, none ...", rich_help_panel=_OUTPUT)
+]
+CreationOptions = Annotated[
+    list[str] | None,
+    typer.Option("--co", metavar="KEY=VALUE", help="GDAL creation option; repeat.", rich_help_panel=_OUTPUT),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=_OUTPUT)]
+MeasureQuality = Annotated[
+    bool,
+    typer.Option("--quality/--no-quality", help="Measure the result when it is done.", rich_help_panel=_OUTPUT),
+]
+PairsOut = Annotated[
+    Path | None,
+    typer.Option("--pairs-out", metavar="FILE.csv", help="Write the pairs as a CSV file.", rich_help_panel="Batch"),
 ]

@@ -98,6 +98,19 @@ def adapt_options(
     )
 
 
+def chosen_backbone(backbone: str | None, weights: Path | None) -> str | None:
+    """The backbone that the user names, else that of the weights to begin with; None: the preset's.
+
+    Raises:
+        WeightsError: the weights cannot be read.
+    """
+    if backbone is not None or weights is None:
+        return backbone
+    from clippan_cli.tasks.network_weights import backbone_of
+
+    return backbone_of(weights)
+
+
 def loss_weights(text: str) -> LossWeights:
     """The terms named in "spec,spat=0.5,d", each with its usual weight unless another is given; no others.
 

@@ -11,6 +11,7 @@ import typer
 from clippan_cli import options as opt
 
 if TYPE_CHECKING:
+    from clippan_cli.console import Terminal
     from clippan_cli.tasks.backbones import BackboneInfo
 
 models = typer.Typer(
@@ -104,7 +105,12 @@ def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = Fal
 
 @models.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A backbone that clippan models list shows.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="A backbone that clippan models list shows, or a .safetensors file of weights."
+        ),
+    ],
     bands: _Bands = 4,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
@@ -112,12 +118,17 @@ def show(
 ) -> None:
     """Say all about a backbone: size, cost, reach, tiles, paper, and where it differs from it.
 
+    Of a file of weights that clippan has written, show the model card: on what it learned, how, and how well.
+
     Example: clippan models show lformer
     """
     from clippan_cli.console import Terminal
     from clippan_cli.tasks.backbones import show_backbone
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    if name.endswith(".safetensors"):
+        _show_weights(Path(name), terminal)
+        return
     found = show_backbone(name, bands)
     if as_json:
         terminal.json(found.as_json())
@@ -180,6 +191,18 @@ def convert(
     how = "found by their names" if converted.by_name else "taken in their order, as all shapes agree"
     terminal.say(f"weights    {converted.parameters:,} of {converted.backbone} for {converted.bands} bands, {how}")
     terminal.say(f"result     {converted.target}")
+
+
+def _show_weights(path: Path, terminal: Terminal) -> None:
+    from clippan_cli.tasks.network_weights import show_weights
+
+    found = show_weights(path)
+    if terminal.as_json:
+        terminal.json(found.as_json())
+        return
+    terminal.say(f"{path}: {found.backbone} for {found.bands} bands")
+    for word, text in found.lines():
+        terminal.say(f"{word:<10} {text}")
 
 
 def _reach(found: BackboneInfo) -> str:

@@ -33,34 +33,10 @@ def sharpen(
             "-b", "--bands", metavar="N,N,...", help="MS bands to write, in this order.", rich_help_panel=_OUTPUT
         ),
     ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            metavar="NAME",
-            help="exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "clippan",
-    preset: Annotated[
-        str,
-        typer.Option(
-            "--preset", metavar="NAME", help="How much time to spend: fast, balanced or best.", rich_help_panel=_METHOD
-        ),
-    ] = "balanced",
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            metavar="N",
-            help="Optimiser steps of the network; the preset's if not given.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option("--time-limit", metavar="SECONDS", help="Stop adapting after this long.", rich_help_panel=_METHOD),
-    ] = None,
+    method: opt.Method = "clippan",
+    preset: opt.PresetName = "balanced",
+    steps: opt.Steps = None,
+    time_limit: opt.TimeLimit = None,
     clip: opt.Clip = "auto",
     prompt: opt.Prompt = None,
     prompts: opt.PromptSet = "wald",
@@ -70,6 +46,8 @@ def sharpen(
     backbone: opt.Backbone = None,
     teacher: opt.Teacher = "none",
     projection: opt.Projection = True,
+    weights: opt.Weights = None,
+    save_weights: opt.SaveWeights = None,
     seed: opt.Seed = 0,
     sensor: opt.SensorName = "auto",
     coregister: opt.CoregisterMode = "auto",
@@ -81,19 +59,10 @@ def sharpen(
     bbox: opt.BoundingBox = None,
     bbox_crs: opt.BoundingBoxCrs = None,
     aoi: opt.AreaOfInterest = None,
-    driver: Annotated[
-        str, typer.Option("--of", metavar="cog|gtiff", help="Output format.", rich_help_panel=_OUTPUT)
-    ] = "cog",
-    compress: Annotated[
-        str, typer.Option("--compress", metavar="NAME", help="deflate, zstd, lzw, none ...", rich_help_panel=_OUTPUT)
-    ] = "deflate",
-    creation: Annotated[
-        list[str] | None,
-        typer.Option("--co", metavar="KEY=VALUE", help="GDAL creation option; repeat.", rich_help_panel=_OUTPUT),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=_OUTPUT)
-    ] = False,
+    driver: opt.Driver = "cog",
+    compress: opt.Compress = "deflate",
+    creation: opt.CreationOptions = None,
+    overwrite: opt.Overwrite = False,
     quicklook: Annotated[
         Path | None,
         typer.Option("--quicklook", metavar="FILE.png", help="Draw PAN, MS and result.", rich_help_panel=_OUTPUT),
@@ -104,10 +73,7 @@ def sharpen(
             "--report", metavar="FILE.html", help="Write a page on the quality of the result.", rich_help_panel=_OUTPUT
         ),
     ] = None,
-    quality: Annotated[
-        bool,
-        typer.Option("--quality/--no-quality", help="Measure the result when it is done.", rich_help_panel=_OUTPUT),
-    ] = True,
+    quality: opt.MeasureQuality = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and stop.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -127,7 +93,12 @@ def sharpen(
 
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
-    from clippan_cli.commands.adaptation_arguments import adapt_options, find_preset, guidance_options
+    from clippan_cli.commands.adaptation_arguments import (
+        adapt_options,
+        chosen_backbone,
+        find_preset,
+        guidance_options,
+    )
     from clippan_cli.commands.report_arguments import check_report, write_report
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
@@ -162,7 +133,7 @@ def sharpen(
         encoding=OutputOptions(
             driver=cast(Driver, driver),
             compress=compress,
-            creation_options=_creation_options(creation or []),
+            creation_options=parse_creation_options(creation or []),
             overwrite=overwrite,
         ),
         compute=ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile),
@@ -172,11 +143,13 @@ def sharpen(
             time_limit=time_limit,
             seed=seed,
             loss=loss,
-            backbone=backbone,
+            backbone=chosen_backbone(backbone, weights),
             teacher=teacher,
             projection=projection,
         ),
         guidance=guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps),
+        weights=weights,
+        save_weights=save_weights,
         quicklook=quicklook,
         assess=quality,
     )
@@ -228,6 +201,8 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
     terminal.say(f"result     {result.output}")
     if result.quicklook is not None:
         terminal.say(f"quicklook  {result.quicklook}")
+    if result.saved_weights is not None:
+        terminal.say(f"weights    {result.saved_weights}")
 
 
 def _band_list(text: str | None) -> tuple[int, ...] | None:
@@ -239,7 +214,12 @@ def _band_list(text: str | None) -> tuple[int, ...] | None:
         raise UsageError(f"--bands {text}: band numbers with commas between, e.g. 3,2,1") from error
 
 
-def _creation_options(pairs: list[str]) -> tuple[tuple[str, str], ...]:
+def parse_creation_options(pairs: list[str]) -> tuple[tuple[str, str], ...]:
+    """Keys and values of KEY=VALUE.
+
+    Raises:
+        UsageError: one has no key or no value.
+    """
     parsed = []
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -53,6 +53,10 @@ class ComputeOptions:
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return self.threads or available
 
+    def shared_by(self, workers: int) -> ComputeOptions:
+        """The same for each of several processes, which part the CPUs unless a number of threads is given."""
+        return self if self.threads else replace(self, threads=max(1, self.thread_count // workers))
+
 
 def choose_device(name: str) -> torch.device:
     """The device of a name.

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from clippan_cli import __version__
 from clippan_cli.rasters.encode import PixelFormat, choose_format
@@ -42,6 +43,7 @@ from clippan_cli.tasks.compute import (
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.guidance import GuidanceOptions, describe_guide, open_guide
 from clippan_cli.tasks.learning import describe_curve
+from clippan_cli.tasks.network_weights import check_weights_path, learned_card, load_fitting, write_weights
 from clippan_cli.tasks.pipeline import Behind, ahead
 from clippan_cli.tasks.plan import Plan, output_grid, plan_run
 from clippan_cli.tasks.quality import AssessOptions, assess_image
@@ -57,9 +59,10 @@ from clippan_cli.tasks.scene import (
     training_core,
 )
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
-from clippan_models.adaptation.sharpener import Guide, adapt_network, network_halo
+from clippan_models.adaptation.sharpener import Guide, NetworkSharpener, adapt_network, network_halo
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
+from clippan_models.networks.checkpoint import Checkpoint
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
@@ -81,6 +84,8 @@ class SharpenOptions:
         compute: device, threads, memory, tile size.
         adapt: of the network.
         guidance: of the methods with language.
+        weights: a file of weights that the network begins with, or None.
+        save_weights: where what the network learned goes, or None.
         quicklook: path of a PNG with PAN, MS and result side by side, or None.
         assess: measure the result without reference when it is done.
     """
@@ -92,6 +97,8 @@ class SharpenOptions:
     compute: ComputeOptions = ComputeOptions()
     adapt: AdaptOptions = AdaptOptions()
     guidance: GuidanceOptions = GuidanceOptions()
+    weights: Path | None = None
+    save_weights: Path | None = None
     quicklook: Path | None = None
     assess: bool = True
 
@@ -110,6 +117,7 @@ class SharpenResult:
         adapted: how the network learned, for the network method.
         quality: no-reference indices, where they were asked for.
         quicklook: the picture, where it was asked for.
+        saved_weights: the file of what was learned, where it was asked for.
     """
 
     output: Path | None
@@ -121,6 +129,7 @@ class SharpenResult:
     adapted: Adapted | None = None
     quality: Assessment | None = None
     quicklook: Path | None = None
+    saved_weights: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with everything a human is shown."""
@@ -142,6 +151,7 @@ class SharpenResult:
             "adaptation": curve,
             "quality": self.quality.metrics if self.quality else None,
             "quicklook": str(self.quicklook) if self.quicklook else None,
+            "weights": str(self.saved_weights) if self.saved_weights else None,
         }
 
 
@@ -165,18 +175,23 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         scene = open_scene(scene_options, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
+        start = _starting_point(scene, options)
         # opened before the work: a bad option or a full disk is told now, and not after the adaptation
         writer = stack.enter_context(_writer(scene, options, metadata, pixels, len(bands)))
         guide = None
         if spec.language:
             guide = open_guide(options.guidance, scene, options.adapt.seed, device)
         estimate = estimate_scene(scene, control)
-        sharpener, adapted, halo = _fit(spec, scene, estimate, options, guide, device, control)
+        initial = start.network if start else None
+        sharpener, adapted, halo = _fit(spec, scene, estimate, options, guide, initial, device, control)
         plan = plan_run(scene, options, spec, halo, pixels, len(bands))
         provenance = {**_provenance(scene, estimate, options, device, plan), **describe_guide(spec, guide)}
-        provenance |= describe_curve(adapted)
+        provenance |= describe_curve(adapted) | _describe_start(options, start)
         writer.write_provenance(provenance)
         report = _fuse(scene, estimate, sharpener, plan, writer, options, device, bands, pixels, control)
+        if options.save_weights is not None and adapted is not None and isinstance(sharpener, NetworkSharpener):
+            card = learned_card(scene, estimate, options.adapt, adapted, guide, start.sha256 if start else "")
+            write_weights(replace(sharpener.checkpoint(), card=card), options.save_weights)
         try:
             quality = _assess(scene, options, control) if options.assess else None
             picture = _draw(scene, options, control)
@@ -194,6 +209,7 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         adapted=adapted,
         quality=quality,
         quicklook=picture,
+        saved_weights=options.save_weights,
     )
 
 
@@ -214,9 +230,10 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
         grid = output_grid(scene, pixels, len(bands))
         check_free_space(options.output, grid, options.encoding)
         check_encoding(grid, _encoding(options), metadata)
+        start = _starting_point(scene, options)
         estimate = estimate_scene(scene, control)
         plan = plan_run(scene, options, spec, _planned_halo(spec, estimate, options.adapt), pixels, len(bands))
-        provenance = _provenance(scene, estimate, options, device, plan)
+        provenance = _provenance(scene, estimate, options, device, plan) | _describe_start(options, start)
     return SharpenResult(None, plan, provenance, _shifts(estimate), dict(control.seconds))
 
 
@@ -225,6 +242,23 @@ def _check_paths(scene: SceneOptions, options: SharpenOptions) -> None:
     check_output_path(options.output, inputs, options.encoding.overwrite)
     if options.quicklook is not None:
         check_output_path(options.quicklook, [*inputs, options.output], overwrite=True)
+    for option, path in (("--weights", options.weights), ("--save-weights", options.save_weights)):
+        if path is not None and find_method(options.method).fitter is not None:
+            raise UsageError(f"{option} needs a network, and --method {options.method} has none")
+    if options.save_weights is not None:
+        others = [*inputs, options.output, *([options.weights] if options.weights else [])]
+        check_weights_path(options.save_weights, others, overwrite=options.encoding.overwrite)
+
+
+def _starting_point(scene: Scene, options: SharpenOptions) -> Checkpoint | None:
+    """The weights to begin with, checked against the scene."""
+    return None if options.weights is None else load_fitting(options.weights, scene, options.adapt.backbone)
+
+
+def _describe_start(options: SharpenOptions, start: Checkpoint | None) -> dict[str, str]:
+    if start is None or options.weights is None:
+        return {}
+    return {"WEIGHTS": options.weights.name, "WEIGHTS_SHA256": start.sha256}
 
 
 def _chosen_bands(options: SharpenOptions, ms: RasterSource) -> list[int]:
@@ -266,12 +300,13 @@ def _fit(
     estimate: Estimate,
     options: SharpenOptions,
     guide: Guide | None,
+    initial: nn.Module | None,
     device: torch.device,
     control: Control,
 ) -> tuple[Sharpener, Adapted | None, int]:
     """The method fitted to the scene, how it learned, and the halo its tiles need."""
     if spec.fitter is None:
-        sharpener, adapted = _adapt(scene, estimate, options, guide, device, control)
+        sharpener, adapted = _adapt(scene, estimate, options, guide, initial, device, control)
         return sharpener, adapted, lowpass_halo(estimate.observation) + sharpener.halo
     fitter = spec.fitter()
     if spec.gathers:
@@ -306,6 +341,7 @@ def _adapt(
     estimate: Estimate,
     options: SharpenOptions,
     guide: Guide | None,
+    initial: nn.Module | None,
     device: torch.device,
     control: Control,
 ) -> tuple[Sharpener, Adapted]:
@@ -317,7 +353,9 @@ def _adapt(
         def on_step(stage: str, step: int, steps: int, loss: float) -> None:
             control.report(Progress(stage, step, steps, note=f"loss {loss:.4f}"))
 
-        return adapt_network(tiles, estimate.observation, options.adapt, device, estimate.ceilings, on_step, guide)
+        return adapt_network(
+            tiles, estimate.observation, options.adapt, device, estimate.ceilings, on_step, guide, initial
+        )
 
 
 def _read(scene: Scene, cores: Sequence[Window], halo: int) -> AbstractContextManager[Iterator[TileArrays]]:

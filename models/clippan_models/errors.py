@@ -51,6 +51,12 @@ class QualityGateError(ClippanError):
     exit_code = 8
 
 
+class BatchError(ClippanError):
+    """Some of many scenes failed; the others are complete."""
+
+    exit_code = 9
+
+
 class Interrupted(ClippanError):
     """A signal asked the run to stop; it stopped at a tile boundary."""
 

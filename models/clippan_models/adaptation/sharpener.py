@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -139,6 +140,7 @@ def adapt_network(
     ceilings: tuple[float, float] = (math.inf, math.inf),
     on_step: OnStageStep | None = None,
     guide: Guide | None = None,
+    initial: nn.Module | None = None,
 ) -> tuple[NetworkSharpener, Adapted]:
     """Adapt a network to a scene from tiles of it: stage I where there is a guide, a teacher if any, then stage II.
 
@@ -150,6 +152,7 @@ def adapt_network(
         ceilings: DN from which (MS, PAN) are saturated.
         on_step: progress, see `OnStageStep`.
         guide: the CLIP and the prompts that judge the image; None: no language.
+        initial: a network of the backbone to begin with, which is left as it is; None: one with random weights.
 
     Raises:
         InputError: no tile holds valid pixels.
@@ -168,7 +171,10 @@ def adapt_network(
         )
     if options.weights.ship and options.teacher != NO_TEACHER:
         material = _taught(material, train, held, observation, prior, options, on_step)
-    network = _network(backbone, observation.sampling.bands, options.seed, device)
+    if initial is None:
+        network = _network(backbone, observation.sampling.bands, options.seed, device)
+    else:
+        network = copy.deepcopy(initial).to(device)
     adapted = adapt(network, material, prior, options, judge, _of("adapt", on_step))
     halo, rim = network_halo(observation, backbone, options.final_rounds), lowpass_halo(observation)
     return NetworkSharpener(backbone, adapted.network, prior, halo, rim, options.final_rounds), adapted

@@ -17,6 +17,7 @@ from torch import nn
 
 from clippan_models.errors import UsageError, WeightsError
 from clippan_models.guidance.weights import WeightsFile, fill, read_weights
+from clippan_models.networks.card import ModelCard, card_from
 from clippan_models.networks.registry import find_backbone
 
 _HEADER = "clippan"
@@ -51,6 +52,8 @@ class Checkpoint:
         network: the network itself.
         normalisation: of its inputs; None where it is not known, as of weights from elsewhere.
         about: what else is worth knowing, e.g. where the weights come from.
+        card: on what it learned and what scenes it fits; None for weights from elsewhere.
+        sha256: of the file that it was read from; empty for one that was not.
     """
 
     backbone: str
@@ -58,6 +61,8 @@ class Checkpoint:
     network: nn.Module
     normalisation: Normalisation | None = None
     about: dict[str, str] = field(default_factory=dict)
+    card: ModelCard | None = None
+    sha256: str = ""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -66,17 +71,19 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    normalisation = checkpoint.normalisation
+    normalisation, spec = checkpoint.normalisation, find_backbone(checkpoint.backbone)
     header = {
         "format": _FORMAT,
         "backbone": checkpoint.backbone,
-        "options": dict(find_backbone(checkpoint.backbone).options),
+        "version": spec.version,
+        "options": dict(spec.options),
         "bands": checkpoint.bands,
         "normalisation": asdict(normalisation) if normalisation else None,
         "about": checkpoint.about,
+        "card": checkpoint.card.as_json() if checkpoint.card else None,
     }
     state = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
-    partial = path.with_name(path.name + ".part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(state, partial, metadata={_HEADER: json.dumps(header)})
         os.replace(partial, path)
@@ -98,15 +105,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if not 1 <= bands <= _MOST_BANDS:
             raise ValueError(f"{bands} bands")
         normalisation = _normalisation(header["normalisation"])
-        if header["format"] != _FORMAT or header["options"] != dict(spec.options):
+        same = header["options"] == dict(spec.options) and header.get("version", 1) == spec.version
+        if header["format"] != _FORMAT or not same:
             raise WeightsError(f"{path} was written by another version of clippan: its {spec.name} has other options")
         about = {str(key): str(value) for key, value in header["about"].items()}
+        card = card_from(header["card"]) if header.get("card") is not None else None
+        if card is not None and len(card.bands) != bands:
+            raise ValueError(f"a card of {len(card.bands)} bands for a network of {bands}")
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise WeightsError(f"{path} does not say what it holds: {error}") from error
     with torch.random.fork_rng(devices=[]):  # building draws weights, only to overwrite them
         network = spec.build(bands)
     fill(network, weights, f"{spec.name} for {bands} bands")
-    return Checkpoint(spec.name, bands, network.eval(), normalisation, about)
+    return Checkpoint(spec.name, bands, network.eval(), normalisation, about, card, weights.sha256)
 
 
 def _header(weights: WeightsFile) -> dict[str, Any]:

@@ -111,6 +111,7 @@ class BackboneSpec:
         window: side of the windows, fixed in the scene, that it runs in; None: it takes any size.
         global_operations: what looks at a whole image at once.
         extra: the extra of the package that makes it faster, if any.
+        version: counts up when weights of old no longer mean what they did.
     """
 
     name: str
@@ -128,6 +129,7 @@ class BackboneSpec:
     window: int | None = None
     global_operations: tuple[str, ...] = ()
     extra: str | None = None
+    version: int = 1
 
     def __post_init__(self) -> None:
         if self.tile_mode == "exact" and (self.halo is None or self.halo.each or self.overlap < self.halo.fixed):

@@ -1,0 +1,266 @@
+"""Sharpen many scenes: each on its own, each only once, and a scene that fails costs no other."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Literal
+
+from clippan_cli.rasters.output_path import shown
+from clippan_cli.tasks.batch_record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
+from clippan_cli.tasks.batch_worker import Task, Worker
+from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.pairs import FoundPair, PairTable
+from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_models.errors import BatchError, Interrupted, OutputError, UsageError
+
+SCHEMA = "clippan.batch/1"
+"""Name and version of the JSON."""
+
+_ATTEMPTS = 2  # of a scene whose worker dies
+_TICK = 0.2  # seconds between looks at the request to stop
+
+Outcome = Literal["done", "unchanged", "failed", "failed before"]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How to run.
+
+    Attributes:
+        folder: where the outputs go.
+        workers: processes at once.
+        shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
+        retry_failed: try again what failed by the same inputs and parameters.
+    """
+
+    folder: Path
+    workers: int = 1
+    shard: tuple[int, int] = (1, 1)
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= 256:
+            raise UsageError(f"--workers {self.workers}: 1 to 256")
+        number, count = self.shard
+        if not 1 <= number <= count:
+            raise UsageError(f"--shard {number}/{count}: i/n with i of 1 to n")
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What came of a scene."""
+
+    pair: FoundPair
+    output: Path
+    outcome: Outcome
+    record: Record
+
+    @property
+    def failed(self) -> bool:
+        """There is no result of these inputs and parameters."""
+        return self.outcome in ("failed", "failed before")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "id": self.pair.id,
+            "ms": list(self.pair.ms),
+            "pan": self.pair.pan,
+            "output": None if self.failed else str(self.output),
+            "outcome": self.outcome,
+            "error": self.record.error or None,
+            "exit_code": self.record.exit_code,
+            "seconds": self.record.seconds,
+            "quality": self.record.quality,
+        }
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What came of all scenes."""
+
+    scenes: tuple[SceneResult, ...]
+    table: PairTable
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> tuple[SceneResult, ...]:
+        """The scenes without a result."""
+        return tuple(scene for scene in self.scenes if scene.failed)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data with everything a human is shown."""
+        return {
+            "schema": SCHEMA,
+            "scenes": [scene.as_json() for scene in self.scenes],
+            "left_out": self.table.as_json()["left_out"],
+            "failed": len(self.failed),
+        }
+
+    def check(self) -> None:
+        """Say that scenes failed, once everything else is done.
+
+        Raises:
+            BatchError: some did.
+        """
+        if self.failed:
+            first = self.failed[0]
+            raise BatchError(
+                f"{len(self.failed)} of {len(self.scenes)} scenes failed, first {first.pair.id}: {first.record.error}"
+            )
+
+
+def in_shard(pairs: Sequence[FoundPair], shard: tuple[int, int]) -> tuple[FoundPair, ...]:
+    """The pairs of one of several machines; all machines together have each pair once."""
+    number, count = shard
+    return tuple(sorted(pairs, key=lambda pair: pair.id)[number - 1 :: count])
+
+
+def run_batch(
+    table: PairTable, scene: SceneOptions, sharpening: SharpenOptions, options: BatchOptions, control: Control
+) -> BatchResult:
+    """Sharpen the pairs of a table into a folder.
+
+    Args:
+        table: the pairs.
+        scene: how to read them; its files are not used.
+        sharpening: what to make of them; its output is not used.
+        options: how to run.
+        control: progress, notes and the request to stop.
+
+    Raises:
+        OutputError: the folder cannot be made.
+        Interrupted: a signal asked to stop; finished scenes are complete and remembered.
+    """
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{shown(options.folder)} cannot be made: {error.strerror or error}") from error
+    pairs = in_shard(table.pairs, options.shard)
+    results: dict[str, SceneResult] = {}
+    tasks: deque[Task] = deque()
+    for number, pair in enumerate(pairs, start=1):
+        control.report(Progress("compare", number, len(pairs)))
+        job = _job(pair, scene, sharpening, options.folder)
+        key, record = key_of(job), read_record(job)
+        if is_finished(job, record, key) and record is not None:
+            results[pair.id] = SceneResult(pair, job.options.output, "unchanged", record)
+        elif record is not None and _failed_for_good(record, key) and not options.retry_failed:
+            results[pair.id] = SceneResult(pair, job.options.output, "failed before", record)
+        else:
+            tasks.append(Task(job, key))
+    by_id = {pair.id: pair for pair in pairs}
+
+    def finished(task: Task, record: Record) -> None:
+        outcome: Outcome = "done" if record.status == "done" else "failed"
+        results[task.job.id] = SceneResult(by_id[task.job.id], task.job.options.output, outcome, record)
+        if record.error:
+            control.on_note(f"{task.job.id}: {record.error}")
+
+    with control.timed("sharpen"):
+        _Crew(tasks, options.workers, control, finished).run()
+    return BatchResult(tuple(results[pair.id] for pair in pairs), table, dict(control.seconds))
+
+
+def _failed_for_good(record: Record, key: str) -> bool:
+    """The same would fail again; a full disk, or a file in the way, may be gone."""
+    return record.status == "failed" and record.key == key and record.exit_code != OutputError.exit_code
+
+
+def _job(pair: FoundPair, scene: SceneOptions, sharpening: SharpenOptions, folder: Path) -> Job:
+    output = folder / f"{pair.id}.tif"
+    return Job(pair.id, replace(scene, ms=pair.ms, pan=pair.pan), replace(sharpening, output=output))
+
+
+class _Crew:
+    """Workers that share a list of tasks."""
+
+    def __init__(self, tasks: deque[Task], workers: int, control: Control, finished: Any) -> None:
+        self.tasks = tasks
+        self.size = min(workers, len(tasks))
+        self.control = control
+        self.finished = finished
+        self.total, self.done = len(tasks), 0
+        self.deaths: dict[str, int] = {}
+        self.workers: list[Worker] = []
+
+    def run(self) -> None:
+        try:
+            while self.tasks or any(worker.task for worker in self.workers):
+                self._employ()
+                self._listen()
+        except BaseException as error:
+            number = error.signal_number if isinstance(error, Interrupted) else signal.SIGTERM
+            self._dismiss(signal.SIGTERM if number == signal.SIGINT else number)
+            if isinstance(error, Interrupted):
+                left = f"{self.done} of {self.total} scenes were sharpened; the same command goes on"
+                raise Interrupted(error.signal_number, left) from error
+            raise
+        self._dismiss(None)
+
+    def _employ(self) -> None:
+        """A task for each idle worker; a new worker where there are too few."""
+        wanted = min(self.size, len(self.tasks) + sum(worker.task is not None for worker in self.workers))
+        while len(self.workers) < wanted:
+            self.workers.append(Worker())
+        for worker in self.workers:
+            if worker.task is None and self.tasks:
+                task = self.tasks.popleft()
+                try:
+                    worker.start(task)
+                except OSError:  # it has died; `_listen` finds out
+                    worker.task = task
+
+    def _listen(self) -> None:
+        self.control.check()
+        lines = {worker.line: worker for worker in self.workers}
+        ends = {worker.sentinel: worker for worker in self.workers}
+        for ready in wait([*lines, *ends], _TICK):
+            worker = lines.get(ready) or ends[ready]  # type: ignore[call-overload]
+            if worker not in self.workers:
+                continue
+            try:
+                # a worker may send its result and end: what it sent counts
+                record = worker.line.recv() if ready in lines or worker.line.poll() else None
+            except (EOFError, OSError):
+                record = None
+            if record is None:
+                self._lost(worker)
+            elif worker.task is not None:
+                task, worker.task = worker.task, None
+                self._count(task, record)
+
+    def _lost(self, worker: Worker) -> None:
+        """The process is gone: its scene gets one more chance."""
+        self.workers.remove(worker)
+        how, task = worker.ended_by, worker.task
+        worker.line.close()
+        if task is None:
+            return
+        name = task.job.id
+        self.deaths[name] = self.deaths.get(name, 0) + 1
+        if self.deaths[name] < _ATTEMPTS:
+            self.control.on_note(f"{name}: its worker {how}; it is tried again")
+            self.tasks.append(task)
+            return
+        message = f"its worker {how}, {self.deaths[name]} times; is there enough memory?"
+        record = Record(
+            task.key, "failed", ours=may_replace(task.job, read_record(task.job)), error=message, exit_code=6
+        )
+        write_record(task.job, record)
+        self._count(task, record)
+
+    def _count(self, task: Task, record: Record) -> None:
+        self.done += 1
+        self.finished(task, record)
+        self.control.report(Progress("sharpen", self.done, self.total, note=task.job.id))
+
+    def _dismiss(self, number: int | None) -> None:
+        for worker in self.workers:
+            worker.stop(number)

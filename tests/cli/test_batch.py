@@ -1,0 +1,157 @@
+"""Does a batch make each scene once, as `sharpen` would, whatever becomes of the others and of its workers?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from clippan_cli.rasters.output_options import OutputOptions
+from clippan_cli.rasters.source import Trust
+from clippan_cli.tasks.batch import BatchOptions, BatchResult, in_shard, run_batch
+from clippan_cli.tasks.batch_worker import Task, Worker
+from clippan_cli.tasks.compute import ComputeOptions
+from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.pairs import FoundPair, find_pairs
+from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_models.errors import Interrupted, UsageError
+from tests.cli.conftest import Desk, RunMain
+
+FAILED = 9
+FAST = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
+
+
+@pytest.fixture
+def archive(desk: Desk) -> Path:
+    """Two scenes in a folder."""
+    (desk.folder / "archive").mkdir()
+    for name in ("a", "b"):
+        desk.ms(f"archive/{name}_ms.tif")
+        desk.pan(f"archive/{name}_pan.tif")
+    return desk.folder / "archive"
+
+
+def outcomes(stdout: str) -> dict[str, str]:
+    return {scene["id"]: scene["outcome"] for scene in json.loads(stdout)["scenes"]}
+
+
+def test_a_scene_is_made_once_and_as_sharpen_makes_it(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    """Also: a broken file costs itself; what has changed is made again; what failed, only on request."""
+    table = desk.folder / "pairs.csv"
+    (archive / "broken.tif").write_bytes(b"II*\0 not a raster")
+    lines = ["ms,pan,id", *(f"archive/{n}_ms.tif,archive/{n}_pan.tif,{n}" for n in "ab")]
+    table.write_text("\n".join([*lines, "archive/broken.tif,archive/a_pan.tif,broken"]) + "\n")
+    out = desk.folder / "sharp"
+    command = ["batch", str(table), "-o", str(out), "--json", *FAST]
+    first = run_main(command)
+    assert first.code == FAILED and "1 of 3 scenes failed, first broken" in first.stderr
+    assert outcomes(first.stdout) == {"a": "done", "b": "done", "broken": "failed"}
+    assert run_main(desk.sharpen(ms=str(archive / "a_ms.tif"), pan=str(archive / "a_pan.tif"))).code == 0
+    assert desk.out.read_bytes() == (out / "a.tif").read_bytes()
+
+    before = {name: (out / f"{name}.tif").stat().st_mtime_ns for name in "ab"}
+    desk.ms("archive/b_ms.tif")  # other noise
+    (archive / "broken.tif").unlink()
+    second = run_main(command)
+    assert second.code == FAILED
+    assert outcomes(second.stdout) == {"a": "unchanged", "b": "done", "broken": "failed"}
+    after = {name: (out / f"{name}.tif").stat().st_mtime_ns for name in "ab"}
+    assert after["a"] == before["a"] and after["b"] != before["b"]
+    assert outcomes(run_main(command).stdout) == {"a": "unchanged", "b": "unchanged", "broken": "failed before"}
+    desk.ms("archive/broken.tif")
+    mended = run_main([*command, "--retry-failed"])
+    assert mended.code == 0 and outcomes(mended.stdout)["broken"] == "done"
+    other = run_main([*command, "--compress", "zstd"])
+    assert set(outcomes(other.stdout).values()) == {"done"}
+
+
+def test_the_table_is_printed_and_written_without_work(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    (archive / "b_pan.tif").unlink()
+    desk.ms("archive/c.tif", bands=1)
+    pairs = desk.folder / "pairs.csv"
+    shown = run_main(["batch", str(archive), "--dry-run", "--pairs-out", str(pairs)])
+    assert shown.code == 0 and "1 pairs, 2 files left out" in shown.stdout
+    assert "a: " in shown.stdout and "b_ms.tif: " in shown.stdout and "c.tif: " in shown.stdout
+    assert pairs.read_text().splitlines()[0] == "ms,pan,id"
+    document = json.loads(run_main(["batch", str(pairs), "--dry-run", "--json"]).stdout)
+    assert [pair["id"] for pair in document["pairs"]] == ["a"]
+    again = run_main(["batch", str(archive), "--dry-run", "--pairs-out", str(pairs)])
+    assert again.code == 5 and "--overwrite" in again.error_line
+
+
+def test_mistakes_of_usage(archive: Path, run_main: RunMain) -> None:
+    for extra, words in [
+        ([], "-o DIR"),
+        (["-o", "x", "--shard", "3/2"], "--shard 3/2"),
+        (["-o", "x", "--shard", "half"], "--shard half"),
+        (["-o", "x", "--workers", "0"], "--workers 0"),
+    ]:
+        outcome = run_main(["batch", str(archive), *extra])
+        assert outcome.code == 2 and words in outcome.error_line
+
+
+def test_shards_share_all_scenes() -> None:
+    pairs = [FoundPair(f"s{n}", ("m",), "p", "") for n in (3, 1, 4, 0, 2)]
+    parts = [[pair.id for pair in in_shard(pairs, (i, 3))] for i in (1, 2, 3)]
+    assert parts == [["s0", "s3"], ["s1", "s4"], ["s2"]]
+    with pytest.raises(UsageError):
+        BatchOptions(Path(), shard=(0, 3))
+
+
+def run(archive: Path, out: Path, control: Control, workers: int = 1) -> BatchResult:
+    table = find_pairs(archive, Trust(), control)
+    sharpening = SharpenOptions(
+        out, "exp", encoding=OutputOptions(driver="gtiff"), compute=ComputeOptions("cpu", 1), assess=False
+    )
+    return run_batch(table, SceneOptions((), "", coregister="off"), sharpening, BatchOptions(out, workers), control)
+
+
+@pytest.mark.parametrize(("times", "outcome"), [(1, "done"), (9, "failed")])
+def test_a_killed_worker_costs_a_retry(
+    times: int, outcome: str, archive: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Worker.start
+    killed: list[int | None] = []
+
+    def start(self: Worker, task: Task) -> None:
+        begin(self, task)
+        if task.job.id == "a" and len(killed) < times:
+            killed.append(self.pid)
+            os.kill(self.pid or 0, signal.SIGKILL)
+
+    monkeypatch.setattr(Worker, "start", start)
+    notes: list[str] = []
+    found = run(archive, desk.folder / "sharp", Control(on_note=notes.append))
+    assert {scene.pair.id: scene.outcome for scene in found.scenes} == {"a": outcome, "b": "done"}
+    assert len(killed) == min(times, 2) and "was killed by SIGKILL; it is tried again" in notes[0]
+    if outcome == "failed":
+        assert "was killed by SIGKILL, 2 times" in found.failed[0].record.error
+
+
+def test_a_batch_that_is_stopped_goes_on(archive: Path, desk: Desk) -> None:
+    control = Control()
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "sharpen":
+            control.stop_signal = signal.SIGTERM
+
+    control.on_progress = stop
+    out = desk.folder / "sharp"
+    with pytest.raises(Interrupted, match="1 of 2 scenes were sharpened") as stopped:
+        run(archive, out, control)
+    assert stopped.value.exit_code == 143
+    found = run(archive, out, Control(), workers=2)
+    assert sorted(scene.outcome for scene in found.scenes) == ["done", "unchanged"]
+
+
+def test_files_of_others_are_not_replaced(archive: Path, desk: Desk) -> None:
+    out = desk.folder / "sharp"
+    out.mkdir()
+    (out / "a.tif").write_text("mine")
+    found = run(archive, out, Control())
+    assert [scene.outcome for scene in found.scenes] == ["failed", "done"]
+    assert (out / "a.tif").read_text() == "mine" and "--overwrite" in found.failed[0].record.error
