@@ -88,11 +88,20 @@ def key_of(job: Job) -> str:
                 compute=replace(options.compute, threads=options.compute.thread_count),
             )
         ),
-        "ms": [[Path(name).name, _content(name, scene)] for name in scene.ms],
-        "pan": [Path(scene.pan).name, _content(scene.pan, scene)],
+        "pixels": pixels_of(scene),
         "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
     }
+    return digest_of(parameters)
+
+
+def digest_of(parameters: dict[str, Any]) -> str:
+    """SHA-256 of plain data."""
     return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def pixels_of(scene: SceneOptions) -> list[list[str]]:
+    """The names of the files of a scene, and what is in them, as hashes."""
+    return [[Path(name).name, *_content(name, scene)] for name in (*scene.ms, scene.pan)]
 
 
 def read_record(job: Job) -> Record | None:
