@@ -13,7 +13,7 @@ import torch
 from clippan_cli import __version__
 from clippan_cli.rasters.output_path import check_output_path, shown
 from clippan_cli.tasks.adapt_scenes import Member, Ready, find_members, make_ready, tiles_per_scene
-from clippan_cli.tasks.batch_record import digest_of, file_sha256, pixels_of
+from clippan_cli.tasks.batch_record import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.guidance import GuidanceOptions, open_guide
@@ -214,6 +214,7 @@ def _key(members: Sequence[Member], options: ArchiveOptions) -> str:
             "scenes": [[m.pair.id, asdict(replace(m.options, ms=(), pan="")), pixels_of(m.options)] for m in members],
             "adapt": asdict(replace(options.adapt, time_limit=None)),
             "guidance": asdict(options.guidance),
+            "clip": chosen_clip(options.guidance),
             "ram": options.compute.ram_mb,
             "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
         }
