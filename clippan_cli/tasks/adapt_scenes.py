@@ -112,6 +112,11 @@ def find_members(table: PairTable, base: SceneOptions, control: Control) -> tupl
     return members, left_out
 
 
+def patch_bytes(bands: int, core: int) -> int:
+    """Most that a window takes: images at both resolutions with their matrices, those of a teacher, the tile."""
+    return 4 * core**2 * (8 * bands + 14)
+
+
 def tiles_per_scene(members: Sequence[Member], ram_mb: int) -> int:
     """How many windows of each scene the memory allows for.
 
@@ -119,9 +124,7 @@ def tiles_per_scene(members: Sequence[Member], ram_mb: int) -> int:
         ResourceError: too few to learn from.
     """
     bands, core = len(members[0].card.bands), max(member.core for member in members)
-    each = (
-        4 * core**2 * (6 * bands + 14)
-    )  # images at both resolutions with their matrices, those of a teacher, the tile itself
+    each = patch_bytes(bands, core)
     count = int(_SHARE * ram_mb * 1e6 / (each * len(members)))
     if count < _FEWEST_TILES:
         needed = _FEWEST_TILES * each * len(members) / _SHARE / 1e6

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -236,45 +236,56 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[FoundPa
             else:
                 nearest.setdefault(ms.path, f"{pans[p].path.name}: {against}")
                 nearest.setdefault(pans[p].path, f"{ms.path.name}: {against}")
-    lonely = {
-        (m, p)
-        for m, p in fits
-        if sum(a == m for a, _ in fits) == 1 and sum(b == p for _, b in fits) == 1 and fits[m, p].same_folder
+    pans_of, sharp_of = Counter(m for m, _ in fits), Counter(p for _, p in fits)
+    sure = {
+        (m, p): match
+        for (m, p), match in fits.items()
+        if match.sure or (pans_of[m] == sharp_of[p] == 1 and match.same_folder)
     }
-    sure = {pair: match for pair, match in fits.items() if match.sure or pair in lonely}
+    best_pan, best_sharp = _best_partners(sure), _best_partners({(p, m): match for (m, p), match in sure.items()})
+    touching = _partners(fits), _partners([(p, m) for m, p in fits])
     pairs, alone = [], []
     taken: set[int] = set()
     for m, ms in enumerate(sharp):
-        best = _best([p for a, p in sure if a == m], {p: sure[a, p].rank for a, p in sure if a == m})
-        if len(best) > 1:
+        best = best_pan.get(m, [])
+        if len(best) == 1 and best_sharp[best[0]] == [m]:
+            taken.add(best[0])
+            pairs.append(FoundPair(ms.key, (str(ms.path),), str(pans[best[0]].path), sure[m, best[0]].reason))
+        elif len(best) == 1:
+            names = ", ".join(sharp[a].path.name for a in best_sharp[best[0]] if a != m)
+            alone.append(LeftOut(str(ms.path), f"{pans[best[0]].path.name} fits {names} as well or better"))
+        elif best:
             names = ", ".join(pans[p].path.name for p in best)
             alone.append(LeftOut(str(ms.path), f"{names} fit it alike; name its PAN in a CSV file"))
-        elif not best:
-            unsure = [pans[p].path.name for a, p in fits if a == m]
-            reason = nearest.get(ms.path, "no file of one band overlaps it at a finer pixel size")
-            if unsure:
-                reason = f"neither name nor time ties it to {', '.join(unsure)}, which overlaps it"
+        elif unsure := [pans[p].path.name for p in touching[0].get(m, [])]:
+            reason = f"neither name nor time ties it to {', '.join(unsure)}, which overlaps it"
             alone.append(LeftOut(str(ms.path), reason))
         else:
-            rivals = _best([a for a, p in sure if p == best[0]], {a: sure[a, p].rank for a, p in sure if p == best[0]})
-            if rivals == [m]:
-                taken.add(best[0])
-                pairs.append(FoundPair(ms.key, (str(ms.path),), str(pans[best[0]].path), sure[m, best[0]].reason))
-            else:
-                names = ", ".join(sharp[a].path.name for a in rivals if a != m)
-                alone.append(LeftOut(str(ms.path), f"{pans[best[0]].path.name} fits {names} as well or better"))
+            reason = nearest.get(ms.path, "no file of one band overlaps it at a finer pixel size")
+            alone.append(LeftOut(str(ms.path), reason))
     for p, pan in enumerate(pans):
         if p not in taken:
-            touched = [sharp[a].path.name for a, b in fits if b == p]
+            touched = [sharp[m].path.name for m in touching[1].get(p, [])]
             reason = nearest.get(pan.path, "no file of several bands overlaps it at a coarser pixel size")
             alone.append(LeftOut(str(pan.path), f"not the PAN of {', '.join(touched)}" if touched else reason))
     return pairs, alone
 
 
-def _best(items: Sequence[int], rank: dict[int, tuple[bool, bool, bool, float]]) -> list[int]:
-    """Those of the highest rank."""
-    top = max((rank[item] for item in items), default=None)
-    return [item for item in items if rank[item] == top]
+def _partners(edges: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+    """The second numbers of pairs by their first ones."""
+    found: dict[int, list[int]] = {}
+    for one, other in edges:
+        found.setdefault(one, []).append(other)
+    return found
+
+
+def _best_partners(matches: Mapping[tuple[int, int], _Match]) -> dict[int, list[int]]:
+    """For each first number the second ones of the highest rank."""
+    best = {}
+    for one, others in _partners(matches).items():
+        top = max(matches[one, other].rank for other in others)
+        best[one] = [other for other in others if matches[one, other].rank == top]
+    return best
 
 
 def _compare(ms: _Image, pan: _Image) -> tuple[_Match | None, str]:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from clippan_cli.rasters.source import Trust
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
-from clippan_cli.tasks.adapt_scenes import tiles_per_scene
+from clippan_cli.tasks.adapt_scenes import find_members, make_ready, patch_bytes, tiles_per_scene
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.demo_scene import make_demo_scene
@@ -142,6 +142,13 @@ def test_a_changed_file_is_noticed(archive: Path, tmp_path: Path) -> None:
 def test_memory_is_kept_to(archive: Path, tmp_path: Path) -> None:
     result = learn(archive, tmp_path / "w.safetensors")
     assert result.patches <= 2 * 40
+    table = find_pairs(archive, Trust(), Control())
+    alike, _ = find_members(table, SceneOptions((), "", coregister="off"), Control())
+    ready, _ = make_ready(alike, 9, "gsa", False, Control(), lambda scene: None)
+    for one in ready:
+        patches = [vars(part) for part in (one.train.full, one.train.reduced) if part is not None]
+        held = sum(v.nbytes for part in patches for v in part.values() if isinstance(v, torch.Tensor))
+        assert held <= 9 * patch_bytes(4, 128)
     members: Any = [type("M", (), {"card": result.card, "core": 128})] * 100
     assert 5 <= tiles_per_scene(members, 4096) < 40
     with pytest.raises(ResourceError, match="do not fit into --ram 256"):

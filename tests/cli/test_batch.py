@@ -158,6 +158,18 @@ def test_files_of_others_are_not_replaced(archive: Path, desk: Desk) -> None:
     assert (out / "a.tif").read_text() == "mine" and "--overwrite" in found.failed[0].record.error
 
 
+def test_the_page_shows_all_scenes(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    for name in "ab":
+        desk.ms(f"archive/{name}_ms.tif", side=64)
+        desk.pan(f"archive/{name}_pan.tif", side=256)
+    page = desk.folder / "quality.html"
+    command = ["batch", str(archive), "-o", str(desk.folder / "sharp"), "--report", str(page), *FAST]
+    done = run_main(command)
+    assert done.code == 0, done.stderr
+    assert ">a<" in page.read_text() and ">b<" in page.read_text() and str(page) in done.stdout
+    assert run_main(command).code == 5
+
+
 @pytest.mark.slow
 def test_networks_learn_in_a_batch_as_alone(archive: Path, desk: Desk, run_main: RunMain) -> None:
     """Several workers, several scenes one after another in each, language: the same bytes."""
