@@ -20,7 +20,10 @@ _STEPS = 2000
 
 def adapt(
     archive: Annotated[
-        Path, typer.Argument(metavar="ARCHIVE", help="A folder with rasters, or a CSV file with ms,pan[,id].")
+        Path,
+        typer.Argument(
+            metavar="ARCHIVE", help="A folder with rasters, a CSV file with ms,pan[,id], or the JSON of STAC."
+        ),
     ],
     output: Annotated[
         Path | None,

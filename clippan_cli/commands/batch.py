@@ -20,7 +20,10 @@ _BATCH, _OUTPUT, _METHOD = "Batch", "Output", "Method"
 
 def batch(
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", help="A folder with rasters, or a CSV file with ms,pan[,id].")
+        Path,
+        typer.Argument(
+            metavar="PAIRS", help="A folder with rasters, a CSV file with ms,pan[,id], or the JSON of STAC."
+        ),
     ],
     output: Annotated[
         Path | None,

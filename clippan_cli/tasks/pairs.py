@@ -24,6 +24,7 @@ from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_me
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
 from clippan_cli.rasters.source import RasterSource, Trust, open_source
 from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.stac_pairs import ENDINGS, stac_items
 from clippan_models.errors import ClippanError, InputError
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
@@ -84,16 +85,17 @@ class PairTable:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["ms", "pan", "id"])
         for pair in self.pairs:
-            absolute = [str(Path(name).absolute()) for name in (*pair.ms, pair.pan)]
+            names = (*pair.ms, pair.pan)
+            absolute = [name if _is_address(name) else str(Path(name).absolute()) for name in names]
             writer.writerow([";".join(absolute[:-1]), absolute[-1], pair.id])
         return out.getvalue()
 
 
 def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
-    """The pairs of a CSV file with the columns ms, pan and perhaps id, or of all rasters in a folder and those below.
+    """The pairs of a CSV file with the columns ms, pan and perhaps id, of STAC items, or of all rasters in a folder.
 
     Args:
-        path: the CSV or the folder.
+        path: the CSV, the JSON of STAC, or the folder; those below it count.
         trust: what may be opened besides local rasters.
         control: progress and the request to stop.
 
@@ -105,8 +107,12 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
         table = _of_folder(path, trust, control)
     elif path.suffix.lower() == ".csv":
         table = _of_table(path)
+    elif path.suffix.lower() in ENDINGS:
+        table = _of_stac(path)
     else:
-        raise InputError(f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id")
+        raise InputError(
+            f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id, nor the JSON of STAC"
+        )
     if not table.pairs:
         first = f"; {table.left_out[0].path}: {table.left_out[0].reason}" if table.left_out else ""
         raise InputError(f"{path} holds no pair of MS and PAN{first}")
@@ -125,7 +131,7 @@ def _of_table(path: Path) -> PairTable:
 
     def files(text: str | None) -> tuple[str, ...]:
         parts = [part.strip() for part in (text or "").split(";") if part.strip()]
-        return tuple(part if "://" in part or part.startswith("/vsi") else str(path.parent / part) for part in parts)
+        return tuple(part if _is_address(part) else str(path.parent / part) for part in parts)
 
     pairs = []
     for number, row in enumerate(rows, start=2):
@@ -134,6 +140,15 @@ def _of_table(path: Path) -> PairTable:
             raise InputError(f"{path}, line {number}: one or more files under ms and one under pan are needed")
         pairs.append(FoundPair(_safe(row.get("id") or _stem(ms[0])), ms, pan[0], f"line {number} of {path.name}"))
     return PairTable(_named_apart(pairs))
+
+
+def _of_stac(path: Path) -> PairTable:
+    found = stac_items(path)
+    pairs = [
+        FoundPair(_safe(name), ms, pan, f"an item of {path.name}") for name, ms, pan, missing in found if not missing
+    ]
+    left_out = tuple(LeftOut(name, missing) for name, _, _, missing in found if missing)
+    return PairTable(_named_apart(pairs), left_out)
 
 
 @dataclass(frozen=True)
@@ -356,6 +371,10 @@ def _named_apart(pairs: Sequence[FoundPair]) -> tuple[FoundPair, ...]:
         seen[name.lower()] += 1
         named.append(replace(pair, id=name))
     return tuple(named)
+
+
+def _is_address(name: str) -> bool:
+    return "://" in name or name.startswith("/vsi")
 
 
 def _safe(name: str) -> str:
