@@ -90,9 +90,13 @@ def test_mistakes_of_usage(archive: Path, run_main: RunMain) -> None:
         (["-o", "x", "--shard", "3/2"], "--shard 3/2"),
         (["-o", "x", "--shard", "half"], "--shard half"),
         (["-o", "x", "--workers", "0"], "--workers 0"),
+        (["-o", str(archive / "x"), "--method", "gsb"], "did you mean gsa"),
+        (["-o", str(archive / "x"), "--sensor", "worldview-9"], "worldview-9"),
+        (["-o", str(archive / "x"), "--device", "tpu"], "--device tpu"),
     ]:
         outcome = run_main(["batch", str(archive), *extra])
         assert outcome.code == 2 and words in outcome.error_line
+    assert not (archive / "x").exists()
 
 
 def test_shards_share_all_scenes() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from clippan_models.adaptation.archive import Progressed
 from clippan_models.adaptation.loop import CurvePoint
@@ -45,8 +45,9 @@ def save_snapshot(progress: Progressed, key: str, path: Path) -> None:
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, partial, metadata={_HEADER: json.dumps(header)})
-        with partial.open("rb") as file:
+        with partial.open("wb") as file:
+            file.write(save(tensors, metadata={_HEADER: json.dumps(header)}))
+            file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
