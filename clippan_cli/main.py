@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from clippan_cli import __version__
+from clippan_cli.commands.adapt import adapt
 from clippan_cli.commands.assess import assess
 from clippan_cli.commands.batch import batch
 from clippan_cli.commands.demo import demo
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(sharpen)
 app.command()(batch)
+app.command()(adapt)
 app.command()(assess)
 app.command()(info)
 app.command()(demo)

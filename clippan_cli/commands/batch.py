@@ -20,7 +20,10 @@ _BATCH, _OUTPUT, _METHOD = "Batch", "Output", "Method"
 
 def batch(
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", help="A folder with rasters, or a CSV file with ms,pan[,id].")
+        Path,
+        typer.Argument(
+            metavar="PAIRS", help="A folder with rasters, a CSV file with ms,pan[,id], or the JSON of STAC."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -49,6 +52,15 @@ def batch(
         bool,
         typer.Option("--retry-failed", help="Try again what has failed before.", rich_help_panel=_BATCH),
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page on the quality of all results, sortable.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     method: opt.Method = "clippan",
     preset: opt.PresetName = "balanced",
     steps: opt.Steps = None,
@@ -106,9 +118,10 @@ def batch(
     from clippan_cli.rasters import output_options as out
     from clippan_cli.rasters.source import Trust
     from clippan_cli.tasks.batch import BatchOptions, run_batch
+    from clippan_cli.tasks.batch_report import write_batch_report
     from clippan_cli.tasks.compute import ComputeOptions
     from clippan_cli.tasks.pairs import find_pairs
-    from clippan_cli.tasks.report_files import write_text
+    from clippan_cli.tasks.report_files import ReportFiles, write_text
     from clippan_cli.tasks.sharpen import SharpenOptions
 
     if output is None and not dry_run:
@@ -159,11 +172,18 @@ def batch(
         if pairs_out is not None:
             check_free(pairs_out, overwrite)
             write_text(pairs_out, table.as_csv())
+        files = ReportFiles(page=report, overwrite=overwrite)
+        if report is not None and not dry_run:
+            files.check([])
         found = None if dry_run else run_batch(table, scene, sharpening, options, control)
+        if found is not None and report is not None:
+            write_batch_report(found, scene, sharpening, files, control)
     if found is None:
         show_pairs(table, terminal)
         return
     _show(found, terminal)
+    if report is not None and not quiet:
+        terminal.say(f"report     {report}")
     found.check()
 
 

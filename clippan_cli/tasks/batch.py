@@ -13,11 +13,14 @@ from typing import Any, Literal
 from clippan_cli.rasters.output_path import shown
 from clippan_cli.tasks.batch_record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
 from clippan_cli.tasks.batch_worker import Task, Worker
+from clippan_cli.tasks.compute import choose_device
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pairs import FoundPair, PairTable
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
 from clippan_models.errors import BatchError, Interrupted, OutputError, UsageError
+from clippan_models.registry import find_method
+from clippan_models.sensors import load_sensor
 
 SCHEMA = "clippan.batch/1"
 """Name and version of the JSON."""
@@ -135,9 +138,15 @@ def run_batch(
         control: progress, notes and the request to stop.
 
     Raises:
+        UsageError: an option that would fail for every scene: the method, the sensor, the device.
+        ResourceError: a device that is not there.
         OutputError: the folder cannot be made.
         Interrupted: a signal asked to stop; finished scenes are complete and remembered.
     """
+    find_method(sharpening.method)
+    choose_device(sharpening.compute.device)
+    if scene.sensor != "auto":
+        load_sensor(scene.sensor)
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

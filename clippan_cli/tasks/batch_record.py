@@ -12,10 +12,13 @@ from typing import Any, Literal
 
 from clippan_cli import __version__
 from clippan_cli.rasters.source import open_source
+from clippan_cli.tasks.guidance import GuidanceOptions
 from clippan_cli.tasks.report_files import write_text
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
 from clippan_models.errors import ClippanError, OutputError
+from clippan_models.guidance.encoder import AUTO, AUTO_PRETRAINED, cached_weights
+from clippan_models.registry import find_method
 
 FOLDER = ".clippan-batch"
 """Within the folder of the outputs."""
@@ -88,11 +91,28 @@ def key_of(job: Job) -> str:
                 compute=replace(options.compute, threads=options.compute.thread_count),
             )
         ),
-        "ms": [[Path(name).name, _content(name, scene)] for name in scene.ms],
-        "pan": [Path(scene.pan).name, _content(scene.pan, scene)],
+        "pixels": pixels_of(scene),
+        "clip": chosen_clip(options.guidance) if find_method(options.method).language else None,
         "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
     }
+    return digest_of(parameters)
+
+
+def chosen_clip(guidance: GuidanceOptions) -> str:
+    """Which CLIP a name stands for on this machine: what `auto` takes depends on what was fetched."""
+    if guidance.clip != AUTO:
+        return guidance.clip
+    return str(cached_weights(*AUTO_PRETRAINED) or "embedded").rpartition("/")[2]
+
+
+def digest_of(parameters: dict[str, Any]) -> str:
+    """SHA-256 of plain data."""
     return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def pixels_of(scene: SceneOptions) -> list[list[str]]:
+    """The names of the files of a scene, and what is in them, as hashes."""
+    return [[Path(name).name, *_content(name, scene)] for name in (*scene.ms, scene.pan)]
 
 
 def read_record(job: Job) -> Record | None:

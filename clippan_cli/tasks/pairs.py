@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -24,6 +24,7 @@ from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_me
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
 from clippan_cli.rasters.source import RasterSource, Trust, open_source
 from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.stac_pairs import ENDINGS, stac_items
 from clippan_models.errors import ClippanError, InputError
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
@@ -84,16 +85,17 @@ class PairTable:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["ms", "pan", "id"])
         for pair in self.pairs:
-            absolute = [str(Path(name).absolute()) for name in (*pair.ms, pair.pan)]
+            names = (*pair.ms, pair.pan)
+            absolute = [name if _is_address(name) else str(Path(name).absolute()) for name in names]
             writer.writerow([";".join(absolute[:-1]), absolute[-1], pair.id])
         return out.getvalue()
 
 
 def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
-    """The pairs of a CSV file with the columns ms, pan and perhaps id, or of all rasters in a folder and those below.
+    """The pairs of a CSV file with the columns ms, pan and perhaps id, of STAC items, or of all rasters in a folder.
 
     Args:
-        path: the CSV or the folder.
+        path: the CSV, the JSON of STAC, or the folder; those below it count.
         trust: what may be opened besides local rasters.
         control: progress and the request to stop.
 
@@ -105,8 +107,12 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
         table = _of_folder(path, trust, control)
     elif path.suffix.lower() == ".csv":
         table = _of_table(path)
+    elif path.suffix.lower() in ENDINGS:
+        table = _of_stac(path)
     else:
-        raise InputError(f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id")
+        raise InputError(
+            f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id, nor the JSON of STAC"
+        )
     if not table.pairs:
         first = f"; {table.left_out[0].path}: {table.left_out[0].reason}" if table.left_out else ""
         raise InputError(f"{path} holds no pair of MS and PAN{first}")
@@ -125,7 +131,7 @@ def _of_table(path: Path) -> PairTable:
 
     def files(text: str | None) -> tuple[str, ...]:
         parts = [part.strip() for part in (text or "").split(";") if part.strip()]
-        return tuple(part if "://" in part or part.startswith("/vsi") else str(path.parent / part) for part in parts)
+        return tuple(part if _is_address(part) else str(path.parent / part) for part in parts)
 
     pairs = []
     for number, row in enumerate(rows, start=2):
@@ -134,6 +140,15 @@ def _of_table(path: Path) -> PairTable:
             raise InputError(f"{path}, line {number}: one or more files under ms and one under pan are needed")
         pairs.append(FoundPair(_safe(row.get("id") or _stem(ms[0])), ms, pan[0], f"line {number} of {path.name}"))
     return PairTable(_named_apart(pairs))
+
+
+def _of_stac(path: Path) -> PairTable:
+    found = stac_items(path)
+    pairs = [
+        FoundPair(_safe(name), ms, pan, f"an item of {path.name}") for name, ms, pan, missing in found if not missing
+    ]
+    left_out = tuple(LeftOut(name, missing) for name, _, _, missing in found if missing)
+    return PairTable(_named_apart(pairs), left_out)
 
 
 @dataclass(frozen=True)
@@ -236,45 +251,56 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[FoundPa
             else:
                 nearest.setdefault(ms.path, f"{pans[p].path.name}: {against}")
                 nearest.setdefault(pans[p].path, f"{ms.path.name}: {against}")
-    lonely = {
-        (m, p)
-        for m, p in fits
-        if sum(a == m for a, _ in fits) == 1 and sum(b == p for _, b in fits) == 1 and fits[m, p].same_folder
+    pans_of, sharp_of = Counter(m for m, _ in fits), Counter(p for _, p in fits)
+    sure = {
+        (m, p): match
+        for (m, p), match in fits.items()
+        if match.sure or (pans_of[m] == sharp_of[p] == 1 and match.same_folder)
     }
-    sure = {pair: match for pair, match in fits.items() if match.sure or pair in lonely}
+    best_pan, best_sharp = _best_partners(sure), _best_partners({(p, m): match for (m, p), match in sure.items()})
+    touching = _partners(fits), _partners([(p, m) for m, p in fits])
     pairs, alone = [], []
     taken: set[int] = set()
     for m, ms in enumerate(sharp):
-        best = _best([p for a, p in sure if a == m], {p: sure[a, p].rank for a, p in sure if a == m})
-        if len(best) > 1:
+        best = best_pan.get(m, [])
+        if len(best) == 1 and best_sharp[best[0]] == [m]:
+            taken.add(best[0])
+            pairs.append(FoundPair(ms.key, (str(ms.path),), str(pans[best[0]].path), sure[m, best[0]].reason))
+        elif len(best) == 1:
+            names = ", ".join(sharp[a].path.name for a in best_sharp[best[0]] if a != m)
+            alone.append(LeftOut(str(ms.path), f"{pans[best[0]].path.name} fits {names} as well or better"))
+        elif best:
             names = ", ".join(pans[p].path.name for p in best)
             alone.append(LeftOut(str(ms.path), f"{names} fit it alike; name its PAN in a CSV file"))
-        elif not best:
-            unsure = [pans[p].path.name for a, p in fits if a == m]
-            reason = nearest.get(ms.path, "no file of one band overlaps it at a finer pixel size")
-            if unsure:
-                reason = f"neither name nor time ties it to {', '.join(unsure)}, which overlaps it"
+        elif unsure := [pans[p].path.name for p in touching[0].get(m, [])]:
+            reason = f"neither name nor time ties it to {', '.join(unsure)}, which overlaps it"
             alone.append(LeftOut(str(ms.path), reason))
         else:
-            rivals = _best([a for a, p in sure if p == best[0]], {a: sure[a, p].rank for a, p in sure if p == best[0]})
-            if rivals == [m]:
-                taken.add(best[0])
-                pairs.append(FoundPair(ms.key, (str(ms.path),), str(pans[best[0]].path), sure[m, best[0]].reason))
-            else:
-                names = ", ".join(sharp[a].path.name for a in rivals if a != m)
-                alone.append(LeftOut(str(ms.path), f"{pans[best[0]].path.name} fits {names} as well or better"))
+            reason = nearest.get(ms.path, "no file of one band overlaps it at a finer pixel size")
+            alone.append(LeftOut(str(ms.path), reason))
     for p, pan in enumerate(pans):
         if p not in taken:
-            touched = [sharp[a].path.name for a, b in fits if b == p]
+            touched = [sharp[m].path.name for m in touching[1].get(p, [])]
             reason = nearest.get(pan.path, "no file of several bands overlaps it at a coarser pixel size")
             alone.append(LeftOut(str(pan.path), f"not the PAN of {', '.join(touched)}" if touched else reason))
     return pairs, alone
 
 
-def _best(items: Sequence[int], rank: dict[int, tuple[bool, bool, bool, float]]) -> list[int]:
-    """Those of the highest rank."""
-    top = max((rank[item] for item in items), default=None)
-    return [item for item in items if rank[item] == top]
+def _partners(edges: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+    """The second numbers of pairs by their first ones."""
+    found: dict[int, list[int]] = {}
+    for one, other in edges:
+        found.setdefault(one, []).append(other)
+    return found
+
+
+def _best_partners(matches: Mapping[tuple[int, int], _Match]) -> dict[int, list[int]]:
+    """For each first number the second ones of the highest rank."""
+    best = {}
+    for one, others in _partners(matches).items():
+        top = max(matches[one, other].rank for other in others)
+        best[one] = [other for other in others if matches[one, other].rank == top]
+    return best
 
 
 def _compare(ms: _Image, pan: _Image) -> tuple[_Match | None, str]:
@@ -345,6 +371,10 @@ def _named_apart(pairs: Sequence[FoundPair]) -> tuple[FoundPair, ...]:
         seen[name.lower()] += 1
         named.append(replace(pair, id=name))
     return tuple(named)
+
+
+def _is_address(name: str) -> bool:
+    return "://" in name or name.startswith("/vsi")
 
 
 def _safe(name: str) -> str:

@@ -173,7 +173,7 @@ def sample_tiles(
         arrays = scene.reader.read(cells[int(index)], halo)
         seen = core_valid(arrays)
         if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
-            found.append((_detail(arrays), arrays))
+            found.append((detail_of(arrays), arrays))
         if len(found) >= wanted:
             break
     if not found:
@@ -195,7 +195,7 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
         whole = Window(cell.row, cell.col, size, size)
         arrays = scene.reader.read(whole, halo)
         if core_valid(arrays).any():
-            found.append((_detail(arrays), arrays))
+            found.append((detail_of(arrays), arrays))
         if len(found) >= 8:
             break
     if not found:
@@ -254,7 +254,7 @@ def core_valid(arrays: TileArrays) -> Mask:
     return np.asarray(arrays.valid[:, *arrays.core.inside(arrays.pan_window)].all(0))
 
 
-def _detail(arrays: TileArrays) -> float:
+def detail_of(arrays: TileArrays) -> float:
     """How much PAN varies in a window, relative to its level."""
     pan = arrays.pan[arrays.pan_valid]
     return float(pan.std() / (abs(pan.mean()) + 1e-6)) if pan.size else 0.0

@@ -179,7 +179,7 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         # opened before the work: a bad option or a full disk is told now, and not after the adaptation
         writer = stack.enter_context(_writer(scene, options, metadata, pixels, len(bands)))
         guide = None
-        if spec.language:
+        if spec.language and not (start is not None and options.adapt.steps == 0):  # nobody would listen to it
             guide = open_guide(options.guidance, scene, options.adapt.seed, device)
         estimate = estimate_scene(scene, control)
         initial = start.network if start else None

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from affine import Affine
 
 from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.source import Trust
@@ -19,7 +20,7 @@ from clippan_cli.tasks.pairs import FoundPair, find_pairs
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
 from clippan_models.errors import Interrupted, UsageError
-from tests.cli.conftest import Desk, RunMain
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
 
 FAILED = 9
 FAST = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
@@ -89,9 +90,13 @@ def test_mistakes_of_usage(archive: Path, run_main: RunMain) -> None:
         (["-o", "x", "--shard", "3/2"], "--shard 3/2"),
         (["-o", "x", "--shard", "half"], "--shard half"),
         (["-o", "x", "--workers", "0"], "--workers 0"),
+        (["-o", str(archive / "x"), "--method", "gsb"], "did you mean gsa"),
+        (["-o", str(archive / "x"), "--sensor", "worldview-9"], "worldview-9"),
+        (["-o", str(archive / "x"), "--device", "tpu"], "--device tpu"),
     ]:
         outcome = run_main(["batch", str(archive), *extra])
         assert outcome.code == 2 and words in outcome.error_line
+    assert not (archive / "x").exists()
 
 
 def test_shards_share_all_scenes() -> None:
@@ -155,3 +160,32 @@ def test_files_of_others_are_not_replaced(archive: Path, desk: Desk) -> None:
     found = run(archive, out, Control())
     assert [scene.outcome for scene in found.scenes] == ["failed", "done"]
     assert (out / "a.tif").read_text() == "mine" and "--overwrite" in found.failed[0].record.error
+
+
+def test_the_page_shows_all_scenes(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    for name in "ab":
+        desk.ms(f"archive/{name}_ms.tif", side=64)
+        desk.pan(f"archive/{name}_pan.tif", side=256)
+    page = desk.folder / "quality.html"
+    command = ["batch", str(archive), "-o", str(desk.folder / "sharp"), "--report", str(page), *FAST]
+    done = run_main(command)
+    assert done.code == 0, done.stderr
+    assert ">a<" in page.read_text() and ">b<" in page.read_text() and str(page) in done.stdout
+    assert run_main(command).code == 5
+
+
+@pytest.mark.slow
+def test_networks_learn_in_a_batch_as_alone(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    """Several workers, several scenes one after another in each, language: the same bytes."""
+    desk.ms("archive/c_ms.tif", transform=Affine.translation(900, 0) @ MS_PIXEL)
+    desk.pan("archive/c_pan.tif", transform=Affine.translation(900, 0) @ PAN_PIXEL)
+    learning = ["--method", "clippan", "--clip", "embedded", "--steps", "3", "-j", "1", "--of", "gtiff"]
+    out = desk.folder / "sharp"
+    done = run_main(["batch", str(archive), "-o", str(out), "--workers", "2", "--json", *learning])
+    assert done.code == 0, done.stderr
+    for name in "abc":
+        files = [str(archive / f"{name}_ms.tif"), str(archive / f"{name}_pan.tif"), "-o", str(desk.out)]
+        assert run_main(["sharpen", *files, "--overwrite", *learning]).code == 0
+        assert desk.out.read_bytes() == (out / f"{name}.tif").read_bytes()
+    document = json.loads(done.stdout)
+    assert all(scene["quality"]["QNR"] > 0 for scene in document["scenes"])

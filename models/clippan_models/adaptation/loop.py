@@ -165,8 +165,8 @@ def adapt(
     Raises:
         UsageError: no term of the loss applies.
     """
-    run = _Run(network, material, prior, options, judge)
-    with _deterministic():
+    run = _Run(network, material, options, Objective(network, prior, options, judge))
+    with deterministic():
         return run.go(on_step)
 
 
@@ -191,89 +191,49 @@ def fuse(network: nn.Module, prior: Prior, patches: Patches, rounds: int) -> Ten
     return fused
 
 
-@dataclass
-class _Run:
+@dataclass(frozen=True)
+class Objective:
+    """What a network is to make of the patches of a scene.
+
+    Attributes:
+        network: that learns, see `adapt`.
+        prior: of the scene, on the device of the network.
+        options: how to adapt.
+        judge: see `adapt`.
+    """
+
     network: nn.Module
-    material: Material
     prior: Prior
     options: AdaptOptions
     judge: Judge | None
-    curve: list[CurvePoint] = field(default_factory=list)
-    best: tuple[float, int, dict[str, Tensor]] | None = None
 
-    def go(self, on_step: OnStep | None) -> Adapted:
-        options = self.options
-        generator = torch.Generator().manual_seed(options.seed)
-        optimiser = torch.optim.Adam(self.network.parameters(), lr=options.rate)
-        started = time.monotonic()
-        step, stopped = 0, "steps"
-        self._validate(0)
-        if options.steps and not self.curve[0].parts:
-            raise UsageError(
-                "nothing to learn from: no term of the loss applies; ship needs a teacher, d a CLIP, "
-                "spat a PAN that follows from the bands"
-            )
-        for step in range(1, options.steps + 1):
-            loss = self._train_step(optimiser, generator, step)
-            if not math.isfinite(loss):
-                stopped = "diverged"
-                break
-            if step % options.validate_every == 0 or step == options.steps:
-                self._validate(step)
-            if on_step is not None:
-                on_step(step, options.steps, loss)
-            if options.time_limit is not None and time.monotonic() - started > options.time_limit:
-                stopped = "time limit"
-                self._validate(step)
-                break
-        best_step = 0
-        if self.best is not None:
-            _, best_step, state = self.best
-            self.network.load_state_dict(state)
-        self.network.eval()
-        seconds = time.monotonic() - started
-        return Adapted(self.network, tuple(self.curve), best_step, step, seconds, stopped)
-
-    def _train_step(self, optimiser: torch.optim.Optimizer, generator: torch.Generator, step: int) -> float:
-        options, material = self.options, self.material
-        self.network.train()
-        decay = 0.5 * (1 + math.cos(math.pi * (step - 1) / options.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = options.rate * (0.02 + 0.98 * decay)
-        batch = options.patches_per_step
-        full = material.full.take(_draw(len(material.full), batch, generator))
-        loss = self._total(self._full_parts(full, options.judged))
-        if material.reduced is not None and options.weights.reduced:
-            reduced = material.reduced.take(_draw(len(material.reduced), 4 * batch, generator))
-            loss = loss + self.options.weights.reduced * self._reduced_part(_from_any_side(reduced, generator))
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        optimiser.step()
-        return float(loss.detach())
+    def step_loss(self, full: Patches, reduced: Patches | None, generator: torch.Generator) -> Tensor:
+        """The loss of a step over patches at full and reduced resolution, with a gradient."""
+        loss = self.total(self.full_parts(full, self.options.judged))
+        if reduced is not None and self.options.weights.reduced:
+            loss = loss + self.options.weights.reduced * self.reduced_part(_from_any_side(reduced, generator))
+        return loss
 
     @torch.no_grad()
-    def _validate(self, step: int) -> None:
-        self._record()
+    def validation(self, full: Patches, reduced: Patches | None) -> tuple[float, dict[str, float]]:
+        """The loss over patches held back, and its parts."""
         self.network.eval()
-        parts = {k: float(v) for k, v in self._full_parts(self.material.held_full, None).items()}
-        total = float(self._total({k: torch.tensor(v) for k, v in parts.items()}))
-        if self.material.held_reduced is not None and self.options.weights.reduced:
-            parts["reduced"] = float(self._reduced_part(self.material.held_reduced))
+        parts = {k: float(v) for k, v in self.full_parts(full, None).items()}
+        total = float(self.total({k: torch.tensor(v) for k, v in parts.items()}))
+        if reduced is not None and self.options.weights.reduced:
+            parts["reduced"] = float(self.reduced_part(reduced))
             total += self.options.weights.reduced * parts["reduced"]
-        self.curve.append(CurvePoint(step, total, parts))
-        if math.isfinite(total) and (self.best is None or total < self.best[0]):
-            self.best = (total, step, copy.deepcopy(self.network.state_dict()))
+        return total, parts
 
-    def _record(self) -> None:
+    @torch.no_grad()
+    def record(self, full: Patches) -> None:
         """Let a network that goes by statistics of the scene take them from patches all over it."""
-        full = self.material.full
         with recording(self.network) as needed:
             if needed:
                 for number in range(0, len(full), -(-len(full) // _RECORDED)):
                     fuse(self.network, self.prior, full.take(torch.tensor([number])), rounds=0)
 
-    def _full_parts(self, patches: Patches, judged: int | None) -> dict[str, Tensor]:
+    def full_parts(self, patches: Patches, judged: int | None) -> dict[str, Tensor]:
         """The loss terms at full resolution that count, unweighted; the judge sees the first `judged`, or all."""
         prior, weights = self.prior, self.options.weights
         if replace(weights, reduced=0.0) == _NOTHING:
@@ -316,7 +276,7 @@ class _Run:
         scale = patches.valid / unit
         return qnr_loss(fused * scale, patches.ms_up * scale, patches.pan * scale, patches.pan_low * scale)
 
-    def _reduced_part(self, patches: Patches) -> Tensor:
+    def reduced_part(self, patches: Patches) -> Tensor:
         """Distance to the truth where it is known, at reduced resolution."""
         if patches.truth is None:
             raise ValueError("reduced patches carry their truth")
@@ -326,10 +286,93 @@ class _Run:
         mask = patches.valid.expand_as(error) & (patches.truth < prior.ms_ceiling)
         return masked_mean(error.abs(), mask)
 
-    def _total(self, parts: dict[str, Tensor]) -> Tensor:
+    def total(self, parts: dict[str, Tensor]) -> Tensor:
+        """The weighted sum of the parts."""
         if not parts:
             return torch.zeros(())
         return torch.stack([getattr(self.options.weights, name) * value for name, value in parts.items()]).sum()
+
+
+@dataclass
+class _Run:
+    network: nn.Module
+    material: Material
+    options: AdaptOptions
+    objective: Objective
+    curve: list[CurvePoint] = field(default_factory=list)
+    best: tuple[float, int, dict[str, Tensor]] | None = None
+
+    def go(self, on_step: OnStep | None) -> Adapted:
+        options = self.options
+        generator = torch.Generator().manual_seed(options.seed)
+        optimiser = torch.optim.Adam(self.network.parameters(), lr=options.rate)
+        started = time.monotonic()
+        step, stopped = 0, "steps"
+        self._validate(0)
+        if options.steps and not self.curve[0].parts:
+            raise nothing_to_learn()
+        for step in range(1, options.steps + 1):
+            loss = self._train_step(optimiser, generator, step)
+            if not math.isfinite(loss):
+                stopped = "diverged"
+                break
+            if step % options.validate_every == 0 or step == options.steps:
+                self._validate(step)
+            if on_step is not None:
+                on_step(step, options.steps, loss)
+            if options.time_limit is not None and time.monotonic() - started > options.time_limit:
+                stopped = "time limit"
+                self._validate(step)
+                break
+        best_step = 0
+        if self.best is not None:
+            _, best_step, state = self.best
+            self.network.load_state_dict(state)
+        self.network.eval()
+        seconds = time.monotonic() - started
+        return Adapted(self.network, tuple(self.curve), best_step, step, seconds, stopped)
+
+    def _train_step(self, optimiser: torch.optim.Optimizer, generator: torch.Generator, step: int) -> float:
+        options, material = self.options, self.material
+        self.network.train()
+        set_rate(optimiser, options, step)
+        batch = options.patches_per_step
+        full = material.full.take(_draw(len(material.full), batch, generator))
+        reduced = None
+        if material.reduced is not None and options.weights.reduced:
+            reduced = material.reduced.take(_draw(len(material.reduced), 4 * batch, generator))
+        return descend(self.network, optimiser, self.objective.step_loss(full, reduced, generator))
+
+    def _validate(self, step: int) -> None:
+        self.objective.record(self.material.full)
+        total, parts = self.objective.validation(self.material.held_full, self.material.held_reduced)
+        self.curve.append(CurvePoint(step, total, parts))
+        if math.isfinite(total) and (self.best is None or total < self.best[0]):
+            self.best = (total, step, copy.deepcopy(self.network.state_dict()))
+
+
+def nothing_to_learn() -> UsageError:
+    """The error where no term of the loss applies."""
+    return UsageError(
+        "nothing to learn from: no term of the loss applies; ship needs a teacher, d a CLIP, "
+        "spat a PAN that follows from the bands"
+    )
+
+
+def set_rate(optimiser: torch.optim.Optimizer, options: AdaptOptions, step: int) -> None:
+    """Set the learning rate of a step, counted from 1: a cosine that ends a little above 0."""
+    decay = 0.5 * (1 + math.cos(math.pi * (step - 1) / options.steps))
+    for group in optimiser.param_groups:
+        group["lr"] = options.rate * (0.02 + 0.98 * decay)
+
+
+def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
+    """One step down a loss; returns the loss."""
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+    return float(loss.detach())
 
 
 def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:
@@ -343,7 +386,7 @@ def _from_any_side(patches: Patches, generator: torch.Generator) -> Patches:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
     """Ask cuDNN for repeatable kernels while we train, and leave the setting as it was."""
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

@@ -160,19 +160,19 @@ def adapt_network(
             (`alignment.align`).
     """
     backbone = find_fusing_backbone(options.backbone)
-    prior = fit_prior(_moments(tiles, observation, ceilings), observation, *ceilings).to(device)
+    prior = fit_prior(scene_moments(tiles, observation, ceilings), observation, *ceilings).to(device)
     train, held = _split(tiles)
     material = _material(train, held, observation, device)
     judge = None
     if guide is not None and options.weights.direction:
         judge = _align(guide, material, prior, classical_images("bdsd-pc", train, observation).to(device), on_step)
         material = replace(
-            material, full=_felt(material.full, judge, prior), held_full=_felt(material.held_full, judge, prior)
+            material, full=felt(material.full, judge, prior), held_full=felt(material.held_full, judge, prior)
         )
     if options.weights.ship and options.teacher != NO_TEACHER:
         material = _taught(material, train, held, observation, prior, options, on_step)
     if initial is None:
-        network = _network(backbone, observation.sampling.bands, options.seed, device)
+        network = new_network(backbone, observation.sampling.bands, options.seed, device)
     else:
         network = copy.deepcopy(initial).to(device)
     adapted = adapt(network, material, prior, options, judge, _of("adapt", on_step))
@@ -184,7 +184,8 @@ def _of(stage: str, on_step: OnStageStep | None) -> OnStep | None:
     return None if on_step is None else partial(on_step, stage)
 
 
-def _network(backbone: BackboneSpec, bands: int, seed: int, device: torch.device) -> nn.Module:
+def new_network(backbone: BackboneSpec, bands: int, seed: int, device: torch.device) -> nn.Module:
+    """A network with random weights of its own seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return backbone.build(bands).to(device)
@@ -200,7 +201,7 @@ def _align(guide: Guide, material: Material, prior: Prior, sharp: Tensor, on_ste
 
 
 @torch.no_grad()
-def _felt(patches: Patches, judge: Judge, prior: Prior) -> Patches:
+def felt(patches: Patches, judge: Judge, prior: Prior) -> Patches:
     """The patches with what the judge makes of their MS and PAN: constants of stage II, so computed once."""
     ms, pan = unit_image(prior, patches.ms_up), unit_pan(prior, patches.pan)
     return replace(patches, ms_feature=judge.embed_ms(ms), pan_feature=judge.embed_pan(pan))
@@ -228,7 +229,7 @@ def _taught(
         if options.teacher != SELF:
             lessons = replace(lessons, backbone=options.teacher, batch=None, learning_rate=None)
         backbone = find_backbone(lessons.backbone)
-        network = _network(backbone, observation.sampling.bands, options.seed + 1, device)
+        network = new_network(backbone, observation.sampling.bands, options.seed + 1, device)
         teacher = adapt(network, material, prior, lessons, None, _of("teacher", on_step)).network
         if not backbone.fuses:
             teacher = InWindows(teacher, REDUCED_SIDE)
@@ -248,7 +249,12 @@ def _images_of(teacher: nn.Module, prior: Prior, patches: Patches, rounds: int) 
     return torch.cat([fuse(teacher, prior, patch, rounds) for patch in one_by_one])
 
 
-def _moments(tiles: Sequence[Tile], observation: Observation, ceilings: tuple[float, float]) -> Moments:
+def scene_moments(tiles: Sequence[Tile], observation: Observation, ceilings: tuple[float, float]) -> Moments:
+    """Moments that `fit_prior` takes, over the cores of tiles.
+
+    Raises:
+        InputError: no tile holds valid pixels.
+    """
     moments = Moments()
     for tile in tiles:
         views = TileViews(tile, observation)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from clippan_models.errors import UsageError, WeightsError
@@ -85,7 +85,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(state, partial, metadata={_HEADER: json.dumps(header)})
+        partial.write_bytes(save(state, metadata={_HEADER: json.dumps(header)}))  # save_file would bar other users
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -51,6 +51,8 @@ def test_a_backbone_comes_back_as_it_was(spec: BackboneSpec, tmp_path: Path) -> 
     with torch.no_grad():
         assert torch.equal(loaded.network(start, pan), network(start, pan))
     assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize(

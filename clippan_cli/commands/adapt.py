@@ -1,0 +1,185 @@
+"""`clippan adapt`: learn from an archive of one sensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clippan_cli import options as opt
+from clippan_models.errors import UsageError
+
+if TYPE_CHECKING:
+    from clippan_cli.console import Terminal
+    from clippan_cli.tasks.adapt import ArchiveResult
+
+_OUTPUT, _LEARNING, _BATCH = "Output", "Learning", "Batch"
+_STEPS = 2000
+
+
+def adapt(
+    archive: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ARCHIVE", help="A folder with rasters, a CSV file with ms,pan[,id], or the JSON of STAC."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE.safetensors", help="The weights to write.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the pairs, and why other files are left out, and stop.", rich_help_panel=_BATCH
+        ),
+    ] = False,
+    pairs_out: opt.PairsOut = None,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", help="Optimiser steps, of all scenes together.")
+    ] = _STEPS,
+    time_limit: opt.TimeLimit = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was broken off.", rich_help_panel=_LEARNING)
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Go on although files or options have changed.", rich_help_panel=_LEARNING),
+    ] = False,
+    snapshot_minutes: Annotated[
+        float,
+        typer.Option(
+            "--snapshot-minutes",
+            metavar="N",
+            help="How often to save what is needed to go on.",
+            rich_help_panel=_LEARNING,
+        ),
+    ] = 10.0,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", metavar="TEXT", help="What the model card says of it.", rich_help_panel=_OUTPUT),
+    ] = None,
+    clip: opt.Clip = "auto",
+    prompt: opt.Prompt = None,
+    prompts: opt.PromptSet = "wald",
+    stem: opt.Stem = "conv",
+    stage1_steps: opt.Stage1Steps = None,
+    loss: opt.Loss = None,
+    backbone: opt.Backbone = None,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            "--teacher",
+            metavar="NAME",
+            help="Whose images the network also learns from: bdsd-pc, mtf-glp-hpm-r, gsa, or none.",
+            rich_help_panel=_LEARNING,
+        ),
+    ] = "none",
+    projection: opt.Projection = True,
+    weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    sensor: opt.SensorName = "auto",
+    coregister: opt.CoregisterMode = "auto",
+    pan_band: opt.PanBand = None,
+    assume_aligned: opt.AssumeAligned = False,
+    allow_vrt: opt.AllowVrt = False,
+    allow_remote: opt.AllowRemote = False,
+    overwrite: opt.Overwrite = False,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    ram: opt.Ram = 2048,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Learn from an archive of one sensor: weights that sharpen its scenes without learning on each.
+
+    Pairs are found as `clippan batch` does. Every fifth scene is held back, and chooses the best step. A training that
+    is stopped goes on with --resume.
+
+    Example: clippan adapt archive/ -o sensor.safetensors
+    """
+    from clippan_cli.commands.adaptation_arguments import Preset, adapt_options, chosen_backbone, guidance_options
+    from clippan_cli.commands.batch import check_free, show_pairs
+    from clippan_cli.commands.scene_arguments import scene_options
+    from clippan_cli.console import Terminal
+    from clippan_cli.rasters.source import Trust
+    from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
+    from clippan_cli.tasks.compute import ComputeOptions
+    from clippan_cli.tasks.pairs import find_pairs
+    from clippan_cli.tasks.report_files import write_text
+    from clippan_models.networks.card import NO_LICENCE
+    from clippan_models.networks.registry import DEFAULT_BACKBONE
+
+    if output is None and not dry_run:
+        raise UsageError("say where to write the weights: -o FILE.safetensors")
+    if not snapshot_minutes > 0:
+        raise UsageError(f"--snapshot-minutes {snapshot_minutes:g}: more than 0")
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    scene = scene_options(
+        [],
+        ["ms"],
+        "pan",
+        pan_band=pan_band,
+        sensor=sensor,
+        coregister=coregister,
+        assume_aligned=assume_aligned,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        seed=seed,
+    )
+    learning = adapt_options(
+        preset=Preset(_STEPS, DEFAULT_BACKBONE),
+        steps=steps,
+        time_limit=time_limit,
+        seed=seed,
+        loss=loss,
+        backbone=chosen_backbone(backbone, weights),
+        teacher=teacher,
+        projection=projection,
+    )
+    guidance = guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps)
+    options = ArchiveOptions(
+        output=output or Path("sensor.safetensors"),
+        overwrite=overwrite,
+        compute=ComputeOptions(device=device, threads=threads, ram_mb=ram),
+        adapt=learning,
+        guidance=guidance,
+        weights=weights,
+        snapshot_seconds=60 * snapshot_minutes,
+        resume=resume,
+        force=force,
+        licence=licence or NO_LICENCE,
+    )
+    with terminal.running() as control:
+        table = find_pairs(archive, Trust(vrt=allow_vrt, remote=allow_remote), control)
+        if pairs_out is not None:
+            check_free(pairs_out, overwrite)
+            write_text(pairs_out, table.as_csv())
+        found = None if dry_run else adapt_archive(table, scene, options, control)
+    if found is None:
+        show_pairs(table, terminal)
+    else:
+        _show(found, terminal)
+
+
+def _show(found: ArchiveResult, terminal: Terminal) -> None:
+    if terminal.as_json:
+        terminal.json(found.as_json())
+        return
+    if terminal.quiet:
+        terminal.say(str(found.output))
+        return
+    adapted = found.adapted
+    rows = [[name, f"{before:.4f}", f"{after:.4f}"] for name, (before, after) in found.held_back.items()]
+    terminal.table("loss of scenes held back", ["scene", "before", "after"], rows)
+    for item in found.left_out:
+        terminal.say(f"left out   {item.path}: {item.reason}")
+    terminal.say(f"scenes     {len(found.learned_from)} learned from, {found.patches} patches of all")
+    terminal.say(
+        f"adapted    {adapted.steps} steps in {adapted.seconds:.0f} s, best checkpoint at step {adapted.best_step}"
+    )
+    terminal.say(f"result     {found.output}")

@@ -1,0 +1,311 @@
+"""Learn from an archive of one sensor: weights for `sharpen --weights`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clippan_cli import __version__
+from clippan_cli.rasters.output_path import check_output_path, shown
+from clippan_cli.tasks.adapt_scenes import Member, Ready, find_members, make_ready, tiles_per_scene
+from clippan_cli.tasks.batch_record import chosen_clip, digest_of, file_sha256, pixels_of
+from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads
+from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.guidance import GuidanceOptions, open_guide
+from clippan_cli.tasks.network_weights import check_weights_path, with_learning, write_weights
+from clippan_cli.tasks.pairs import LeftOut, PairTable
+from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_models.adaptation.alignment import AlignmentImages, Judge, align
+from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
+from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.sharpener import Guide, felt, new_network
+from clippan_models.adaptation.snapshot import load_snapshot, save_snapshot
+from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER
+from clippan_models.errors import InputError, Interrupted, OutputError, UsageError, WeightsError
+from clippan_models.guidance.encoder import NONE
+from clippan_models.networks.card import NO_LICENCE, ModelCard, mismatch
+from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint
+from clippan_models.networks.registry import find_fusing_backbone
+
+SCHEMA = "clippan.adapt/1"
+"""Name and version of the JSON."""
+
+
+@dataclass(frozen=True)
+class ArchiveOptions:
+    """How to learn from an archive.
+
+    Attributes:
+        output: the file of weights.
+        overwrite: replace it, and forget the snapshot of a training that was broken off.
+        compute: device, threads, memory.
+        adapt: of the network.
+        guidance: of the judge.
+        weights: a file of weights to begin with, or None.
+        snapshot_seconds: how often to save what is needed to go on.
+        resume: go on from the snapshot, if there is one.
+        force: even where the archive or the options have changed since.
+        licence: of the weights.
+    """
+
+    output: Path
+    overwrite: bool = False
+    compute: ComputeOptions = ComputeOptions()
+    adapt: AdaptOptions = AdaptOptions()
+    guidance: GuidanceOptions = GuidanceOptions()
+    weights: Path | None = None
+    snapshot_seconds: float = 600.0
+    resume: bool = False
+    force: bool = False
+    licence: str = NO_LICENCE
+
+    @property
+    def snapshot(self) -> Path:
+        """Where a training that is broken off waits."""
+        return self.output.with_name(f"{self.output.name}.snapshot")
+
+
+@dataclass(frozen=True)
+class ArchiveResult:
+    """What was learned.
+
+    Attributes:
+        output: the file of weights.
+        card: what it says of itself.
+        learned_from: names of the scenes.
+        held_back: validation of each scene held back, before and after.
+        left_out: files that nothing was learned from, and why.
+        adapted: how it went.
+        patches: how many, of all scenes.
+        resumed_at: the step of the snapshot that it went on from; 0 without.
+    """
+
+    output: Path
+    card: ModelCard
+    learned_from: tuple[str, ...]
+    held_back: dict[str, tuple[float, float]]
+    left_out: tuple[LeftOut, ...]
+    adapted: Adapted
+    patches: int
+    resumed_at: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data with everything a human is shown."""
+        return {
+            "schema": SCHEMA,
+            "output": str(self.output),
+            "card": self.card.as_json(),
+            "learned_from": list(self.learned_from),
+            "held_back": {name: {"before": b, "after": a} for name, (b, a) in self.held_back.items()},
+            "left_out": [asdict(item) for item in self.left_out],
+            "patches": self.patches,
+            "steps": self.adapted.steps,
+            "best_step": self.adapted.best_step,
+            "stopped": self.adapted.stopped,
+            "seconds": round(self.adapted.seconds, 1),
+            "resumed_at": self.resumed_at,
+            "curve": [{"step": p.step, "total": p.total, **p.parts} for p in self.adapted.curve],
+        }
+
+
+def adapt_archive(
+    table: PairTable, scene: SceneOptions, options: ArchiveOptions, control: Control | None = None
+) -> ArchiveResult:
+    """Learn from the pairs of a table.
+
+    Args:
+        table: the pairs.
+        scene: how to read them; its files are not used.
+        options: how to learn.
+        control: progress, notes and the request to stop; what was learned until then is saved.
+
+    Raises:
+        ClippanError: one of its children; the output is then as it was before.
+    """
+    control = control or Control()
+    _check(options, table)
+    device = choose_device(options.compute.device)
+    with limited_threads(options.compute.thread_count):
+        members, unlike = find_members(table, scene, control)
+        start = _starting_point(options, members)
+        key = _key(members, options)
+        waiting = _waiting(options, key)
+        guides: list[Guide | None] = []
+        guided = bool(options.adapt.weights.direction) and options.guidance.clip != NONE
+
+        def on_first(opened: Scene) -> None:
+            guides.append(open_guide(options.guidance, opened, options.adapt.seed, device) if guided else None)
+
+        tiles = tiles_per_scene(members, options.compute.ram_mb)
+        with control.timed("scenes"):
+            ready, broken = make_ready(members, tiles, options.adapt.teacher, guided, control, on_first)
+        for item in (*unlike, *broken):
+            control.on_note(f"left out: {item.path}: {item.reason}")
+        guide = guides[0]
+        train_numbers, held_numbers = split_scenes(len(ready), options.adapt.seed)
+        judge = _judge(guide, [ready[n] for n in train_numbers], device, control)
+        train = [_feel(ready[n].train, judge, device) for n in train_numbers]
+        held = [_feel(ready[n].held, judge, device) for n in held_numbers]
+        bands = len(members[0].card.bands)
+        backbone = find_fusing_backbone(options.adapt.backbone)
+        network = start.network.to(device) if start else new_network(backbone, bands, options.adapt.seed, device)
+        run = ArchiveRun(network, train, held, options.adapt, device, judge)
+        before = run.per_scene()
+        if waiting is not None:
+            run.resume(waiting)
+        with control.timed("adapt"):
+            adapted = _learn(run, options, key, waiting.seconds if waiting else 0.0, control)
+        after = run.per_scene()
+        card = _card(ready, train_numbers, options, adapted, guide, start.sha256 if start else "")
+        normalisation = _normalisation(train)
+        write_weights(Checkpoint(backbone.name, bands, adapted.network, normalisation, card=card), options.output)
+        options.snapshot.unlink(missing_ok=True)
+    return ArchiveResult(
+        output=options.output,
+        card=card,
+        learned_from=tuple(ready[n].member.pair.id for n in train_numbers),
+        held_back={name: (before[name], after[name]) for name in before},
+        left_out=(*table.left_out, *unlike, *broken),
+        adapted=adapted,
+        patches=sum(len(r.train.full) for r in ready),
+        resumed_at=waiting.step if waiting else 0,
+    )
+
+
+def _check(options: ArchiveOptions, table: PairTable) -> None:
+    inputs = [Path(name) for pair in table.pairs for name in (*pair.ms, pair.pan)]
+    others = [*inputs, *([options.weights] if options.weights else [])]
+    check_weights_path(options.output, others, overwrite=options.overwrite)
+    check_output_path(options.snapshot, inputs, overwrite=True)
+    if options.adapt.teacher != NO_TEACHER and options.adapt.teacher not in CLASSICAL_TEACHERS:
+        choices = ", ".join((*CLASSICAL_TEACHERS, NO_TEACHER))
+        raise UsageError(f"--teacher {options.adapt.teacher}: of an archive, choose one of {choices}")
+    if options.snapshot.exists() and not options.resume and not options.overwrite:
+        raise OutputError(
+            f"{shown(options.snapshot)} waits to be gone on with: add --resume, or --overwrite to begin anew"
+        )
+
+
+def _starting_point(options: ArchiveOptions, members: Sequence[Member]) -> Checkpoint | None:
+    if options.weights is None:
+        return None
+    start = load_checkpoint(options.weights)
+    if start.backbone != options.adapt.backbone:
+        raise WeightsError(f"{options.weights} holds the backbone {start.backbone}, not {options.adapt.backbone}")
+    difference = None if start.card is None else mismatch(start.card, members[0].card)
+    if start.bands != len(members[0].card.bands):
+        difference = f"they are for {start.bands} MS bands, but the scenes have {len(members[0].card.bands)}"
+    if difference is not None:
+        raise WeightsError(f"the weights {options.weights} do not fit: {difference}")
+    return start
+
+
+def _key(members: Sequence[Member], options: ArchiveOptions) -> str:
+    """Of all that the result follows from: the files, how they are read, how to learn, and the version."""
+    read = [options.weights, Path(options.guidance.clip)]
+    return digest_of(
+        {
+            "version": __version__,
+            "scenes": [[m.pair.id, asdict(replace(m.options, ms=(), pan="")), pixels_of(m.options)] for m in members],
+            "adapt": asdict(replace(options.adapt, time_limit=None)),
+            "guidance": asdict(options.guidance),
+            "clip": chosen_clip(options.guidance),
+            "ram": options.compute.ram_mb,
+            "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
+        }
+    )
+
+
+def _waiting(options: ArchiveOptions, key: str) -> Progressed | None:
+    """The training that was broken off, if it is to go on."""
+    if not options.resume or not options.snapshot.exists():
+        return None
+    progress, theirs = load_snapshot(options.snapshot)
+    if theirs != key and not options.force:
+        raise InputError(
+            f"the archive or the options have changed since {shown(options.snapshot)}: "
+            "give those of before, or add --force to go on with the new ones, or --overwrite to begin anew"
+        )
+    return progress
+
+
+def _judge(guide: Guide | None, ready: Sequence[Ready], device: torch.device, control: Control) -> Judge | None:
+    """Stage I on images of all scenes."""
+    images = [r.images for r in ready if r.images is not None]
+    if guide is None or not images:
+        return None
+    together = AlignmentImages(
+        *(torch.cat([getattr(i, name) for i in images]).to(device) for name in ("ms_up", "pan", "hrms"))
+    )
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        control.report(Progress("align", step, steps, note=f"loss {loss:.4f}"))
+
+    return align(guide.encoder, guide.prompts, together, guide.options, on_step)
+
+
+def _feel(scene: ArchiveScene, judge: Judge | None, device: torch.device) -> ArchiveScene:
+    """The scene with what the judge makes of its MS and PAN."""
+    if judge is None:
+        return scene
+    on_device = felt(scene.full.to(device), judge, scene.prior.to(device))
+    return replace(scene, full=on_device.to(torch.device("cpu")))
+
+
+def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, control: Control) -> Adapted:
+    """Do all steps that are left; a request to stop saves what was learned."""
+    started = saved = time.monotonic()
+    try:
+        while not run.finished:
+            loss = run.advance()
+            now = time.monotonic()
+            if now - saved >= options.snapshot_seconds:
+                _save(run, options, key, spent + now - started)
+                saved = now
+            control.report(Progress("adapt", run.step, options.adapt.steps, note=f"loss {loss:.4f}"))
+            limit = options.adapt.time_limit
+            if limit is not None and now - started > limit and not run.finished:
+                run.stop("time limit")
+    except Interrupted as stop:
+        _save(run, options, key, spent + time.monotonic() - started)
+        left = f"step {run.step} of {options.adapt.steps} is in {options.snapshot}; --resume goes on"
+        raise Interrupted(stop.signal_number, left) from stop
+    return run.result(spent + time.monotonic() - started)
+
+
+def _save(run: ArchiveRun, options: ArchiveOptions, key: str, seconds: float) -> None:
+    try:
+        save_snapshot(run.progress(seconds), key, options.snapshot)
+    except OSError as error:
+        raise OutputError(f"cannot write {shown(options.snapshot)}: {error.strerror or error}") from error
+
+
+def _card(
+    ready: Sequence[Ready],
+    train: Sequence[int],
+    options: ArchiveOptions,
+    adapted: Adapted,
+    guide: Guide | None,
+    started_from: str,
+) -> ModelCard:
+    first = ready[train[0]].member.card
+    gains = torch.tensor([ready[n].gains for n in train]).mean(0).tolist()
+    named = tuple(f"{ready[n].member.pair.id} ({ready[n].member.card.scenes[0]})" for n in train)
+    card = replace(first, scenes=named, mtf_gains=tuple(round(g, 4) for g in gains), licence=options.licence)
+    return with_learning(card, options.adapt, adapted, guide, started_from)
+
+
+def _normalisation(scenes: Sequence[ArchiveScene]) -> Normalisation:
+    """The mean over the scenes of their own; for the record only."""
+    priors = [scene.prior for scene in scenes]
+    mean = torch.stack([p.ms_mean.flatten() for p in priors]).mean(0).tolist()
+    std = torch.stack([p.ms_std.flatten() for p in priors]).mean(0).tolist()
+    count = len(priors)
+    return Normalisation(
+        tuple(mean), tuple(std), sum(p.pan_mean for p in priors) / count, sum(p.pan_std for p in priors) / count
+    )

@@ -1,0 +1,28 @@
+"""The page on the quality of a batch: the one that `assess` writes of many scenes."""
+
+from __future__ import annotations
+
+from clippan_cli.tasks.assess_index import assess_scenes
+from clippan_cli.tasks.batch import BatchResult
+from clippan_cli.tasks.control import Control
+from clippan_cli.tasks.quality import AssessOptions
+from clippan_cli.tasks.report_files import ReportFiles
+from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.scene_list import SceneEntry
+from clippan_cli.tasks.sharpen import SharpenOptions
+
+
+def write_batch_report(
+    result: BatchResult, scene: SceneOptions, sharpening: SharpenOptions, files: ReportFiles, control: Control
+) -> None:
+    """Assess what a batch made beside the baselines, and write the page; a scene that failed is on it with its reason.
+
+    Raises:
+        OutputError: the page cannot be written.
+        Interrupted: a signal asked to stop; the results themselves are complete.
+    """
+    entries = [
+        SceneEntry(each.pair.id, each.pair.ms, each.pair.pan, () if each.failed else (str(each.output),))
+        for each in result.scenes
+    ]
+    assess_scenes(entries, scene, AssessOptions(compute=sharpening.compute, sampled=True), files, control)

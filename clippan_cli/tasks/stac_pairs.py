@@ -1,0 +1,87 @@
+"""Pairs that STAC items name: of each item the panchromatic asset, and the multispectral one or its bands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clippan_models.errors import InputError
+
+ENDINGS = (".json", ".geojson")
+
+_PAN = frozenset({"pan", "panchromatic"})
+_ORDER = ("coastal", "blue", "green", "green05", "yellow", "red", "rededge", "rededge071", "rededge075", "rededge078")
+_NEAR_INFRARED = ("nir", "nir08", "nir09")
+_MANY = 3  # bands of an asset that is a whole MS
+_DEPTH = 8  # of catalogues in catalogues
+
+
+def stac_items(path: Path) -> list[tuple[str, tuple[str, ...], str, str]]:
+    """The scenes of a STAC item, item collection, catalogue or collection on this machine.
+
+    Returns:
+        For each item its id, the files of MS, that of PAN, and what is missing, empty where nothing is.
+
+    Raises:
+        InputError: a file cannot be read, or is no STAC.
+    """
+    return [_scene(item, folder) for item, folder in _items(path, 0)]
+
+
+def _items(path: Path, depth: int) -> list[tuple[Mapping[str, Any], Path]]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as STAC: {error}") from error
+    kind = document.get("type") if isinstance(document, dict) else None
+    if kind == "Feature":
+        return [(document, path.parent)]
+    if kind == "FeatureCollection":
+        return [(item, path.parent) for item in document.get("features") or [] if isinstance(item, dict)]
+    if kind in ("Catalog", "Collection") and depth < _DEPTH:
+        every = [link for link in document.get("links") or [] if isinstance(link, dict)]
+        links = [link for link in every if link.get("rel") in ("item", "child", "items")]
+        local = [str(link["href"]) for link in links if "://" not in str(link.get("href", "://"))]
+        return [item for href in local for item in _items(path.parent / href, depth + 1)]
+    raise InputError(f"{path} is no STAC item, item collection, catalogue or collection")
+
+
+def _scene(item: Mapping[str, Any], folder: Path) -> tuple[str, tuple[str, ...], str, str]:
+    name = str(item.get("id") or "item")
+    assets = item.get("assets")
+    listed = assets if isinstance(assets, dict) else {}
+    known = {key: asset for key, asset in listed.items() if isinstance(asset, dict) and "href" in asset}
+    bands = {key: _common_names(asset) for key, asset in known.items()}
+    pan = [key for key in known if set(bands[key]) == {"pan"} or (not bands[key] and key.lower() in _PAN)]
+    whole = [key for key in known if len(bands[key]) >= _MANY and _is_data(known[key])]
+    single = {bands[key][0]: key for key in known if len(bands[key]) == 1 and bands[key][0] in _SEEN}
+    if len(pan) != 1:
+        return name, (), "", f"{len(pan)} of its assets are panchromatic; one is needed"
+    if len(whole) > 1:
+        return name, (), "", f"several of its assets hold many bands: {', '.join(whole)}; name one in a CSV file"
+    chosen = whole or [single[band] for band in _SEEN if band in single]
+    if not whole and len(chosen) < _MANY:
+        return name, (), "", "none of its assets holds many bands, and fewer than three hold one that PAN sees"
+    return name, tuple(_place(known[key], folder) for key in chosen), _place(known[pan[0]], folder), ""
+
+
+_SEEN = (*_ORDER, *_NEAR_INFRARED)
+"""Common names of bands, by wavelength; those beyond the near infrared have nothing of PAN."""
+
+
+def _common_names(asset: Mapping[str, Any]) -> Sequence[str]:
+    """The common names of an asset's bands, by the extension eo or, since STAC 1.1, by the core."""
+    listed = asset.get("eo:bands") or asset.get("bands") or []
+    names = [band.get("common_name") or band.get("eo:common_name") or "" for band in listed if isinstance(band, dict)]
+    return [str(name) for name in names]
+
+
+def _is_data(asset: Mapping[str, Any]) -> bool:
+    return not set(asset.get("roles") or []) & {"thumbnail", "overview", "visual", "metadata"}
+
+
+def _place(asset: Mapping[str, Any], folder: Path) -> str:
+    href = str(asset["href"])
+    return href if "://" in href else str(folder / href)

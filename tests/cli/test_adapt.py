@@ -1,0 +1,182 @@
+"""Does an archive teach a network, all of it, within memory, and does a training that was stopped go on as if not?"""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from affine import Affine
+from safetensors.torch import load_file
+
+from clippan_cli.rasters.source import Trust
+from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
+from clippan_cli.tasks.adapt_scenes import find_members, make_ready, patch_bytes, tiles_per_scene
+from clippan_cli.tasks.compute import ComputeOptions
+from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.demo_scene import make_demo_scene
+from clippan_cli.tasks.guidance import GuidanceOptions
+from clippan_cli.tasks.pairs import find_pairs
+from clippan_cli.tasks.scene import SceneOptions
+from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
+from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.errors import InputError, Interrupted, OutputError, ResourceError, WeightsError
+from clippan_models.networks.checkpoint import load_checkpoint
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes of different size and light, an image of another kind, and a broken file."""
+    desk = Desk(tmp_path_factory.mktemp("archive"))
+    for number, (name, side) in enumerate((("a", 256), ("b", 384))):
+        demo = make_demo_scene(side, seed=number, shift=(0.0, 0.0))
+        east = Affine.translation(4000 * number, 0)
+        desk.ms(f"{name}_ms.tif", pixels=(demo.ms * (1 + number)).astype("uint16"), transform=east @ MS_PIXEL)
+        desk.pan(f"{name}_pan.tif", pixels=(demo.pan * (1 + number)).astype("uint16"), transform=east @ PAN_PIXEL)
+    far = Affine.translation(9000, 0)
+    desk.ms("other_ms.tif", bands=3, transform=far @ MS_PIXEL)
+    desk.pan("other_pan.tif", transform=far @ PAN_PIXEL)
+    (desk.folder / "broken.tif").write_bytes(b"II*\0 not a raster")
+    return desk.folder
+
+
+def learn(archive: Path, output: Path, control: Control | None = None, **changes: Any) -> ArchiveResult:
+    adapt = AdaptOptions(steps=STEPS, validate_every=4, **changes.pop("adapt", {}))
+    options = ArchiveOptions(output, compute=ComputeOptions("cpu", 1), adapt=adapt, guidance=GuidanceOptions("none"))
+    table = find_pairs(archive, Trust(), Control())
+    return adapt_archive(table, SceneOptions((), "", coregister="off"), replace(options, **changes), control)
+
+
+def stopping_at(step: int) -> Control:
+    control = Control()
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "adapt" and progress.done == step:
+            control.stop_signal = signal.SIGTERM
+
+    control.on_progress = stop
+    return control
+
+
+@pytest.mark.parametrize("backbone", ["apnn", pytest.param("lambda-pnn", marks=pytest.mark.slow)])
+def test_a_training_that_was_stopped_goes_on_bit_for_bit(backbone: str, archive: Path, tmp_path: Path) -> None:
+    whole = learn(archive, tmp_path / "whole.safetensors", adapt={"backbone": backbone})
+    output = tmp_path / "parts.safetensors"
+    with pytest.raises(Interrupted, match="--resume goes on") as stopped:
+        learn(archive, output, stopping_at(6), adapt={"backbone": backbone})
+    assert stopped.value.exit_code == 143 and not output.exists()
+    with pytest.raises(OutputError, match="--resume"):
+        learn(archive, output, adapt={"backbone": backbone})
+    with pytest.raises(InputError, match="have changed"):
+        learn(archive, output, resume=True, adapt={"backbone": backbone, "seed": 3})
+    parts = learn(archive, output, resume=True, adapt={"backbone": backbone})
+    assert parts.resumed_at == 7 and parts.adapted.curve == whole.adapted.curve
+    one, other = load_file(tmp_path / "whole.safetensors"), load_file(output)
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.safetensors", "whole.safetensors"]
+
+
+def test_a_training_that_was_killed_goes_on_from_its_last_snapshot(archive: Path, tmp_path: Path) -> None:
+    control = Control()
+
+    def fail(progress: Progress) -> None:
+        if progress.stage == "adapt" and progress.done == 5:
+            raise MemoryError
+
+    control.on_progress = fail
+    output = tmp_path / "w.safetensors"
+    with pytest.raises(MemoryError):
+        learn(archive, output, control, snapshot_seconds=1e-9)
+    assert learn(archive, output, resume=True).resumed_at == 5
+    (tmp_path / "w.safetensors.snapshot").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="no intact snapshot"):
+        learn(archive, output, resume=True, overwrite=True)
+
+
+def test_what_was_learned_is_reported_and_serves(archive: Path, tmp_path: Path, run_main: RunMain) -> None:
+    """With language: from the command line to a scene sharpened without learning."""
+    output = tmp_path / "sensor.safetensors"
+    fast = ["--steps", "30", "-j", "1", "--coregister", "off", "--json", "--licence", "CC0-1.0"]
+    done = run_main(["adapt", str(archive), "-o", str(output), *fast])
+    assert done.code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert len(document["learned_from"]) == 1 and len(document["held_back"]) == 1
+    (held,) = document["held_back"].values()
+    assert held["after"] <= held["before"]
+    reasons = {Path(item["path"]).name: item["reason"] for item in document["left_out"]}
+    assert "unlike most others" in reasons["other_pan.tif"] and "broken.tif" in reasons
+    card = load_checkpoint(output).card
+    assert card is not None and card.licence == "CC0-1.0" and card.clip and card.prompts["hrms"]
+    files = [str(archive / "b_ms.tif"), str(archive / "b_pan.tif"), "-o", str(tmp_path / "b.tif")]
+    sharp = run_main(["sharpen", *files, "--weights", str(output), "--steps", "0", "--method", "network", "-j", "1"])
+    assert sharp.code == 0, sharp.stderr
+
+
+def test_a_training_begins_with_weights(archive: Path, tmp_path: Path) -> None:
+    first = learn(archive, tmp_path / "one.safetensors")
+    more = learn(archive, tmp_path / "two.safetensors", weights=tmp_path / "one.safetensors")
+    assert more.card.started_from == load_checkpoint(tmp_path / "one.safetensors").sha256
+    assert more.adapted.curve[0].total == pytest.approx(min(p.total for p in first.adapted.curve))
+
+
+def test_a_changed_file_is_noticed(archive: Path, tmp_path: Path) -> None:
+    for path in archive.glob("a_*.tif"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    output = tmp_path / "w.safetensors"
+    with pytest.raises(Interrupted):
+        learn(tmp_path, output, stopping_at(2))
+    Desk(tmp_path).ms("a_ms.tif", side=64)
+    with pytest.raises(InputError, match="--force"):
+        learn(tmp_path, output, resume=True)
+    forced = learn(tmp_path, output, resume=True, force=True)
+    assert forced.resumed_at == 3 and list(forced.held_back) == ["a"] == list(forced.learned_from)
+
+
+def test_memory_is_kept_to(archive: Path, tmp_path: Path) -> None:
+    result = learn(archive, tmp_path / "w.safetensors")
+    assert result.patches <= 2 * 40
+    table = find_pairs(archive, Trust(), Control())
+    alike, _ = find_members(table, SceneOptions((), "", coregister="off"), Control())
+    ready, _ = make_ready(alike, 9, "gsa", False, Control(), lambda scene: None)
+    for one in ready:
+        patches = [vars(part) for part in (one.train.full, one.train.reduced) if part is not None]
+        held = sum(v.nbytes for part in patches for v in part.values() if isinstance(v, torch.Tensor))
+        assert held <= 9 * patch_bytes(4, 128)
+    members: Any = [type("M", (), {"card": result.card, "core": 128})] * 100
+    assert 5 <= tiles_per_scene(members, 4096) < 40
+    with pytest.raises(ResourceError, match="do not fit into --ram 256"):
+        tiles_per_scene(members, 256)
+
+
+def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> None:
+    for extra, code, words in [
+        ([], 2, "-o FILE.safetensors"),
+        (["-o", str(tmp_path / "w.pth")], 2, "*.safetensors"),
+        (["-o", str(tmp_path / "w.safetensors"), "--teacher", "self"], 2, "of an archive"),
+        (["-o", str(tmp_path / "w.safetensors"), "--snapshot-minutes", "0"], 2, "more than 0"),
+        (["-o", str(tmp_path / "w.safetensors"), "--weights", str(tmp_path / "absent")], 7, "cannot read"),
+    ]:
+        outcome = run_main(["adapt", str(archive), *extra])
+        assert outcome.code == code and words in outcome.error_line
+    shown = run_main(["adapt", str(archive), "--dry-run"])
+    assert shown.code == 0 and "3 pairs" in shown.stdout
+
+
+def test_rare_content_has_a_stratum_of_its_own() -> None:
+    detail = [0.01, 0.011, 0.012, 0.0105] * 10 + [0.2, 0.21]
+    strata = strata_of(detail, strata_edges(detail))
+    assert (40, 41) in strata and sum(map(len, strata)) == len(detail)
+
+
+def test_scenes_are_held_back_whole() -> None:
+    for count in (1, 2, 5, 23):
+        train, held = split_scenes(count, seed=3)
+        assert (sorted({*train, *held}) == list(range(count))) and len(held) == max(1, count // 5)
+        assert count == 1 or not {*train} & {*held}
