@@ -104,7 +104,7 @@ def adapt(
     """
     from clippan_cli.commands.adaptation_arguments import Preset, adapt_options, chosen_backbone, guidance_options
     from clippan_cli.commands.batch import check_free, show_pairs
-    from clippan_cli.commands.scene_arguments import scene_options
+    from clippan_cli.commands.scene_arguments import EACH_OF_MANY, scene_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
@@ -120,9 +120,7 @@ def adapt(
         raise UsageError(f"--snapshot-minutes {snapshot_minutes:g}: more than 0")
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     scene = scene_options(
-        [],
-        ["ms"],
-        "pan",
+        *EACH_OF_MANY,
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,

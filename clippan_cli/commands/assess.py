@@ -113,7 +113,7 @@ def assess(
 
     Example: clippan assess hrms.tif --ms ms.tif --pan pan.tif --report hrms.html
     """
-    from clippan_cli.commands.scene_arguments import one_of, scene_options
+    from clippan_cli.commands.scene_arguments import EACH_OF_MANY, one_of, scene_options
     from clippan_cli.console import Terminal
     from clippan_cli.tasks import assess as task
     from clippan_cli.tasks.compute import ComputeOptions
@@ -128,9 +128,7 @@ def assess(
     if many and (ms or pan or reference):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
     scene = scene_options(
-        [],
-        ["ms"] if many else ms,
-        "pan" if many else pan,
+        *(EACH_OF_MANY if many else ([], ms, pan)),
         pan_band=pan_band,
         sensor=sensor,
         coregister="auto",

@@ -112,7 +112,7 @@ def batch(
         find_preset,
         guidance_options,
     )
-    from clippan_cli.commands.scene_arguments import scene_options
+    from clippan_cli.commands.scene_arguments import EACH_OF_MANY, scene_options
     from clippan_cli.commands.sharpen import parse_creation_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters import output_options as out
@@ -130,9 +130,7 @@ def batch(
     options = BatchOptions(folder, workers, parse_shard(shard), retry_failed)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     scene = scene_options(
-        [],
-        ["ms"],
-        "pan",
+        *EACH_OF_MANY,
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,

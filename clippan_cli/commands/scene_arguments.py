@@ -10,6 +10,9 @@ from clippan_models.errors import UsageError
 if TYPE_CHECKING:
     from clippan_cli.tasks.scene import SceneOptions
 
+EACH_OF_MANY: tuple[list[str], list[str], str] = ([], ["ms"], "pan")
+"""Stands for the names of files where a command has many scenes, each of which brings its own."""
+
 
 def scene_options(
     files: list[str],
