@@ -92,7 +92,6 @@ def adapt_options(
         seed=seed,
         backbone=find_fusing_backbone(backbone or preset.backbone).name,
         rounds=usual.rounds if projection else 0,
-        final_rounds=usual.final_rounds if projection else 0,
         weights=usual.weights if loss is None else loss_weights(loss),
         teacher=teacher,
     )

@@ -291,7 +291,7 @@ def _planned_halo(spec: MethodSpec, estimate: Estimate, adapt: AdaptOptions) -> 
     around = lowpass_halo(estimate.observation)
     if spec.fitter is not None:
         return around
-    return around + network_halo(estimate.observation, find_fusing_backbone(adapt.backbone), adapt.final_rounds)
+    return around + network_halo(estimate.observation, find_fusing_backbone(adapt.backbone), adapt.rounds)
 
 
 def _fit(
@@ -446,7 +446,7 @@ def _provenance(
             "BACKBONE": adapt.backbone,
             "TEACHER": adapt.teacher,
         }
-        tags |= {"LOSS": json.dumps(weights), "PROJECTIONS": str(adapt.final_rounds)}
+        tags |= {"LOSS": json.dumps(weights), "PROJECTIONS": str(adapt.rounds)}
     return tags
 
 

@@ -301,8 +301,8 @@ def _regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor,
         return torch.zeros(count + 1, dtype=torch.float64), 0.0
     design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
     gram = design.T @ design
-    # a band of zeros has no diagonal of its own
-    ridge = torch.diag(1e-9 * gram.diagonal() + 1e-12 * gram.diagonal().max())
+    power = gram.diagonal()
+    ridge = torch.diag(torch.where(power > 0, 1e-9 * power, 1.0))  # a band of zeros has none, and gets no weight
     weights = torch.linalg.solve(gram + ridge, design.T @ target)
     total = float(((target - target.mean()) ** 2).sum())
     residual = float(((target - design @ weights) ** 2).sum())

@@ -21,6 +21,8 @@ from clippan_models.ops.moments import Moments
 _MODULATION = (0.25, 4.0)
 """Bounds of a pixel over what PAN lets expect: where that is near 0, as over dark water, the ratio says nothing."""
 
+_LEAST_MS_TRUST = 0.5
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -85,9 +87,14 @@ class Prior:
         up: Callable[[Tensor], Tensor],
         down: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        """Add back what MS misses of the image, interpolated: `out + up(ms - down(out))`."""
+        """Add back what MS misses of the image, interpolated: `out + ms_trust up(ms - down(out))`."""
         missing = torch.where(usable & (ms < self.ms_ceiling), ms - down(image), torch.zeros_like(ms))
-        return image + up(missing)
+        return image + self.ms_trust * up(missing)
+
+    @property
+    def ms_trust(self) -> float:
+        """How far to move onto MS: where the bands explain PAN badly, blur is uncertain, and the MS grid would show."""
+        return max(self.trust, _LEAST_MS_TRUST)
 
     @property
     def response(self) -> Tensor:

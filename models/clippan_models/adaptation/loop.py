@@ -72,8 +72,7 @@ class AdaptOptions:
         judged: of the former, how many the judge sees; it costs as much as the network does.
         learning_rate: of Adam, decayed by a cosine. None: the backbone's own.
         validate_every: steps between validations.
-        rounds: projections while training.
-        final_rounds: projections of the result; each costs halo and time, and brings it nearer to MS and PAN at once.
+        rounds: projections, while training and of the result.
         weights: of the terms of the loss.
         teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
     """
@@ -87,7 +86,6 @@ class AdaptOptions:
     learning_rate: float | None = None
     validate_every: int = 25
     rounds: int = 1
-    final_rounds: int = 3
     weights: LossWeights = LossWeights()
     teacher: str = NO_TEACHER
 

@@ -121,7 +121,7 @@ class NetworkSharpener:
         seen, share = views.down(image)
         usable = (share > 0.5) & (views.ms < self.prior.ms_ceiling)
         missing = torch.where(usable, views.ms - seen, torch.zeros_like(seen))
-        return image + views.up(missing)
+        return image + self.prior.ms_trust * views.up(missing)
 
 
 def network_halo(observation: Observation, backbone: BackboneSpec, rounds: int) -> int:
@@ -176,8 +176,8 @@ def adapt_network(
     else:
         network = copy.deepcopy(initial).to(device)
     adapted = adapt(network, material, prior, options, judge, _of("adapt", on_step))
-    halo, rim = network_halo(observation, backbone, options.final_rounds), lowpass_halo(observation)
-    return NetworkSharpener(backbone, adapted.network, prior, halo, rim, options.final_rounds), adapted
+    halo, rim = network_halo(observation, backbone, options.rounds), lowpass_halo(observation)
+    return NetworkSharpener(backbone, adapted.network, prior, halo, rim, options.rounds), adapted
 
 
 def _of(stage: str, on_step: OnStageStep | None) -> OnStep | None:

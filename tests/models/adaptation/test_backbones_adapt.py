@@ -77,7 +77,7 @@ def test_any_backbone_can_teach(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["apnn", "fusionnet", "pannet", "lambda-pnn", "lformer"])
 def test_a_tile_cut_anywhere_gives_the_same_image(name: str) -> None:
-    options = AdaptOptions(steps=0, backbone=name, final_rounds=0, weights=LossWeights(qnr=0))
+    options = AdaptOptions(steps=0, backbone=name, rounds=0, weights=LossWeights(qnr=0))
     made, _ = adapt_network(TILES, OBSERVATION, options, CPU)
     sharpener = replace(made, network=small(BACKBONES[name], 3))
     whole = tiles(1, side=128, halo=96)[0]
