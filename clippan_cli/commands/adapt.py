@@ -110,6 +110,7 @@ def adapt(
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
     from clippan_cli.tasks.compute import ComputeOptions
     from clippan_cli.tasks.pairs import find_pairs
+    from clippan_cli.tasks.processes import is_first
     from clippan_cli.tasks.report_files import write_text
     from clippan_models.networks.card import NO_LICENCE
     from clippan_models.networks.registry import DEFAULT_BACKBONE
@@ -118,7 +119,8 @@ def adapt(
         raise UsageError("say where to write the weights: -o FILE.safetensors")
     if not snapshot_minutes > 0:
         raise UsageError(f"--snapshot-minutes {snapshot_minutes:g}: more than 0")
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    speaks = is_first()  # of several processes that torchrun has started
+    terminal = Terminal(quiet=quiet or not speaks, verbose=verbose, as_json=as_json)
     scene = scene_options(
         *EACH_OF_MANY,
         pan_band=pan_band,
@@ -154,10 +156,12 @@ def adapt(
     )
     with terminal.running() as control:
         table = find_pairs(archive, Trust(vrt=allow_vrt, remote=allow_remote), control)
-        if pairs_out is not None:
+        if pairs_out is not None and speaks:
             check_free(pairs_out, overwrite)
             write_text(pairs_out, table.as_csv())
         found = None if dry_run else adapt_archive(table, scene, options, control)
+    if not speaks:
+        return
     if found is None:
         show_pairs(table, terminal)
     else:

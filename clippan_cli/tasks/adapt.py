@@ -14,11 +14,12 @@ from clippan_cli import __version__
 from clippan_cli.rasters.output_path import check_output_path, shown
 from clippan_cli.tasks.adapt_scenes import Member, Ready, find_members, make_ready, tiles_per_scene
 from clippan_cli.tasks.batch_record import chosen_clip, digest_of, file_sha256, pixels_of
-from clippan_cli.tasks.compute import ComputeOptions, choose_device, limited_threads
+from clippan_cli.tasks.compute import ComputeOptions, limited_threads
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.guidance import GuidanceOptions, open_guide
 from clippan_cli.tasks.network_weights import check_weights_path, with_learning, write_weights
 from clippan_cli.tasks.pairs import LeftOut, PairTable
+from clippan_cli.tasks.processes import joined
 from clippan_cli.tasks.scene import Scene, SceneOptions
 from clippan_models.adaptation.alignment import AlignmentImages, Judge, align
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
@@ -129,11 +130,11 @@ def adapt_archive(
     """
     control = control or Control()
     _check(options, table)
-    device = choose_device(options.compute.device)
-    with limited_threads(options.compute.thread_count):
+    with joined(options.compute) as (processes, compute), limited_threads(compute.thread_count):
+        device = processes.device
         members, unlike = find_members(table, scene, control)
         start = _starting_point(options, members)
-        key = _key(members, options)
+        key = _key(members, options, processes.count)
         waiting = _waiting(options, key)
         guides: list[Guide | None] = []
         guided = bool(options.adapt.weights.direction) and options.guidance.clip != NONE
@@ -154,7 +155,7 @@ def adapt_archive(
         bands = len(members[0].card.bands)
         backbone = find_fusing_backbone(options.adapt.backbone)
         network = start.network.to(device) if start else new_network(backbone, bands, options.adapt.seed, device)
-        run = ArchiveRun(network, train, held, options.adapt, device, judge)
+        run = ArchiveRun(network, train, held, options.adapt, device, judge, processes)
         before = run.per_scene()
         if waiting is not None:
             run.resume(waiting)
@@ -163,8 +164,9 @@ def adapt_archive(
         after = run.per_scene()
         card = _card(ready, train_numbers, options, adapted, guide, start.sha256 if start else "")
         normalisation = _normalisation(train)
-        write_weights(Checkpoint(backbone.name, bands, adapted.network, normalisation, card=card), options.output)
-        options.snapshot.unlink(missing_ok=True)
+        if processes.rank == 0:
+            write_weights(Checkpoint(backbone.name, bands, adapted.network, normalisation, card=card), options.output)
+            options.snapshot.unlink(missing_ok=True)
     return ArchiveResult(
         output=options.output,
         card=card,
@@ -205,7 +207,7 @@ def _starting_point(options: ArchiveOptions, members: Sequence[Member]) -> Check
     return start
 
 
-def _key(members: Sequence[Member], options: ArchiveOptions) -> str:
+def _key(members: Sequence[Member], options: ArchiveOptions, processes: int) -> str:
     """Of all that the result follows from: the files, how they are read, how to learn, and the version."""
     read = [options.weights, Path(options.guidance.clip)]
     return digest_of(
@@ -215,6 +217,7 @@ def _key(members: Sequence[Member], options: ArchiveOptions) -> str:
             "adapt": asdict(replace(options.adapt, time_limit=None)),
             "guidance": asdict(options.guidance),
             "clip": chosen_clip(options.guidance),
+            "processes": processes,
             "ram": options.compute.ram_mb,
             "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
         }
@@ -263,13 +266,15 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
     try:
         while not run.finished:
             loss = run.advance()
+            control.stop_signal = run.processes.largest(control.stop_signal or 0) or None
             now = time.monotonic()
             if now - saved >= options.snapshot_seconds:
                 _save(run, options, key, spent + now - started)
                 saved = now
             control.report(Progress("adapt", run.step, options.adapt.steps, note=f"loss {loss:.4f}"))
             limit = options.adapt.time_limit
-            if limit is not None and now - started > limit and not run.finished:
+            late = limit is not None and now - started > limit
+            if run.processes.largest(late) and not run.finished:
                 run.stop("time limit")
     except Interrupted as stop:
         _save(run, options, key, spent + time.monotonic() - started)
@@ -279,6 +284,8 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
 
 
 def _save(run: ArchiveRun, options: ArchiveOptions, key: str, seconds: float) -> None:
+    if run.processes.rank:
+        return
     try:
         save_snapshot(run.progress(seconds), key, options.snapshot)
     except OSError as error:

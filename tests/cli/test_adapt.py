@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,6 +170,36 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
         assert outcome.code == code and words in outcome.error_line
     shown = run_main(["adapt", str(archive), "--dry-run"])
     assert shown.code == 0 and "3 pairs" in shown.stdout
+
+
+@pytest.mark.slow
+def test_processes_learn_together(archive: Path, tmp_path: Path) -> None:
+    """Started by torchrun: one report, one file of weights, and the same from a second run."""
+
+    def together(output: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+        # a port that is free now; torchrun's own choice by --standalone needs a host name that resolves
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        launch = [
+            "-m",
+            "torch.distributed.run",
+            "--nproc-per-node=2",
+            "--master-addr=127.0.0.1",
+            f"--master-port={port}",
+        ]
+        learning = ["--steps", "6", "--clip", "none", "--loss", "spec,wald", "--coregister", "off", "-j", "1", "--json"]
+        command = [sys.executable, *launch, "-m", "clippan_cli", "adapt", str(archive), "-o", str(output)]
+        return subprocess.run([*command, *learning, *extra], capture_output=True, text=True, check=False, timeout=300)
+
+    whole = together(tmp_path / "whole.safetensors")
+    assert whole.returncode == 0, whole.stderr
+    assert json.loads(whole.stdout)["steps"] == 6
+    again = together(tmp_path / "again.safetensors")
+    assert again.returncode == 0, again.stderr
+    one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "again.safetensors")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.safetensors", "whole.safetensors"]
 
 
 def test_rare_content_has_a_stratum_of_its_own() -> None:

@@ -30,6 +30,7 @@ from clippan_models.adaptation.loop import (
     set_rate,
 )
 from clippan_models.adaptation.patches import Patches
+from clippan_models.adaptation.processes import ALONE, Processes
 
 STRATA = 4
 
@@ -102,13 +103,17 @@ class ArchiveRun:
         options: AdaptOptions,
         device: torch.device,
         judge: Judge | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Begin; `resume` goes on from where another run was.
+
+        Several processes have networks that are alike, and stay so.
 
         Raises:
             UsageError: no term of the loss applies.
         """
         self.network, self.train, self.options, self.device, self.judge = network, train, options, device, judge
+        self.processes = processes
         self.held = [scene.held() for scene in held]
         self.optimiser = torch.optim.Adam(network.parameters(), lr=options.rate)
         self.step = 0
@@ -125,10 +130,11 @@ class ArchiveRun:
         return self.step >= self.options.steps or self.stopped != "steps"
 
     def advance(self) -> float:
-        """Do one step, and validate where it is due; the loss of the step."""
+        """Do one step, and validate where it is due; the loss of the step, the mean of all processes."""
         step = self.step + 1
-        generator = _generator(self.options.seed, "step", step)
-        scene = self.train[self._scene_of(step)]
+        draw = self.step * self.processes.count + self.processes.rank + 1
+        generator = _generator(self.options.seed, "step", draw)
+        scene = self.train[self._scene_of(draw)]
         self.network.train()
         set_rate(self.optimiser, self.options, step)
         batch = self.options.patches_per_step
@@ -138,13 +144,14 @@ class ArchiveRun:
             index = torch.randperm(len(scene.reduced), generator=generator)[: 4 * batch]
             reduced = scene.reduced.take(index).to(self.device)
         with deterministic():
-            loss = descend(self.network, self.optimiser, self._objective(scene).step_loss(full, reduced, generator))
+            loss = self._objective(scene).step_loss(full, reduced, generator)
+            mean_loss = self.processes.mean(descend(self.network, self.optimiser, loss, self.processes))
         self.step = step
-        if not math.isfinite(loss):
+        if not math.isfinite(mean_loss):
             self.stopped = "diverged"
         elif step % self.options.validate_every == 0 or step == self.options.steps:
             self._validate()
-        return loss
+        return mean_loss
 
     def resume(self, progress: Progressed) -> None:
         """Go on from where another run with the same scenes and options was."""
@@ -185,9 +192,9 @@ class ArchiveRun:
         """The validation of each scene held back, with the network as it is."""
         return {scene.name: self._validation(scene)[0] for scene in self.held}
 
-    def _scene_of(self, step: int) -> int:
-        """Which scene a step takes: in each round every one, in another order."""
-        turn, place = divmod(step - 1, len(self.train))
+    def _scene_of(self, draw: int) -> int:
+        """Which scene a draw takes, counted from 1: in each round every one, in another order."""
+        turn, place = divmod(draw - 1, len(self.train))
         generator = _generator(self.options.seed, "round", turn)
         return int(torch.randperm(len(self.train), generator=generator)[place])
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from clippan_models.adaptation.alignment import Judge
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.patches import Patches
+from clippan_models.adaptation.processes import ALONE, Processes
 from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.errors import UsageError
 from clippan_models.guidance.radiometry import to_unit
@@ -366,10 +367,11 @@ def set_rate(optimiser: torch.optim.Optimizer, options: AdaptOptions, step: int)
         group["lr"] = options.rate * (0.02 + 0.98 * decay)
 
 
-def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
-    """One step down a loss; returns the loss."""
+def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, processes: Processes = ALONE) -> float:
+    """One step down the mean loss of all processes; returns that of this one."""
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
+    processes.average_gradients(network)
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
     return float(loss.detach())

@@ -1,0 +1,54 @@
+"""Processes that train one network together: each has patches of its own, and all take the mean step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all. More than one need `torch.distributed` to be initialised.
+
+    Attributes:
+        rank: number of this process, from 0.
+        count: how many there are.
+        device: where it computes.
+    """
+
+    rank: int = 0
+    count: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def average_gradients(self, network: nn.Module) -> None:
+        """Give all processes the mean of their gradients."""
+        if self.count == 1:
+            return
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(together)
+        together /= self.count
+        for parameter, part in zip(learning, torch.split(together, [p.numel() for p in learning]), strict=True):
+            parameter.grad = part.view_as(parameter).clone()
+
+    def mean(self, value: float) -> float:
+        """The mean of a number over all processes."""
+        return float(self._reduced(torch.tensor(value, dtype=torch.float64), distributed.ReduceOp.SUM)) / self.count
+
+    def largest(self, value: int) -> int:
+        """The largest of a number over all processes."""
+        return int(self._reduced(torch.tensor(value), distributed.ReduceOp.MAX))
+
+    def _reduced(self, value: Tensor, how: distributed.ReduceOp.RedOpType) -> Tensor:
+        if self.count == 1:
+            return value
+        value = value.to(self.device)
+        distributed.all_reduce(value, how)
+        return value
+
+
+ALONE = Processes()
+"""The only process."""
