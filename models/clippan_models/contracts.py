@@ -128,6 +128,12 @@ class Tile:
     core: Window
 
 
+MIN_PAN_R2 = 0.8
+"""Share of PAN that the bands must explain before anything is read off it."""
+
+_CERTAIN_PAN_R2 = 0.95  # from here on it is all believed; undisturbed pairs have .97 and more
+
+
 @dataclass(frozen=True)
 class Observation:
     """How the two images of a scene were made from the sharp image that nobody saw.
@@ -150,6 +156,11 @@ class Observation:
     pan_weights: tuple[float, ...] | None = None
     pan_offset: float = 0.0
     pan_r2: float = 0.0
+
+    @property
+    def certainty(self) -> float:
+        """How far what was estimated of the scene is to be believed: 0 (PAN does not follow from the bands) .. 1."""
+        return min(max((self.pan_r2 - MIN_PAN_R2) / (_CERTAIN_PAN_R2 - MIN_PAN_R2), 0.0), 1.0)
 
 
 class Views(Protocol):

@@ -16,7 +16,7 @@ import torch
 from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
-from clippan_models.contracts import Observation, Sampling, Tile
+from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Tile
 from clippan_models.ops.resample import fill_invalid, upsample
 from clippan_models.ops.views import project_to_ms
 
@@ -29,9 +29,6 @@ MIN_LOCAL_R2 = 0.2
 BANDS_DIFFER = 0.9
 """The bands get shifts of their own where that cuts what PAN leaves unexplained of some band below this share of what
 the common shift leaves; otherwise they share the common one, which is far better determined."""
-
-MIN_PAN_R2 = 0.8
-"""Share of PAN that the bands must explain before its blur is read off the pair rather than taken from the sensor."""
 
 GAIN_RANGE = (0.05, 0.85)
 """Blur gains at MS Nyquist that a real product can have."""
@@ -255,18 +252,19 @@ def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
 
     found = minimize_scalar(unexplained, bounds=(_unsquash(0.02), _unsquash(0.95)), method="bounded")
     gain = float(np.clip(_squash(float(found.x)), *GAIN_RANGE))
+    # what PAN shows and the bands do not is fine detail: the more of it, the more blur seems to explain
+    certainty = replace(model, pan_r2=fit(gain)[1]).certainty
+    gain = math.exp(certainty * math.log(gain) + (1 - certainty) * math.log(nominal_gain))
     weights, r2 = fit(gain)
-    if r2 < MIN_PAN_R2:
-        weights, r2 = fit(nominal_gain)
-        gain = 0.0
+    related = r2 >= MIN_PAN_R2
     return replace(
         model,
         # one blur is identified, the differences between bands are the sensor's
-        ms_gain=tuple(_scaled_gain(g, nominal_gain, gain) for g in model.ms_gain) if gain else model.ms_gain,
+        ms_gain=tuple(_scaled_gain(g, nominal_gain, gain) for g in model.ms_gain) if certainty else model.ms_gain,
         # the estimate is relative to PAN: seen as MS sees it, PAN loses exactly this
-        pan_gain=gain or model.pan_gain,
-        pan_weights=tuple(float(w) for w in weights[:-1]) if r2 >= MIN_PAN_R2 else None,
-        pan_offset=float(weights[-1]) if r2 >= MIN_PAN_R2 else 0.0,
+        pan_gain=gain if certainty else model.pan_gain,
+        pan_weights=tuple(float(w) for w in weights[:-1]) if related else None,
+        pan_offset=float(weights[-1]) if related else 0.0,
         pan_r2=r2,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,6 +80,15 @@ def test_the_spectral_response_of_pan_is_found() -> None:
     model, _ = estimate_observation([scene([(0.0, 0.0)] * 4, 0.3)], NOMINAL)
     assert model.pan_weights == pytest.approx(WEIGHTS, abs=0.05)
     assert model.pan_r2 > 0.99
+
+
+def test_detail_that_pan_alone_sees_does_not_pass_for_blur() -> None:
+    tile = scene([(0.0, 0.0)] * 4, 0.3)
+    unseen = torch.randn(1, 1, SIDE // RATIO, SIDE // RATIO, generator=torch.Generator().manual_seed(5))
+    unseen = torch.nn.functional.interpolate(unseen, scale_factor=RATIO)[0] * 0.57 * tile.pan.std()
+    model, _ = estimate_observation([replace(tile, pan=tile.pan + unseen)], NOMINAL)
+    assert 0.8 < model.pan_r2 < 0.95
+    assert model.ms_gain == pytest.approx((0.3,) * 4, abs=0.025)
 
 
 def test_nothing_is_found_where_pan_is_noise() -> None:

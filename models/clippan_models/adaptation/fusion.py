@@ -146,7 +146,7 @@ def fit_prior(
         gains=per_band(gains),
         pan_weights=per_band(weights),
         pan_offset=observation.pan_offset,
-        trust=min(max((observation.pan_r2 - 0.8) / 0.15, 0.0), 1.0) if usable else 0.0,
+        trust=observation.certainty if usable else 0.0,
         ms_ceiling=ms_ceiling,
         pan_ceiling=pan_ceiling,
     )
