@@ -151,6 +151,15 @@ Stage1Steps = Annotated[
         rich_help_panel=_LANGUAGE,
     ),
 ]
+Stage1Loss = Annotated[
+    str,
+    typer.Option(
+        "--stage1-loss",
+        metavar="TERM,...",
+        help="The terms of the loss in these steps: inter, intra, fusion.",
+        rich_help_panel=_LANGUAGE,
+    ),
+]
 Loss = Annotated[
     str | None,
     typer.Option(

@@ -67,6 +67,7 @@ def adapt(
     prompts: opt.PromptSet = "wald",
     stem: opt.Stem = "conv",
     stage1_steps: opt.Stage1Steps = None,
+    stage1_loss: opt.Stage1Loss = "inter,intra,fusion",
     loss: opt.Loss = None,
     backbone: opt.Backbone = None,
     teacher: Annotated[
@@ -141,7 +142,9 @@ def adapt(
         teacher=teacher,
         projection=projection,
     )
-    guidance = guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps)
+    guidance = guidance_options(
+        clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps, terms=stage1_loss
+    )
     options = ArchiveOptions(
         output=output or Path("sensor.safetensors"),
         overwrite=overwrite,

@@ -133,13 +133,16 @@ def loss_weights(text: str) -> LossWeights:
     return LossWeights(**chosen)
 
 
-def guidance_options(*, clip: str, prompts: str, prompt: str | None, stem: str, steps: int | None) -> GuidanceOptions:
+def guidance_options(
+    *, clip: str, prompts: str, prompt: str | None, stem: str, steps: int | None, terms: str
+) -> GuidanceOptions:
     """How language takes part; steps that are None are left to the CLIP.
 
     Raises:
-        UsageError: prompts, a stem or a number that there is not.
+        UsageError: prompts, a stem, a number or a term that there is not.
     """
     from clippan_cli.tasks.guidance import GuidanceOptions
+    from clippan_models.adaptation.alignment import STAGE1_TERMS
     from clippan_models.guidance.prompts import find_prompts, load_prompts
     from clippan_models.guidance.stem import StemKind
 
@@ -147,8 +150,12 @@ def guidance_options(*, clip: str, prompts: str, prompt: str | None, stem: str, 
         raise UsageError(f"--stem {stem}: choose one of {', '.join(get_args(StemKind))}")
     if steps is not None and steps < 0:
         raise UsageError(f"--stage1-steps {steps}: 0 or more")
+    chosen = tuple(name.strip() for name in terms.split(","))
+    unknown = [name for name in chosen if name not in STAGE1_TERMS]
+    if unknown:
+        raise UsageError(f"--stage1-loss {terms}: '{unknown[0]}' is not a term; choose of {', '.join(STAGE1_TERMS)}")
     from_file = prompts.lower().endswith(".toml") or Path(prompts).is_file()
     texts = load_prompts(prompts) if from_file else find_prompts(prompts)
     if prompt is not None:
         texts = texts.with_hrms(prompt)
-    return GuidanceOptions(clip=clip, prompts=texts, stem=cast(StemKind, stem), steps=steps)
+    return GuidanceOptions(clip=clip, prompts=texts, stem=cast(StemKind, stem), steps=steps, terms=chosen)

@@ -42,6 +42,7 @@ def sharpen(
     prompts: opt.PromptSet = "wald",
     stem: opt.Stem = "conv",
     stage1_steps: opt.Stage1Steps = None,
+    stage1_loss: opt.Stage1Loss = "inter,intra,fusion",
     loss: opt.Loss = None,
     backbone: opt.Backbone = None,
     teacher: opt.Teacher = "none",
@@ -147,7 +148,9 @@ def sharpen(
             teacher=teacher,
             projection=projection,
         ),
-        guidance=guidance_options(clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps),
+        guidance=guidance_options(
+            clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps, terms=stage1_loss
+        ),
         weights=weights,
         save_weights=save_weights,
         quicklook=quicklook,

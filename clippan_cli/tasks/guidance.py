@@ -8,7 +8,7 @@ import torch
 
 from clippan_cli.tasks.quicklook import rgb_bands
 from clippan_cli.tasks.scene import Scene
-from clippan_models.adaptation.alignment import AlignOptions
+from clippan_models.adaptation.alignment import STAGE1_TERMS, AlignOptions
 from clippan_models.adaptation.sharpener import Guide
 from clippan_models.guidance.encoder import AUTO, ClipEncoder, load_clip
 from clippan_models.guidance.prompts import DEFAULT, PROMPTS, Prompts
@@ -27,12 +27,14 @@ class GuidanceOptions:
         prompts: what the types of image are called.
         stem: how any number of bands become the three that CLIP sees.
         steps: optimiser steps of stage I; None: as many as the CLIP needs, see `stage1_steps`.
+        terms: of the loss of stage I.
     """
 
     clip: str = AUTO
     prompts: Prompts = PROMPTS[DEFAULT]
     stem: StemKind = "conv"
     steps: int | None = None
+    terms: tuple[str, ...] = STAGE1_TERMS
 
 
 def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.device) -> Guide | None:
@@ -49,6 +51,7 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
     align = AlignOptions(
         steps=stage1_steps(encoder) if options.steps is None else options.steps,
         seed=seed,
+        terms=options.terms,
         stem=options.stem,
         rgb=rgb_bands(scene.pair.ms, scene.sensor),
         nir=_nir_band(scene),
@@ -91,4 +94,5 @@ def describe_guide(spec: MethodSpec, guide: Guide | None) -> dict[str, str]:
         "PROMPT_HRMS": guide.prompts.hrms,
         "STEM": guide.options.stem,
         "STAGE1_STEPS": str(guide.options.steps),
+        "STAGE1_LOSS": ",".join(guide.options.terms),
     }

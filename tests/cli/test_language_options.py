@@ -43,10 +43,11 @@ def write_clip(path: Path) -> None:
 
 
 def test_a_result_says_which_clip_judged_it_and_by_which_words(tags: Tags) -> None:
-    said = tags("--prompt", "fields of ripe wheat", "--stem", "gbnir")
+    said = tags("--prompt", "fields of ripe wheat", "--stem", "gbnir", "--stage1-loss", "intra, inter")
     assert said["CLIP"] == "clip.safetensors" and said["CLIP_FROM"] == "file" and len(said["CLIP_SHA256"]) == 64
     assert said["PROMPT_HRMS"] == "fields of ripe wheat" and said["PROMPT_PAN"] == "a panchromatic image"
     assert said["STEM"] == "gbnir" and said["STAGE1_STEPS"] == "2"
+    assert said["STAGE1_LOSS"] == "intra,inter"
     assert "direction" in json.loads(said["LOSS"])
 
 
@@ -110,6 +111,7 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
         (("--backbone", "ship"), USAGE, ("--teacher ship", "apnn")),
         (("--stem", "hsv"), USAGE, ("--stem hsv", "conv")),
         (("--stage1-steps", "-1"), USAGE, ("--stage1-steps -1",)),
+        (("--stage1-loss", "inter,outer"), USAGE, ("--stage1-loss inter,outer", "'outer'", "inter, intra, fusion")),
         (("--prompts", "wold"), USAGE, ("wold", "wald")),
         (("--prompts", "absent.toml"), USAGE, ("absent.toml", "No such file")),
         (("--prompts", "broken.toml"), USAGE, ("broken.toml", "TOML")),

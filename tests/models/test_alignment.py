@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.alignment import AlignmentImages, AlignOptions, Judge, align
+from clippan_models.adaptation.alignment import STAGE1_TERMS, AlignmentImages, AlignOptions, Judge, align
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
@@ -53,6 +54,16 @@ def digest(module: nn.Module) -> str:
 @pytest.fixture(scope="module")
 def judge(encoder: ClipEncoder) -> Judge:
     return align(encoder, find_prompts("wald"), scenes(24), AlignOptions(steps=100, stem="rgb"))
+
+
+@pytest.mark.parametrize("term", STAGE1_TERMS)
+def test_each_term_of_the_loss_counts(term: str, encoder: ClipEncoder) -> None:
+    images, prompts = scenes(6), find_prompts("wald")
+    others = tuple(name for name in STAGE1_TERMS if name != term)
+    everything = align(encoder, prompts, images, FAST)
+    without = align(encoder, prompts, images, replace(FAST, terms=others))
+    alone = align(encoder, prompts, images, replace(FAST, terms=(term,)))
+    assert digest(without.branches) not in (digest(everything.branches), digest(alone.branches))
 
 
 def test_the_loss_falls(encoder: ClipEncoder) -> None:

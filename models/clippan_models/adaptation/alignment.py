@@ -26,6 +26,9 @@ from clippan_models.guidance.stem import StemKind, build_stem, repeat_pan
 from clippan_models.losses.contrastive import fusion_loss, inter_modal_loss, intra_modal_loss
 from clippan_models.losses.direction import direction_loss
 
+STAGE1_TERMS = ("inter", "intra", "fusion")
+"""The terms of the loss of stage I: InterMCL, IntraMCL and fusion-aware alignment."""
+
 OnAlignStep = Callable[[int, int, float], None]
 """Called with the step, the steps in all and the loss; may raise to stop."""
 
@@ -51,9 +54,10 @@ class AlignOptions:
         shared: one stem and one image adapter for all types; False: one of each per type, as in the paper.
         image_mix: how much of an adapter's correction enters an image feature.
         text_mix: the same for a text.
+        terms: of the loss, of `STAGE1_TERMS`.
 
     Raises:
-        UsageError: a number of steps below 0, no places, or no learning rate.
+        UsageError: a number of steps below 0, no places, no learning rate, or no term that there is.
     """
 
     steps: int = 100
@@ -69,12 +73,15 @@ class AlignOptions:
     shared: bool = True
     image_mix: float = 0.2
     text_mix: float = 0.5
+    terms: tuple[str, ...] = STAGE1_TERMS
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 1 or self.fresh < 1 or not self.lr > 0:
             raise UsageError(
                 f"stage I cannot do {self.steps} steps with {self.batch} places, {self.fresh} fresh, and rate {self.lr}"
             )
+        if not self.terms or not set(self.terms) <= set(STAGE1_TERMS):
+            raise UsageError(f"stage I with the terms {', '.join(self.terms)}: choose of {', '.join(STAGE1_TERMS)}")
 
 
 @dataclass(frozen=True)
@@ -288,11 +295,16 @@ class _Trainer:
         pan = self.pan[index]
         images = torch.stack([branches.adapt("ms", ms), branches.adapt("pan", pan), branches.adapt("hrms", hrms)])
         texts = branches.adapt_texts(self.texts)
-        loss = inter_modal_loss(images, texts, options.tau)
-        if len(index) > 1:
+        # what no term reaches still gets a gradient, of zero
+        loss = 0.0 * (images.sum() + texts.sum())
+        if "inter" in options.terms:
+            loss = loss + inter_modal_loss(images, texts, options.tau)
+        if "intra" in options.terms and len(index) > 1:
             loss = loss + intra_modal_loss(images, options.tau_intra)
-        fused_images, fused_text = fusion.images(images[0], images[1]), fusion.texts(texts[0], texts[1])
-        return loss + fusion_loss(fused_images, images[2], fused_text, texts[2])
+        if "fusion" in options.terms:
+            fused_images, fused_text = fusion.images(images[0], images[1]), fusion.texts(texts[0], texts[1])
+            loss = loss + fusion_loss(fused_images, images[2], fused_text, texts[2])
+        return loss
 
     def _raw(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """CLIP's features of MS and of the fused image, `[B, D]` each; those encoded anew are kept for later steps."""
