@@ -35,12 +35,16 @@ _STDERR_LOCK = threading.RLock()
 def environment() -> Iterator[None]:
     """GDAL set up for writing: the mask inside of the file, a small block cache.
 
-    Entered anew for each call, since rasterio keeps it by thread. A cache limit of the user's own stays.
+    Entered anew for each call, since rasterio keeps it by thread.
     """
-    configured = {key.upper() for key in rasterio.env.getenv()} if rasterio.env.hasenv() else set()
-    limit = {} if "GDAL_CACHEMAX" in configured | os.environ.keys() else {"GDAL_CACHEMAX": _CACHE_BYTES}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, **limit):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, **small_cache()):
         yield
+
+
+def small_cache() -> dict[str, int]:
+    """The option that keeps GDAL from caching a twentieth of the memory; empty where the user has set a limit."""
+    configured = {key.upper() for key in rasterio.env.getenv()} if rasterio.env.hasenv() else set()
+    return {} if "GDAL_CACHEMAX" in configured | os.environ.keys() else {"GDAL_CACHEMAX": _CACHE_BYTES}
 
 
 @contextmanager

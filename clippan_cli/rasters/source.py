@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
+from clippan_cli.rasters.gdal_errors import small_cache
 from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
@@ -196,7 +197,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
         InputError: not a raster that clippan reads.
         IncompatiblePairError: several files that do not share a grid.
     """
-    stack.enter_context(rasterio.Env(**_options_of_gdal(trust)))
+    stack.enter_context(rasterio.Env(**small_cache(), **_options_of_gdal(trust)))
     datasets = tuple(stack.enter_context(_open(name, trust)) for name in names)
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
