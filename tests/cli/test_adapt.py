@@ -52,7 +52,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def learn(archive: Path, output: Path, control: Control | None = None, **changes: Any) -> ArchiveResult:
     adapt = AdaptOptions(steps=STEPS, validate_every=4, **changes.pop("adapt", {}))
-    options = ArchiveOptions(output, compute=ComputeOptions("cpu", 1), adapt=adapt, guidance=GuidanceOptions("none"))
+    options = ArchiveOptions(
+        output, compute=ComputeOptions("cpu", 1), adapt=adapt, guidance=GuidanceOptions("none"), validation=None
+    )
     table = find_pairs(archive, Trust(), Control())
     return adapt_archive(table, SceneOptions((), "", coregister="off"), replace(options, **changes), control)
 
@@ -113,6 +115,7 @@ def test_what_was_learned_is_reported_and_serves(archive: Path, tmp_path: Path, 
     assert len(document["learned_from"]) == 1 and len(document["held_back"]) == 1
     (held,) = document["held_back"].values()
     assert held["after"] <= held["before"]
+    assert [scene["name"] for scene in document["validation"]["scenes"]] == [*document["held_back"]]
     reasons = {Path(item["path"]).name: item["reason"] for item in document["left_out"]}
     assert "unlike most others" in reasons["other_pan.tif"] and "broken.tif" in reasons
     card = load_checkpoint(output).card
@@ -194,7 +197,7 @@ def test_processes_learn_together(archive: Path, tmp_path: Path) -> None:
 
     whole = together(tmp_path / "whole.safetensors")
     assert whole.returncode == 0, whole.stderr
-    assert json.loads(whole.stdout)["steps"] == 6
+    assert json.loads(whole.stdout)["steps"] == 6 and json.loads(whole.stdout)["validation"]["mean"]
     again = together(tmp_path / "again.safetensors")
     assert again.returncode == 0, again.stderr
     one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "again.safetensors")
