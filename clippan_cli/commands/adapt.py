@@ -59,6 +59,15 @@ def adapt(
             rich_help_panel=_LEARNING,
         ),
     ] = 10.0,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page on what was learned and how good it is.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     licence: Annotated[
         str | None,
         typer.Option("--licence", metavar="TEXT", help="What the model card says of it.", rich_help_panel=_OUTPUT),
@@ -126,6 +135,7 @@ def adapt(
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
+    from clippan_cli.tasks.adapt_report import check_adapt_report, write_adapt_report
     from clippan_cli.tasks.adapt_validation import ValidationOptions
     from clippan_cli.tasks.compute import ComputeOptions
     from clippan_cli.tasks.pairs import find_pairs
@@ -181,13 +191,19 @@ def adapt(
         if pairs_out is not None and speaks:
             check_free(pairs_out, overwrite)
             write_text(pairs_out, table.as_csv())
+        if report is not None:
+            check_adapt_report(report, archive, table, options)
         found = None if dry_run else adapt_archive(table, scene, options, control)
+        if found is not None and report is not None and speaks:
+            write_adapt_report(report, archive, table, found, options, control)
     if not speaks:
         return
     if found is None:
         show_pairs(table, terminal)
-    else:
-        _show(found, terminal)
+        return
+    _show(found, terminal)
+    if report is not None and not quiet:
+        terminal.say(f"report     {report}")
 
 
 def _show(found: ArchiveResult, terminal: Terminal) -> None:

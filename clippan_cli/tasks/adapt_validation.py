@@ -100,12 +100,14 @@ class Validation:
         scenes: one each.
         held_back: how many scenes were held back.
         unseen: nothing was learned from them; False where there is but one scene.
+        scratch_steps: of the method `SCRATCH`; 0 where it was not asked for.
         left_out: scenes that could not be measured, and why.
     """
 
     scenes: tuple[SceneScores, ...]
     held_back: int
     unseen: bool
+    scratch_steps: int = 0
     left_out: tuple[LeftOut, ...] = ()
 
     @property
@@ -151,6 +153,7 @@ class Validation:
             "measured": self.measured,
             "held_back": self.held_back,
             "unseen": self.unseen,
+            "scratch_steps": self.scratch_steps,
             "scenes": [{**asdict(scene), "best": best_methods(scene.scores)} for scene in self.scenes],
             "mean": [asdict(one) for one in self.mean],
             "best": self.best,
@@ -215,7 +218,7 @@ def validate(
             except ClippanError as error:
                 left_out.append(LeftOut(member.pair.id, " ".join(str(error).split())))
                 control.on_note(f"{member.pair.id} is not measured: {left_out[-1].reason}")
-    return Validation(tuple(scenes), len(held), unseen, tuple(left_out))
+    return Validation(tuple(scenes), len(held), unseen, options.scratch_steps, tuple(left_out))
 
 
 def _candidates(

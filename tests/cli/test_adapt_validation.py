@@ -48,15 +48,20 @@ def write_archive(folder: Path, names: tuple[str, ...]) -> Path:
     return folder
 
 
-def learn(archive: Path, output: Path, control: Control | None = None, **changes: Any) -> ArchiveResult:
-    options = ArchiveOptions(
+def options_of(output: Path, **changes: Any) -> ArchiveOptions:
+    """Two steps."""
+    usual = ArchiveOptions(
         output,
         compute=ComputeOptions("cpu", 1),
         adapt=AdaptOptions(steps=2, validate_every=1),
         guidance=GuidanceOptions("none"),
     )
+    return replace(usual, **changes)
+
+
+def learn(archive: Path, output: Path, control: Control | None = None, **changes: Any) -> ArchiveResult:
     table = find_pairs(archive, Trust(), Control())
-    return adapt_archive(table, SceneOptions((), "", coregister="off"), replace(options, **changes), control)
+    return adapt_archive(table, SceneOptions((), "", coregister="off"), options_of(output, **changes), control)
 
 
 @pytest.fixture(scope="module")
