@@ -96,15 +96,7 @@ def adapt(
     stage1_steps: opt.Stage1Steps = None,
     loss: opt.Loss = None,
     backbone: opt.Backbone = None,
-    teacher: Annotated[
-        str,
-        typer.Option(
-            "--teacher",
-            metavar="NAME",
-            help="Whose images the network also learns from: bdsd-pc, mtf-glp-hpm-r, gsa, or none.",
-            rich_help_panel=_LEARNING,
-        ),
-    ] = "none",
+    teacher: opt.Teacher = "none",
     projection: opt.Projection = True,
     weights: opt.Weights = None,
     seed: opt.Seed = 0,

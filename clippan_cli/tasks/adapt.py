@@ -25,11 +25,13 @@ from clippan_cli.tasks.scene import Scene, SceneOptions
 from clippan_cli.tasks.wald import bare_sharpening
 from clippan_models.adaptation.alignment import AlignmentImages, Judge, align
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
+from clippan_models.adaptation.archive_teacher import teach
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.sharpener import Guide, felt, new_network
 from clippan_models.adaptation.snapshot import load_snapshot, save_snapshot
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER
-from clippan_models.errors import InputError, Interrupted, OutputError, UsageError, WeightsError
+from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.guidance.encoder import NONE
 from clippan_models.networks.card import NO_LICENCE, ModelCard, mismatch
 from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint
@@ -183,6 +185,9 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         judge = _judge(guide, [ready[n] for n in train_numbers], device, control)
         train = [_feel(ready[n].train, judge, device) for n in train_numbers]
         held = [_feel(ready[n].held, judge, device) for n in held_numbers]
+        if options.adapt.teacher not in (NO_TEACHER, *CLASSICAL_TEACHERS) and options.adapt.weights.ship:
+            with control.timed("teacher"):
+                train, held = _teach(train, held, options.adapt, processes, control)
         bands = len(members[0].card.bands)
         backbone = find_fusing_backbone(options.adapt.backbone)
         network = start.network.to(device) if start else new_network(backbone, bands, options.adapt.seed, device)
@@ -229,9 +234,6 @@ def _check(options: ArchiveOptions, table: PairTable) -> None:
     others = [*inputs, *([options.weights] if options.weights else [])]
     check_weights_path(options.output, others, overwrite=options.overwrite)
     check_output_path(options.snapshot, inputs, overwrite=True)
-    if options.adapt.teacher != NO_TEACHER and options.adapt.teacher not in CLASSICAL_TEACHERS:
-        choices = ", ".join((*CLASSICAL_TEACHERS, NO_TEACHER))
-        raise UsageError(f"--teacher {options.adapt.teacher}: of an archive, choose one of {choices}")
     if options.snapshot.exists() and not options.resume and not options.overwrite:
         raise OutputError(
             f"{shown(options.snapshot)} waits to be gone on with: add --resume, or --overwrite to begin anew"
@@ -303,6 +305,22 @@ def _feel(scene: ArchiveScene, judge: Judge | None, device: torch.device) -> Arc
         return scene
     on_device = felt(scene.full.to(device), judge, scene.prior.to(device))
     return replace(scene, full=on_device.to(torch.device("cpu")))
+
+
+def _teach(
+    train: list[ArchiveScene],
+    held: list[ArchiveScene],
+    options: AdaptOptions,
+    processes: Processes,
+    control: Control,
+) -> tuple[list[ArchiveScene], list[ArchiveScene]]:
+    """The scenes with the images of a network that has learned from all of them."""
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        control.stop_signal = processes.largest(control.stop_signal or 0) or None
+        control.report(Progress("teacher", step, steps, note=f"loss {loss:.4f}"))
+
+    return teach(train, held, options, processes.device, processes, on_step)
 
 
 def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, control: Control) -> Adapted:

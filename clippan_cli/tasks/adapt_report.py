@@ -172,6 +172,7 @@ def _quality(found: Validation) -> tuple[Section, ...]:
         f"{', '.join(FULL)}: of the scene itself, without a reference. {', '.join(REDUCED)}: by Wald's protocol; the "
         "pair was degraded by its ratio and sharpened, and MS itself is the truth.",
         methods,
+        *(("Nothing was learned from these scenes, but they chose the step that the weights are of.",) * found.unseen),
     )
     each = tuple((f"{scene.name}{_part(scene)}", _scores(scene.scores)) for scene in found.scenes)
     return Section("Quality", text, table=_scores(found.mean)), Section("Scene by scene", folded=each)

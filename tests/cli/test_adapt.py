@@ -26,7 +26,9 @@ from clippan_cli.tasks.guidance import GuidanceOptions
 from clippan_cli.tasks.pairs import find_pairs
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
+from clippan_models.adaptation.archive_teacher import teach
 from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.processes import ALONE
 from clippan_models.errors import InputError, Interrupted, OutputError, ResourceError, WeightsError
 from clippan_models.networks.checkpoint import load_checkpoint
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
@@ -132,6 +134,41 @@ def test_a_training_begins_with_weights(archive: Path, tmp_path: Path) -> None:
     assert more.adapted.curve[0].total == pytest.approx(min(p.total for p in first.adapted.curve))
 
 
+def test_a_teacher_shows_every_scene_its_image(archive: Path) -> None:
+    """It follows MS where that was measured; without reduced patches there is nothing for it to learn from."""
+    alike, _ = find_members(find_pairs(archive, Trust(), Control()), SceneOptions((), "", coregister="off"), Control())
+    ready, _ = make_ready(alike, 9, "none", False, Control(), lambda scene: None)
+    train, held = [ready[0].train], [ready[1].held]
+    options, steps = AdaptOptions(steps=6, teacher="self"), []
+    cpu = torch.device("cpu")
+    taught = teach(train, held, options, cpu, ALONE, lambda step, count, loss: steps.append((step, count)))
+    assert steps == [(1, 2), (2, 2)]
+    for (scene,), most in zip(taught, (9, 8), strict=True):
+        full = scene.full
+        assert full.teacher is not None and len(full) <= most and full.teacher.shape == full.ms_up.shape
+        off = [(full.down(image) - full.ms)[full.usable].abs().mean() for image in (full.teacher, full.ms_up)]
+        assert off[0] < 0.5 * off[1]
+    bare = [replace(ready[0].train, reduced=None)]
+    assert teach(bare, bare, options, cpu, ALONE, lambda *step: None) == (bare, bare)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("teacher", ["self", "ship"])
+def test_a_network_teaches_from_all_scenes(teacher: str, archive: Path, tmp_path: Path) -> None:
+    """Its images are learned from, and a training that goes on has the same teacher."""
+    adapt = {"teacher": teacher, "backbone": "apnn"}
+    stages: dict[str, list[int]] = {}
+    control = Control(on_progress=lambda p: stages.setdefault(p.stage, []).append(p.done))
+    whole = learn(archive, tmp_path / "whole.safetensors", control, adapt=dict(adapt))
+    assert stages["teacher"] == [*range(1, STEPS // 3 + 1)]
+    assert all(point.parts["ship"] > 0 for point in whole.adapted.curve)
+    output = tmp_path / "parts.safetensors"
+    with pytest.raises(Interrupted, match="--resume goes on"):
+        learn(archive, output, stopping_at(6), adapt=dict(adapt))
+    parts = learn(archive, output, resume=True, adapt=dict(adapt))
+    assert parts.adapted.curve == whole.adapted.curve
+
+
 def test_a_changed_file_is_noticed(archive: Path, tmp_path: Path) -> None:
     for path in archive.glob("a_*.tif"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -165,7 +202,7 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
     for extra, code, words in [
         ([], 2, "-o FILE.safetensors"),
         (["-o", str(tmp_path / "w.pth")], 2, "*.safetensors"),
-        (["-o", str(tmp_path / "w.safetensors"), "--teacher", "self"], 2, "of an archive"),
+        (["-o", str(tmp_path / "w.safetensors"), "--teacher", "nobody"], 2, "choose one of self"),
         (["-o", str(tmp_path / "w.safetensors"), "--snapshot-minutes", "0"], 2, "more than 0"),
         (["-o", str(tmp_path / "w.safetensors"), "--weights", str(tmp_path / "absent")], 7, "cannot read"),
     ]:
