@@ -25,7 +25,7 @@ from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.network_weights import write_weights
 from clippan_cli.tasks.pairs import LeftOut
 from clippan_cli.tasks.quality import AssessOptions, assess_image
-from clippan_cli.tasks.scene import Scene, SceneOptions, detail_of, open_scene, sample_tiles
+from clippan_cli.tasks.scene import Estimate, Scene, SceneOptions, detail_of, estimate_scene, open_scene, sample_tiles
 from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
 from clippan_cli.tasks.wald import degrade, score_degraded, write_image
 from clippan_models.adaptation.teacher import NO_TEACHER
@@ -260,11 +260,13 @@ def _measure(
         if part is not None:
             cut, part = _cut(scene, part, part_folder, quiet)
             scene = open_scene(cut, quiet, stack)
-        degraded = degrade(scene, reduced_folder, quiet)
+        reduced = open_scene(degrade(scene, reduced_folder, quiet), quiet, stack)
+        # the same for all methods, and what takes longest with most of them
+        full_size, reduced_size = ((each, estimate_scene(each, quiet)) for each in (scene, reduced))
         scores = []
         for number, (method, sharpening) in enumerate(candidates.items(), start=begun):
             quiet = _told(control, Progress("validate", number, total, note=f"{member.pair.id}, {method}"))
-            metrics = _score(scene, degraded, sharpening, Path(name), method, quiet)
+            metrics = _score(full_size, reduced_size, sharpening, Path(name), method, quiet)
             scores.append(MethodScores(method, metrics))
             control.report(Progress("validate", number + 1, total, note=member.pair.id))
     return SceneScores(member.pair.id, part, tuple(scores))
@@ -276,13 +278,19 @@ def _told(control: Control, progress: Progress) -> Control:
 
 
 def _score(
-    scene: Scene, degraded: SceneOptions, sharpening: SharpenOptions, folder: Path, method: str, control: Control
+    full_size: tuple[Scene, Estimate],
+    reduced_size: tuple[Scene, Estimate],
+    sharpening: SharpenOptions,
+    folder: Path,
+    method: str,
+    control: Control,
 ) -> dict[str, float]:
+    (scene, estimate), (degraded, degraded_estimate) = full_size, reduced_size
     options = AssessOptions(compute=sharpening.compute)
     full, reduced = (replace(sharpening, output=folder / f"{method}-{kind}.tif") for kind in ("full", "reduced"))
-    sharpen(scene.options, full, control)
+    sharpen(scene.options, full, control, estimate)
     found = assess_image(scene, str(full.output), options, control).metrics
-    against = score_degraded(scene, degraded, reduced, options, control)
+    against = score_degraded(scene, degraded.options, reduced, options, control, degraded_estimate)
     return {index: found[index] for index in FULL} | {index: against[index] for index in REDUCED}
 
 

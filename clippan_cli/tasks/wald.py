@@ -28,7 +28,7 @@ from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, measuring_device, peak_of
 from clippan_cli.tasks.quality_planes import Cropped, PlaneReader
-from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.scene import Estimate, Scene, SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import InputError
@@ -71,14 +71,27 @@ def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> Sharp
 
 
 def score_degraded(
-    scene: Scene, pair: SceneOptions, sharpening: SharpenOptions, options: AssessOptions, control: Control
+    scene: Scene,
+    pair: SceneOptions,
+    sharpening: SharpenOptions,
+    options: AssessOptions,
+    control: Control,
+    estimate: Estimate | None = None,
 ) -> dict[str, float]:
     """Sharpen the degraded pair of a scene, and compare it with the MS of the scene: indices by name.
+
+    Args:
+        scene: the scene.
+        pair: the degraded one.
+        sharpening: how to sharpen it.
+        options: how to measure.
+        control: progress and the request to stop.
+        estimate: of the degraded pair, where it has been made before.
 
     Raises:
         ClippanError: it cannot be sharpened, or has too few valid pixels.
     """
-    sharpen(pair, sharpening, replace(control, on_note=_silent, seconds={}))
+    sharpen(pair, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
     with ExitStack() as stack:
         fused = open_source([str(sharpening.output)], "fused", scene.options.pair.trust, stack)
         grid = open_source([pair.pan], "PAN", scene.options.pair.trust, stack).grid.transform
