@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _EVERY_SECONDS = 30.0  # between lines of progress where there is no terminal
+_PACE_SECONDS = 300.0  # that the time left is judged by: some units take a minute
 
 
 class Terminal:
@@ -103,20 +104,24 @@ class Terminal:
         from rich.progress import Progress as Bars
 
         bars = Bars(
-            TextColumn("{task.description:<12}"),
+            TextColumn("{task.description:<12}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.stderr,
+            speed_estimate_period=_PACE_SECONDS,
         )
         stages: dict[str, TaskID] = {}
         started: dict[str, float] = {}
 
         def draw(progress: Progress) -> None:
             if progress.stage not in stages:
-                stages[progress.stage] = bars.add_task(progress.stage, total=progress.total, note="")
+                # what was done before, as by a training that goes on, says nothing of the pace
+                stages[progress.stage] = bars.add_task(
+                    progress.stage, total=progress.total, completed=progress.done, note=""
+                )
                 started[progress.stage] = time.monotonic()
             note = progress.note or _speed(progress, time.monotonic() - started[progress.stage])
             bars.update(stages[progress.stage], completed=progress.done, total=progress.total, note=note)
@@ -131,21 +136,32 @@ class _Lines:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.started: dict[str, float] = {}
+        self.started: dict[str, tuple[float, int]] = {}  # when each stage was first heard of, and what was done then
         self.last = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        started = self.started.setdefault(progress.stage, now)
+        started, before = self.started.setdefault(progress.stage, (now, progress.done))
         if now - self.last < _EVERY_SECONDS:
             return
         self.last = now
         note = progress.note or _speed(progress, now - started)
-        self.console.print(f"{progress.stage} {progress.done}/{progress.total} {note}".rstrip(), soft_wrap=True)
+        left = _left(progress, now - started, progress.done - before)
+        said = f"{progress.stage} {progress.done}/{progress.total}"
+        self.console.print(escape("  ".join(part for part in (said, note, left) if part)), soft_wrap=True)
 
 
 def _speed(progress: Progress, seconds: float) -> str:
     return f"{progress.pixels / 1e6 / seconds:.2f} Mpx/s" if progress.pixels and seconds > 0 else ""
+
+
+def _left(progress: Progress, seconds: float, done: int) -> str:
+    """The time that a stage still takes, if it goes on as it did."""
+    if done <= 0 or progress.done >= progress.total:
+        return ""
+    minutes, rest = divmod(round(seconds / done * (progress.total - progress.done)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left"
 
 
 def _plain(value: Any) -> Any:

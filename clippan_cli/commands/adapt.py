@@ -13,8 +13,9 @@ from clippan_models.errors import UsageError
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
     from clippan_cli.tasks.adapt import ArchiveResult
+    from clippan_cli.tasks.adapt_validation import Validation
 
-_OUTPUT, _LEARNING, _BATCH = "Output", "Learning", "Batch"
+_OUTPUT, _LEARNING, _BATCH, _VALIDATION = "Output", "Learning", "Batch", "Validation"
 _STEPS = 2000
 
 
@@ -58,10 +59,36 @@ def adapt(
             rich_help_panel=_LEARNING,
         ),
     ] = 10.0,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page on what was learned and how good it is.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     licence: Annotated[
         str | None,
         typer.Option("--licence", metavar="TEXT", help="What the model card says of it.", rich_help_panel=_OUTPUT),
     ] = None,
+    validation: Annotated[
+        bool,
+        typer.Option(
+            "--validation/--no-validation",
+            help="Measure the weights beside classical methods on scenes held back, at most 8.",
+            rich_help_panel=_VALIDATION,
+        ),
+    ] = True,
+    compare_scratch: Annotated[
+        int,
+        typer.Option(
+            "--compare-scratch",
+            metavar="N",
+            help="Also measure networks that learn on each of these scenes alone: N steps, twice a scene; 0: not.",
+            rich_help_panel=_VALIDATION,
+        ),
+    ] = 0,
     clip: opt.Clip = "auto",
     prompt: opt.Prompt = None,
     prompts: opt.PromptSet = "wald",
@@ -70,15 +97,7 @@ def adapt(
     stage1_loss: opt.Stage1Loss = "inter,intra,fusion",
     loss: opt.Loss = None,
     backbone: opt.Backbone = None,
-    teacher: Annotated[
-        str,
-        typer.Option(
-            "--teacher",
-            metavar="NAME",
-            help="Whose images the network also learns from: bdsd-pc, mtf-glp-hpm-r, gsa, or none.",
-            rich_help_panel=_LEARNING,
-        ),
-    ] = "none",
+    teacher: opt.Teacher = "none",
     projection: opt.Projection = True,
     weights: opt.Weights = None,
     seed: opt.Seed = 0,
@@ -109,6 +128,8 @@ def adapt(
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
+    from clippan_cli.tasks.adapt_report import check_adapt_report, write_adapt_report
+    from clippan_cli.tasks.adapt_validation import ValidationOptions
     from clippan_cli.tasks.compute import ComputeOptions
     from clippan_cli.tasks.pairs import find_pairs
     from clippan_cli.tasks.processes import is_first
@@ -120,6 +141,8 @@ def adapt(
         raise UsageError("say where to write the weights: -o FILE.safetensors")
     if not snapshot_minutes > 0:
         raise UsageError(f"--snapshot-minutes {snapshot_minutes:g}: more than 0")
+    if compare_scratch and not validation:
+        raise UsageError("--compare-scratch is a part of the validation; leave out --no-validation")
     speaks = is_first()  # of several processes that torchrun has started
     terminal = Terminal(quiet=quiet or not speaks, verbose=verbose, as_json=as_json)
     scene = scene_options(
@@ -156,19 +179,26 @@ def adapt(
         resume=resume,
         force=force,
         licence=licence or NO_LICENCE,
+        validation=ValidationOptions(scratch_steps=compare_scratch) if validation else None,
     )
     with terminal.running() as control:
         table = find_pairs(archive, Trust(vrt=allow_vrt, remote=allow_remote), control)
         if pairs_out is not None and speaks:
             check_free(pairs_out, overwrite)
             write_text(pairs_out, table.as_csv())
+        if report is not None:
+            check_adapt_report(report, archive, table, options)
         found = None if dry_run else adapt_archive(table, scene, options, control)
+        if found is not None and report is not None and speaks:
+            write_adapt_report(report, archive, table, found, options, control)
     if not speaks:
         return
     if found is None:
         show_pairs(table, terminal)
-    else:
-        _show(found, terminal)
+        return
+    _show(found, terminal)
+    if report is not None and not quiet:
+        terminal.say(f"report     {report}")
 
 
 def _show(found: ArchiveResult, terminal: Terminal) -> None:
@@ -181,6 +211,8 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
     adapted = found.adapted
     rows = [[name, f"{before:.4f}", f"{after:.4f}"] for name, (before, after) in found.held_back.items()]
     terminal.table("loss of scenes held back", ["scene", "before", "after"], rows)
+    if found.validation is not None:
+        _show_validation(found.validation, terminal)
     for item in found.left_out:
         terminal.say(f"left out   {item.path}: {item.reason}")
     terminal.say(f"scenes     {len(found.learned_from)} learned from, {found.patches} patches of all")
@@ -188,3 +220,20 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
         f"adapted    {adapted.steps} steps in {adapted.seconds:.0f} s, best checkpoint at step {adapted.best_step}"
     )
     terminal.say(f"result     {found.output}")
+
+
+def _show_validation(found: Validation, terminal: Terminal) -> None:
+    from clippan_cli.tasks.adapt_validation import ALL
+    from clippan_models.metrics.catalogue import INDICES
+
+    best = found.best
+    rows = [
+        [one.method, *(f"{one.metrics[n]:.4f}{'*' if best.get(n) == one.method else ' '}" for n in ALL)]
+        for one in found.mean
+    ]
+    heads = [f"{name} {'↑' if INDICES[name].higher_is_better else '↓'}" for name in ALL]
+    if rows:
+        terminal.table("quality, mean: on the left of the scenes, on the right by Wald's protocol", ["", *heads], rows)
+    terminal.say(f"measured   {found.measured}; * best; learned: without a step on the scene")
+    for item in found.left_out:
+        terminal.say(f"unmeasured {item.path}: {item.reason}")

@@ -62,14 +62,17 @@ def line_chart(chart: Chart) -> Markup:
     ys = [v for line in chart.lines for v in line.y if math.isfinite(v) and (v > 0 or not chart.log_y)]
     if not xs or not ys:
         return tag("p", "nothing to draw", class_="muted")
-    low = max(min(ys), max(ys) / 10**_DECADES) if chart.log_y else min(0.0, *ys)
+    low = min(0.0, *ys) if chart.from_zero else min(ys)
+    if chart.log_y:
+        low = max(min(ys), max(ys) / 10**_DECADES)
     margin = 0.06 * (max(xs) - min(xs)) if chart.x_ticks else 0.0
     axes = _Axes((min(xs) - margin, max(xs) + margin), (low, max(ys)), chart.log_y)
     parts = axes.draw(chart.x_label, chart.y_label, chart.x_ticks)
     for at, name in chart.marks:
         place = axes.px(at)
         parts.append(tag("line", x1=place, x2=place, y1=_TOP, y2=_HEIGHT - _BOTTOM, class_="mark"))
-        parts.append(tag("text", name, x=place + 4, y=_TOP + 12, class_="axis"))
+        side, anchor = (-4, "end") if place > _WIDTH / 2 else (4, "start")
+        parts.append(tag("text", name, x=place + side, y=_TOP + 12, text_anchor=anchor, class_="axis"))
     for number, line in enumerate(chart.lines):
         parts.append(_polyline(line, number, axes, steps=chart.steps))
     legend = tag("div", [_legend(line.label, number) for number, line in enumerate(chart.lines)], class_="legend")

@@ -65,10 +65,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures with a heading for each column; the first column is text."""
+    """Figures with a heading for each column; the first column is text.
+
+    Attributes:
+        columns: headings, that of the text first.
+        rows: text and figures.
+        best: for each column of figures the number of the row with the best one, or None; empty where none is marked.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[float, ...]], ...]
+    best: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,7 @@ class Chart:
         marks: vertical lines with their names.
         steps: draw stairs.
         log_y: logarithmic values.
+        from_zero: the axis of values shows zero; without, small changes of large values can be seen.
         x_ticks: (position, name) where numbers are not wanted.
     """
 
@@ -153,6 +161,7 @@ class Chart:
     marks: tuple[tuple[float, str], ...] = ()
     steps: bool = False
     log_y: bool = False
+    from_zero: bool = True
     x_ticks: tuple[tuple[float, str], ...] = ()
 
 
@@ -211,6 +220,7 @@ class Section:
         densities: of pairs of values.
         vectors: of displacements.
         table: of figures, or None.
+        folded: more tables with their titles, to be opened one by one.
     """
 
     title: str
@@ -219,6 +229,11 @@ class Section:
     densities: tuple[Density, ...] = ()
     vectors: tuple[Vectors, ...] = ()
     table: Table | None = None
+    folded: tuple[tuple[str, Table], ...] = ()
+
+
+Facts = tuple[tuple[str, str], ...]
+"""What each is about, and what it is."""
 
 
 @dataclass(frozen=True)
@@ -257,6 +272,6 @@ class Content:
     maps: tuple[Map, ...]
     bands: tuple[tuple[str, Table], ...]
     sections: tuple[Section, ...]
-    definitions: tuple[tuple[str, str], ...]
-    provenance: tuple[tuple[str, str], ...]
+    definitions: Facts
+    provenance: Facts
     data: dict[str, Any] = field(default_factory=dict)

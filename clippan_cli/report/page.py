@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 from clippan_cli.report.charts import density_chart, line_chart, scale_bar, vector_chart
-from clippan_cli.report.content import Content, Crop, Map, Row, Section, Table, View
+from clippan_cli.report.content import Content, Crop, Facts, Map, Row, Section, Table, Verdict, View
 from clippan_cli.report.html import Markup, data_script, figure_text, join, raw, tag
 from clippan_cli.report.pictures import jpeg, png, viridis
 from clippan_models.metrics.catalogue import INDICES
@@ -18,31 +19,55 @@ _FAMILIES = {
 }
 
 
+Part = tuple[str, str, Markup | None]
+"""A part of a page: its key, its heading, and what it shows; it is left out where that is nothing."""
+
+
 def render(content: Content) -> str:
     """The page as text.
 
     Everything that comes from outside, names of files first of all, is escaped.
     """
-    sections = [
-        ("verdict", "Verdict", _verdict(content)),
+    return paged(content.title, _sections(content), "clippan assess", content.data)
+
+
+def _sections(content: Content) -> list[Part]:
+    return [
+        ("verdict", "Verdict", verdict_box(content.verdict, content.warnings)),
         ("table", "Side by side", _table(content)),
         ("look", "Look", _look(content) if content.crops else None),
         ("maps", "Where it is good and bad", _maps(content) if content.maps else None),
         ("bands", "Band by band", _bands(content)),
-        *((f"part{n}", s.title, _section(s)) for n, s in enumerate(content.sections)),
+        *numbered(content.sections),
         ("definitions", "Definitions", _definitions(content)),
-        ("provenance", "Provenance", _facts(content.provenance)),
+        ("provenance", "Provenance", facts_table(content.provenance)),
     ]
-    shown = [(key, title, body) for key, title, body in sections if body is not None]
-    links = [tag("a", title, href=f"#{key}") for key, title, _ in shown]
+
+
+def numbered(sections: Sequence[Section]) -> list[Part]:
+    """Sections as parts of a page."""
+    return [(f"part{n}", section.title, _section(section)) for n, section in enumerate(sections)]
+
+
+def paged(title: str, sections: Sequence[Part], made_by: str, data: dict[str, Any]) -> str:
+    """A whole page with links to its parts.
+
+    Args:
+        title: of the page.
+        sections: the first, the verdict, goes without its heading.
+        made_by: the command.
+        data: the JSON document that the page carries.
+    """
+    shown = [(key, heading, body) for key, heading, body in sections if body is not None]
+    links = [tag("a", heading, href=f"#{key}") for key, heading, _ in shown]
     theme = tag("button", "light / dark", id="theme", type="button")
     body = join(
-        tag("header", tag("h1", content.title), tag("nav", links, theme, aria_label="Sections")),
-        tag("main", [tag("section", _heading(key, title), part, id=key) for key, title, part in shown]),
-        tag("footer", tag("p", "Made by clippan assess. Everything on this page is in this one file.")),
-        data_script("data", content.data),
+        tag("header", tag("h1", title), tag("nav", links, theme, aria_label="Sections")),
+        tag("main", [tag("section", _heading(key, heading), part, id=key) for key, heading, part in shown]),
+        tag("footer", tag("p", f"Made by {made_by}. Everything on this page is in this one file.")),
+        data_script("data", data),
     )
-    return document(content.title, body)
+    return document(title, body)
 
 
 def document(title: str, body: Markup) -> str:
@@ -65,8 +90,8 @@ def _heading(key: str, title: str) -> Markup | None:
     return None if key == "verdict" else tag("h2", title)
 
 
-def _verdict(content: Content) -> Markup:
-    verdict = content.verdict
+def verdict_box(verdict: Verdict, warnings: Sequence[str]) -> Markup:
+    """The verdict with its numbers, and where they mislead."""
     tiles = [
         tag("div", tag("span", tile.name), tag("b", figure_text(tile.value)), tag("span", tile.note), class_="tile")
         for tile in verdict.tiles
@@ -82,7 +107,7 @@ def _verdict(content: Content) -> Markup:
         tag("div", tiles, class_="tiles"),
         class_="verdict",
     )
-    return join(box, gates, [tag("p", warning, class_="note") for warning in content.warnings])
+    return join(box, gates, [tag("p", warning, class_="note") for warning in warnings])
 
 
 def _table(content: Content) -> Markup:
@@ -204,10 +229,15 @@ def _bands(content: Content) -> Markup:
         "largest value that the product can hold.",
         class_="muted",
     )
-    parts = []
-    for number, (title, table) in enumerate(content.bands):
-        parts.append(tag("details", tag("summary", title), _figures(table), open=number == 0))
-    return join(intro, parts)
+    return join(intro, _folded(content.bands))
+
+
+def _folded(tables: Sequence[tuple[str, Table]]) -> list[Markup]:
+    """Tables to be opened one by one; the first one is open."""
+    return [
+        tag("details", tag("summary", title), _figures(table), open=number == 0)
+        for number, (title, table) in enumerate(tables)
+    ]
 
 
 def _section(section: Section) -> Markup:
@@ -219,24 +249,31 @@ def _section(section: Section) -> Markup:
     return join(
         [tag("p", text) for text in section.text],
         _figures(section.table) if section.table is not None else None,
+        _folded(section.folded),
         tag("div", charts, class_="charts") if charts else None,
     )
 
 
 def _definitions(content: Content) -> Markup:
     text = tag("p", "Values of other programs can be compared with these only where every line agrees.")
-    return join(text, _facts(content.definitions))
+    return join(text, facts_table(content.definitions))
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> Markup:
+def facts_table(facts: Facts) -> Markup:
+    """What each is about, and what it is."""
     rows = [tag("tr", tag("td", name), tag("td", text, class_="text")) for name, text in facts]
     return tag("div", tag("table", tag("tbody", rows), class_="facts"), class_="wide")
 
 
 def _figures(table: Table) -> Markup:
     head = tag("tr", [tag("th", name, scope="col") for name in table.columns])
-    rows = [
-        tag("tr", tag("td", name), [tag("td", figure_text(v), data_value=repr(v)) for v in values])
-        for name, values in table.rows
-    ]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", rows), class_="plain"), class_="wide")
+    best = table.best or (None,) * (len(table.columns) - 1)
+
+    def cells(number: int, values: Sequence[float]) -> list[Markup]:
+        marks = ["best" if place == number else None for place in best]
+        pairs = zip(values, marks, strict=True)
+        return [tag("td", figure_text(v), data_value=repr(v), class_=mark) for v, mark in pairs]
+
+    rows = [tag("tr", tag("td", name), cells(n, values)) for n, (name, values) in enumerate(table.rows)]
+    kind = None if table.best else "plain"  # where nothing is marked, no room is left for the mark
+    return tag("div", tag("table", tag("thead", head), tag("tbody", rows), class_=kind), class_="wide")

@@ -13,21 +13,25 @@ import torch
 from clippan_cli import __version__
 from clippan_cli.rasters.output_path import check_output_path, shown
 from clippan_cli.tasks.adapt_scenes import Member, Ready, find_members, make_ready, tiles_per_scene
+from clippan_cli.tasks.adapt_validation import Validation, ValidationOptions, validate
 from clippan_cli.tasks.batch_record import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.tasks.compute import ComputeOptions, limited_threads
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.guidance import GuidanceOptions, open_guide
 from clippan_cli.tasks.network_weights import check_weights_path, with_learning, write_weights
 from clippan_cli.tasks.pairs import LeftOut, PairTable
-from clippan_cli.tasks.processes import joined
+from clippan_cli.tasks.processes import is_first, joined
 from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.wald import bare_sharpening
 from clippan_models.adaptation.alignment import AlignmentImages, Judge, align
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
+from clippan_models.adaptation.archive_teacher import teach
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.sharpener import Guide, felt, new_network
 from clippan_models.adaptation.snapshot import load_snapshot, save_snapshot
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER
-from clippan_models.errors import InputError, Interrupted, OutputError, UsageError, WeightsError
+from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.guidance.encoder import NONE
 from clippan_models.networks.card import NO_LICENCE, ModelCard, mismatch
 from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint
@@ -52,6 +56,7 @@ class ArchiveOptions:
         resume: go on from the snapshot, if there is one.
         force: even where the archive or the options have changed since.
         licence: of the weights.
+        validation: how much to measure on the scenes held back; None: nothing.
     """
 
     output: Path
@@ -64,6 +69,7 @@ class ArchiveOptions:
     resume: bool = False
     force: bool = False
     licence: str = NO_LICENCE
+    validation: ValidationOptions | None = ValidationOptions()
 
     @property
     def snapshot(self) -> Path:
@@ -84,6 +90,7 @@ class ArchiveResult:
         adapted: how it went.
         patches: how many, of all scenes.
         resumed_at: the step of the snapshot that it went on from; 0 without.
+        validation: what the weights make of the scenes held back, beside other methods, where it was asked for.
     """
 
     output: Path
@@ -94,6 +101,7 @@ class ArchiveResult:
     adapted: Adapted
     patches: int
     resumed_at: int
+    validation: Validation | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with everything a human is shown."""
@@ -111,7 +119,16 @@ class ArchiveResult:
             "seconds": round(self.adapted.seconds, 1),
             "resumed_at": self.resumed_at,
             "curve": [{"step": p.step, "total": p.total, **p.parts} for p in self.adapted.curve],
+            "validation": self.validation.as_json() if self.validation else None,
         }
+
+
+@dataclass(frozen=True)
+class _Trained:
+    result: ArchiveResult
+    checkpoint: Checkpoint
+    held: tuple[Member, ...]
+    compute: ComputeOptions
 
 
 def adapt_archive(
@@ -130,6 +147,22 @@ def adapt_archive(
     """
     control = control or Control()
     _check(options, table)
+    trained = _train(table, scene, options, control)  # its patches are let go of: what follows needs the memory
+    if not is_first():
+        return trained.result
+    result, checkpoint = trained.result, trained.checkpoint
+    if options.validation is not None:
+        result = replace(result, validation=_validate(trained, options, options.validation, control))
+    if result.validation is not None:
+        card = replace(result.card, validation={**result.card.validation, **result.validation.for_card()})
+        result, checkpoint = replace(result, card=card), replace(checkpoint, card=card)
+    write_weights(checkpoint, options.output)
+    options.snapshot.unlink(missing_ok=True)
+    return result
+
+
+def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, control: Control) -> _Trained:
+    """Everything that the processes do together."""
     with joined(options.compute) as (processes, compute), limited_threads(compute.thread_count):
         device = processes.device
         members, unlike = find_members(table, scene, control)
@@ -152,6 +185,9 @@ def adapt_archive(
         judge = _judge(guide, [ready[n] for n in train_numbers], device, control)
         train = [_feel(ready[n].train, judge, device) for n in train_numbers]
         held = [_feel(ready[n].held, judge, device) for n in held_numbers]
+        if options.adapt.teacher not in (NO_TEACHER, *CLASSICAL_TEACHERS) and options.adapt.weights.ship:
+            with control.timed("teacher"):
+                train, held = _teach(train, held, options.adapt, processes, control)
         bands = len(members[0].card.bands)
         backbone = find_fusing_backbone(options.adapt.backbone)
         network = start.network.to(device) if start else new_network(backbone, bands, options.adapt.seed, device)
@@ -163,11 +199,8 @@ def adapt_archive(
             adapted = _learn(run, options, key, waiting.seconds if waiting else 0.0, control)
         after = run.per_scene()
         card = _card(ready, train_numbers, options, adapted, guide, start.sha256 if start else "")
-        normalisation = _normalisation(train)
-        if processes.rank == 0:
-            write_weights(Checkpoint(backbone.name, bands, adapted.network, normalisation, card=card), options.output)
-            options.snapshot.unlink(missing_ok=True)
-    return ArchiveResult(
+        checkpoint = Checkpoint(backbone.name, bands, adapted.network, _normalisation(train), card=card)
+    result = ArchiveResult(
         output=options.output,
         card=card,
         learned_from=tuple(ready[n].member.pair.id for n in train_numbers),
@@ -177,6 +210,23 @@ def adapt_archive(
         patches=sum(len(r.train.full) for r in ready),
         resumed_at=waiting.step if waiting else 0,
     )
+    held_members = tuple(ready[n].member for n in held_numbers)
+    return _Trained(result, checkpoint, held_members, replace(options.compute, device=str(device)))
+
+
+def _validate(trained: _Trained, options: ArchiveOptions, how: ValidationOptions, control: Control) -> Validation:
+    base = replace(
+        bare_sharpening(options.output, "network", trained.compute),
+        adapt=options.adapt,
+        guidance=options.guidance,
+        weights=options.weights,
+    )
+    unseen = not {member.pair.id for member in trained.held} & set(trained.result.learned_from)
+    try:
+        return validate(trained.held, trained.checkpoint, base, how, control, unseen=unseen)
+    except Interrupted as stop:
+        left = f"all that was learned is in {shown(options.snapshot)}; --resume measures it, and writes the weights"
+        raise Interrupted(stop.signal_number, left) from stop
 
 
 def _check(options: ArchiveOptions, table: PairTable) -> None:
@@ -184,9 +234,6 @@ def _check(options: ArchiveOptions, table: PairTable) -> None:
     others = [*inputs, *([options.weights] if options.weights else [])]
     check_weights_path(options.output, others, overwrite=options.overwrite)
     check_output_path(options.snapshot, inputs, overwrite=True)
-    if options.adapt.teacher != NO_TEACHER and options.adapt.teacher not in CLASSICAL_TEACHERS:
-        choices = ", ".join((*CLASSICAL_TEACHERS, NO_TEACHER))
-        raise UsageError(f"--teacher {options.adapt.teacher}: of an archive, choose one of {choices}")
     if options.snapshot.exists() and not options.resume and not options.overwrite:
         raise OutputError(
             f"{shown(options.snapshot)} waits to be gone on with: add --resume, or --overwrite to begin anew"
@@ -260,6 +307,22 @@ def _feel(scene: ArchiveScene, judge: Judge | None, device: torch.device) -> Arc
     return replace(scene, full=on_device.to(torch.device("cpu")))
 
 
+def _teach(
+    train: list[ArchiveScene],
+    held: list[ArchiveScene],
+    options: AdaptOptions,
+    processes: Processes,
+    control: Control,
+) -> tuple[list[ArchiveScene], list[ArchiveScene]]:
+    """The scenes with the images of a network that has learned from all of them."""
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        control.stop_signal = processes.largest(control.stop_signal or 0) or None
+        control.report(Progress("teacher", step, steps, note=f"loss {loss:.4f}"))
+
+    return teach(train, held, options, processes.device, processes, on_step)
+
+
 def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, control: Control) -> Adapted:
     """Do all steps that are left; a request to stop saves what was learned."""
     started = saved = time.monotonic()
@@ -280,7 +343,9 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
         _save(run, options, key, spent + time.monotonic() - started)
         left = f"step {run.step} of {options.adapt.steps} is in {options.snapshot}; --resume goes on"
         raise Interrupted(stop.signal_number, left) from stop
-    return run.result(spent + time.monotonic() - started)
+    seconds = spent + time.monotonic() - started
+    _save(run, options, key, seconds)  # what follows may be stopped, and must not cost what was learned
+    return run.result(seconds)
 
 
 def _save(run: ArchiveRun, options: ArchiveOptions, key: str, seconds: float) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.source import open_source
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, Subject
 from clippan_cli.tasks.quality_planes import Cropped, Interpolated, make_planes, place_of
 from clippan_cli.tasks.scene import Scene
-from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
+from clippan_cli.tasks.sharpen import sharpen
+from clippan_cli.tasks.wald import bare_sharpening
 from clippan_models.contracts import Window
 from clippan_models.errors import ClippanError, Interrupted
 from clippan_models.metrics.no_reference import QualityPlanes
@@ -42,13 +42,7 @@ def make_baselines(
 def _classical(scene: Scene, place: Window, options: AssessOptions, control: Control, stack: ExitStack) -> Subject:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clippan-baseline-")))
     path = folder / f"{options.baseline_method}.tif"
-    sharpening = SharpenOptions(
-        output=path,
-        method=options.baseline_method,
-        encoding=OutputOptions(driver="gtiff", compress="none"),
-        compute=options.compute,
-        assess=False,
-    )
+    sharpening = bare_sharpening(path, options.baseline_method, options.compute)
     sharpen(replace(scene.options, bbox=None, aoi=None), sharpening, Control(stop_signal=control.stop_signal))
     control.check()
     source = open_source([str(path)], "fused", scene.options.pair.trust, stack)

@@ -63,7 +63,7 @@ class WeightsInfo:
             n = self.normalisation
             each = " ".join(f"{m:.1f}±{s:.1f}" for m, s in zip(n.ms_mean, n.ms_std, strict=True))
             lines.append(("learned at", f"MS {each}, PAN {n.pan_mean:.1f}±{n.pan_std:.1f}"))
-        return lines + (_card_lines(self.card) if self.card else [("card", "none: nothing is known of their making")])
+        return lines + (card_lines(self.card) if self.card else [("card", "none: nothing is known of their making")])
 
 
 def show_weights(path: Path) -> WeightsInfo:
@@ -86,7 +86,9 @@ def show_weights(path: Path) -> WeightsInfo:
     )
 
 
-def _card_lines(card: ModelCard) -> list[tuple[str, str]]:
+def card_lines(card: ModelCard) -> list[tuple[str, str]]:
+    """A card for a reader: what each line is about, and what it says."""
+
     def named(numbers: Mapping[str, float]) -> str:
         return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
 

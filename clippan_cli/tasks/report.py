@@ -24,7 +24,7 @@ from clippan_cli.report.content import Content, Floats, Map, Row, Section, Table
 from clippan_cli.report.page import render
 from clippan_cli.tasks import report_charts as charts
 from clippan_cli.tasks.assessment import Assessment, AssessReport, short_names
-from clippan_cli.tasks.compute import choose_device
+from clippan_cli.tasks.compute import ComputeOptions, choose_device
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, Measured
 from clippan_cli.tasks.report_crops import choose_places, draw_crops, draw_overview, drawn_images, read_overview
@@ -249,22 +249,7 @@ def _holds_something(section: Section) -> bool:
 def _provenance(
     scene: Scene, measured: Sequence[Measured], options: AssessOptions, control: Control
 ) -> tuple[tuple[str, str], ...]:
-    device = choose_device(options.compute.device)
-    facts = [
-        (
-            "command",
-            " ".join(["clippan", *sys.argv[1:]])
-            if Path(sys.argv[0]).name.startswith(("clippan", "__main__"))
-            else "from Python",
-        ),
-        ("made", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())),
-        ("clippan", __version__),
-        ("Python, torch", f"{platform.python_version()}, {torch.__version__}"),
-        ("rasterio, GDAL", f"{rasterio.__version__}, {rasterio.__gdal_version__}"),
-        ("device", f"{device}, {options.compute.thread_count} threads"),
-        ("sensor", f"{scene.sensor.name} ({scene.sensor_reason})"),
-        ("time", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in control.seconds.items())),
-    ]
+    facts = [*facts_of_run(options.compute, control), ("sensor", f"{scene.sensor.name} ({scene.sensor_reason})")]
     pair = scene.pair
     for role, source in (("MS", pair.ms), ("PAN", pair.pan)):
         facts += [(role, _file(name, source)) for name in source.names]
@@ -278,6 +263,25 @@ def _provenance(
             if kept:
                 facts.append(("made by", ", ".join(f"{k} {v}" for k, v in kept.items())))
     return tuple(facts)
+
+
+def facts_of_run(compute: ComputeOptions, control: Control) -> list[tuple[str, str]]:
+    """What made a page: the command, the versions, the device, and how long it took."""
+    device = choose_device(compute.device)
+    return [
+        (
+            "command",
+            " ".join(["clippan", *sys.argv[1:]])
+            if Path(sys.argv[0]).name.startswith(("clippan", "__main__"))
+            else "from Python",
+        ),
+        ("made", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())),
+        ("clippan", __version__),
+        ("Python, torch", f"{platform.python_version()}, {torch.__version__}"),
+        ("rasterio, GDAL", f"{rasterio.__version__}, {rasterio.__gdal_version__}"),
+        ("device", f"{device}, {compute.thread_count} threads"),
+        ("time", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in control.seconds.items())),
+    ]
 
 
 def _file(name: str, source: RasterSource) -> str:

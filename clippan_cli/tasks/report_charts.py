@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -368,16 +368,22 @@ def adaptation(measured: Sequence[Measured]) -> Section | None:
             continue
         try:
             curve = json.loads(text)
-            steps = tuple(float(p["step"]) for p in curve["loss"])
             names = [n for n in curve["loss"][0] if n != "step"]
-            lines = tuple(Line(n, steps, tuple(float(p.get(n, math.nan)) for p in curve["loss"])) for n in names)
-            mark = ((float(curve["best_step"]), "best"),)
+            alt = f"Adaptation of {short_names([m.assessment.path])[0]}: loss by step"
+            chart = loss_chart("Validation loss", alt, curve["loss"], names, float(curve["best_step"]))
         except (ValueError, KeyError, TypeError, IndexError):
             continue
-        title = f"Adaptation of {short_names([m.assessment.path])[0]}"
-        chart = Chart("Validation loss", f"{title}: loss by step", "step", "loss", lines, marks=mark)
         return Section("Adaptation", ("Loss on windows that were held back.",), charts=(chart,))
     return None
+
+
+def loss_chart(
+    title: str, alt: str, curve: Sequence[Mapping[str, float]], names: Sequence[str], best_step: float
+) -> Chart:
+    """Lines of a curve by step, the best one marked; the points hold "step" and the names."""
+    steps = tuple(float(point["step"]) for point in curve)
+    lines = tuple(Line(n, steps, tuple(float(point.get(n, math.nan)) for point in curve)) for n in names)
+    return Chart(title, alt, "step", "loss", lines, marks=((best_step, "best"),))
 
 
 def _tags(image: Any) -> dict[str, str]:

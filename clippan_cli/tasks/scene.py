@@ -290,7 +290,6 @@ def _without_saturated(tile: Tile, ceilings: tuple[float, float]) -> Tile:
     )
 
 
-def describe_region(region: Region) -> str:
-    """Size and place of a region, for messages."""
-    w = region.window
-    return f"{w.width}x{w.height} PAN pixels from column {w.col}, row {w.row}"
+def describe_window(window: Window) -> str:
+    """Size and place of a window of the PAN grid, for messages."""
+    return f"{window.width}x{window.height} PAN pixels from column {window.col}, row {window.row}"

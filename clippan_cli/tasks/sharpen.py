@@ -155,13 +155,19 @@ class SharpenResult:
         }
 
 
-def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Control | None = None) -> SharpenResult:
+def sharpen(
+    scene_options: SceneOptions,
+    options: SharpenOptions,
+    control: Control | None = None,
+    estimate: Estimate | None = None,
+) -> SharpenResult:
     """Sharpen a scene into a file.
 
     Args:
         scene_options: what to read.
         options: what to make of it.
         control: progress, notes, and the request to stop.
+        estimate: of this scene, where it has been made before.
 
     Raises:
         ClippanError: one of its children, each with its exit code; the output path is then as it was before.
@@ -181,7 +187,7 @@ def sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Contr
         guide = None
         if spec.language and not (start is not None and options.adapt.steps == 0):  # nobody would listen to it
             guide = open_guide(options.guidance, scene, options.adapt.seed, device)
-        estimate = estimate_scene(scene, control)
+        estimate = estimate or estimate_scene(scene, control)
         initial = start.network if start else None
         sharpener, adapted, halo = _fit(spec, scene, estimate, options, guide, initial, device, control)
         plan = plan_run(scene, options, spec, halo, pixels, len(bands))

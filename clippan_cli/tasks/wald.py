@@ -24,10 +24,11 @@ from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.rasters.writer import SafeWriter
 from clippan_cli.tasks.assessment import WaldScore
+from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, measuring_device, peak_of
 from clippan_cli.tasks.quality_planes import Cropped, PlaneReader
-from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.scene import Estimate, Scene, SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import InputError
@@ -50,7 +51,61 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[
         return ()
     with tempfile.TemporaryDirectory(prefix="clippan-wald-") as name:
         pair = degrade(scene, Path(name), control)
-        return tuple(_score(scene, pair, method, Path(name), options, control) for method in options.wald)
+        found = []
+        for method in options.wald:
+            sharpening = bare_sharpening(Path(name) / f"{method}.tif", method, options.compute)
+            with control.timed(f"wald {method}"):
+                found.append(WaldScore(method, score_degraded(scene, pair, sharpening, options, control)))
+        return tuple(found)
+
+
+def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> SharpenOptions:
+    """Options for an image that is only made to be measured."""
+    return SharpenOptions(
+        output=output,
+        method=method,
+        encoding=OutputOptions(driver="gtiff", compress="none"),
+        compute=compute,
+        assess=False,
+    )
+
+
+def score_degraded(
+    scene: Scene,
+    pair: SceneOptions,
+    sharpening: SharpenOptions,
+    options: AssessOptions,
+    control: Control,
+    estimate: Estimate | None = None,
+) -> dict[str, float]:
+    """Sharpen the degraded pair of a scene, and compare it with the MS of the scene: indices by name.
+
+    Args:
+        scene: the scene.
+        pair: the degraded one.
+        sharpening: how to sharpen it.
+        options: how to measure.
+        control: progress and the request to stop.
+        estimate: of the degraded pair, where it has been made before.
+
+    Raises:
+        ClippanError: it cannot be sharpened, or has too few valid pixels.
+    """
+    sharpen(pair, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
+    with ExitStack() as stack:
+        fused = open_source([str(sharpening.output)], "fused", scene.options.pair.trust, stack)
+        grid = open_source([pair.pan], "PAN", scene.options.pair.trust, stack).grid.transform
+        to_ms = ~grid @ fused.grid.transform
+        place = Window(round(to_ms.f), round(to_ms.c), fused.height, fused.width)
+        truth = Cropped(scene.pair.ms, place, scene.pair.ms.name)
+        device = measuring_device(options.compute)
+        scores = score_reference(
+            PlaneReader(truth, device),
+            PlaneReader(fused, device),
+            scene.nominal.sampling.ratio,
+            peak_of(scene, options, truth),
+        )
+    return scores.as_metrics()
 
 
 def degraded_size(scene: Scene) -> tuple[int, int]:
@@ -76,10 +131,14 @@ def degrade(scene: Scene, folder: Path, control: Control) -> SceneOptions:
     grid: Affine = scene.pair.pan.grid.transform @ Affine.translation(left, top) @ Affine.scale(s.ratio_x, s.ratio_y)
     shape = (bands, height, width)
     place = grid @ Affine.scale(s.ratio_x, s.ratio_y)
-    _write(folder / "ms.tif", shape, place, scene, lambda w: _seen(ms.read, w, coarse, scene.nominal.ms_gain), control)
+    write_image(
+        folder / "ms.tif", shape, place, scene, lambda w: _seen(ms.read, w, coarse, scene.nominal.ms_gain), control
+    )
     pan, gain = scene.pair.pan, (scene.sensor.pan_gain,)
     one = s.select([0])
-    _write(folder / "pan.tif", (1, ms.height, ms.width), grid, scene, lambda w: _seen(pan.read, w, one, gain), control)
+    write_image(
+        folder / "pan.tif", (1, ms.height, ms.width), grid, scene, lambda w: _seen(pan.read, w, one, gain), control
+    )
     return SceneOptions(
         ms=(str(folder / "ms.tif"),),
         pan=str(folder / "pan.tif"),
@@ -104,7 +163,7 @@ def _seen(
     return image.numpy().astype(np.float32), (share > _SEEN).numpy()
 
 
-def _write(
+def write_image(
     path: Path,
     shape: tuple[int, int, int],
     transform: Affine,
@@ -112,6 +171,16 @@ def _write(
     read: Callable[[Window], tuple[Values, Mask]],
     control: Control,
 ) -> None:
+    """Write an image of the scene as float32, NaN where it is not valid.
+
+    Args:
+        path: the file.
+        shape: bands, rows and columns.
+        transform: where it lies, in the CRS of the scene.
+        scene: whose image it is.
+        read: values and validity of a window of it.
+        control: may stop the writing.
+    """
     grid = OutputGrid(
         width=shape[2],
         height=shape[1],
@@ -129,34 +198,6 @@ def _write(
             values, valid = read(window)
             writer.write(window, np.where(valid, values, np.float32(np.nan)))
         writer.commit()
-
-
-def _score(
-    scene: Scene, pair: SceneOptions, method: str, folder: Path, options: AssessOptions, control: Control
-) -> WaldScore:
-    path = folder / f"{method}.tif"
-    sharpening = SharpenOptions(
-        output=path,
-        method=method,
-        encoding=OutputOptions(driver="gtiff", compress="none"),
-        compute=options.compute,
-        assess=False,
-    )
-    with control.timed(f"wald {method}"), ExitStack() as stack:
-        sharpen(pair, sharpening, replace(control, on_note=_silent, seconds={}))
-        fused = open_source([str(path)], "fused", scene.options.pair.trust, stack)
-        grid = open_source([pair.pan], "PAN", scene.options.pair.trust, stack).grid.transform
-        to_ms = ~grid @ fused.grid.transform
-        place = Window(round(to_ms.f), round(to_ms.c), fused.height, fused.width)
-        truth = Cropped(scene.pair.ms, place, scene.pair.ms.name)
-        device = measuring_device(options.compute)
-        scores = score_reference(
-            PlaneReader(truth, device),
-            PlaneReader(fused, device),
-            scene.nominal.sampling.ratio,
-            peak_of(scene, options, truth),
-        )
-    return WaldScore(method, scores.as_metrics())
 
 
 def _silent(note: str) -> None:

@@ -26,7 +26,9 @@ from clippan_cli.tasks.guidance import GuidanceOptions
 from clippan_cli.tasks.pairs import find_pairs
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
+from clippan_models.adaptation.archive_teacher import teach
 from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.processes import ALONE
 from clippan_models.errors import InputError, Interrupted, OutputError, ResourceError, WeightsError
 from clippan_models.networks.checkpoint import load_checkpoint
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
@@ -52,7 +54,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def learn(archive: Path, output: Path, control: Control | None = None, **changes: Any) -> ArchiveResult:
     adapt = AdaptOptions(steps=STEPS, validate_every=4, **changes.pop("adapt", {}))
-    options = ArchiveOptions(output, compute=ComputeOptions("cpu", 1), adapt=adapt, guidance=GuidanceOptions("none"))
+    options = ArchiveOptions(
+        output, compute=ComputeOptions("cpu", 1), adapt=adapt, guidance=GuidanceOptions("none"), validation=None
+    )
     table = find_pairs(archive, Trust(), Control())
     return adapt_archive(table, SceneOptions((), "", coregister="off"), replace(options, **changes), control)
 
@@ -113,6 +117,7 @@ def test_what_was_learned_is_reported_and_serves(archive: Path, tmp_path: Path, 
     assert len(document["learned_from"]) == 1 and len(document["held_back"]) == 1
     (held,) = document["held_back"].values()
     assert held["after"] <= held["before"]
+    assert [scene["name"] for scene in document["validation"]["scenes"]] == [*document["held_back"]]
     reasons = {Path(item["path"]).name: item["reason"] for item in document["left_out"]}
     assert "unlike most others" in reasons["other_pan.tif"] and "broken.tif" in reasons
     card = load_checkpoint(output).card
@@ -127,6 +132,41 @@ def test_a_training_begins_with_weights(archive: Path, tmp_path: Path) -> None:
     more = learn(archive, tmp_path / "two.safetensors", weights=tmp_path / "one.safetensors")
     assert more.card.started_from == load_checkpoint(tmp_path / "one.safetensors").sha256
     assert more.adapted.curve[0].total == pytest.approx(min(p.total for p in first.adapted.curve))
+
+
+def test_a_teacher_shows_every_scene_its_image(archive: Path) -> None:
+    """It follows MS where that was measured; without reduced patches there is nothing for it to learn from."""
+    alike, _ = find_members(find_pairs(archive, Trust(), Control()), SceneOptions((), "", coregister="off"), Control())
+    ready, _ = make_ready(alike, 9, "none", False, Control(), lambda scene: None)
+    train, held = [ready[0].train], [ready[1].held]
+    options, steps = AdaptOptions(steps=6, teacher="self"), []
+    cpu = torch.device("cpu")
+    taught = teach(train, held, options, cpu, ALONE, lambda step, count, loss: steps.append((step, count)))
+    assert steps == [(1, 2), (2, 2)]
+    for (scene,), most in zip(taught, (9, 8), strict=True):
+        full = scene.full
+        assert full.teacher is not None and len(full) <= most and full.teacher.shape == full.ms_up.shape
+        off = [(full.down(image) - full.ms)[full.usable].abs().mean() for image in (full.teacher, full.ms_up)]
+        assert off[0] < 0.5 * off[1]
+    bare = [replace(ready[0].train, reduced=None)]
+    assert teach(bare, bare, options, cpu, ALONE, lambda *step: None) == (bare, bare)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("teacher", ["self", "ship"])
+def test_a_network_teaches_from_all_scenes(teacher: str, archive: Path, tmp_path: Path) -> None:
+    """Its images are learned from, and a training that goes on has the same teacher."""
+    adapt = {"teacher": teacher, "backbone": "apnn"}
+    stages: dict[str, list[int]] = {}
+    control = Control(on_progress=lambda p: stages.setdefault(p.stage, []).append(p.done))
+    whole = learn(archive, tmp_path / "whole.safetensors", control, adapt=dict(adapt))
+    assert stages["teacher"] == [*range(1, STEPS // 3 + 1)]
+    assert all(point.parts["ship"] > 0 for point in whole.adapted.curve)
+    output = tmp_path / "parts.safetensors"
+    with pytest.raises(Interrupted, match="--resume goes on"):
+        learn(archive, output, stopping_at(6), adapt=dict(adapt))
+    parts = learn(archive, output, resume=True, adapt=dict(adapt))
+    assert parts.adapted.curve == whole.adapted.curve
 
 
 def test_a_changed_file_is_noticed(archive: Path, tmp_path: Path) -> None:
@@ -162,7 +202,7 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
     for extra, code, words in [
         ([], 2, "-o FILE.safetensors"),
         (["-o", str(tmp_path / "w.pth")], 2, "*.safetensors"),
-        (["-o", str(tmp_path / "w.safetensors"), "--teacher", "self"], 2, "of an archive"),
+        (["-o", str(tmp_path / "w.safetensors"), "--teacher", "nobody"], 2, "choose one of self"),
         (["-o", str(tmp_path / "w.safetensors"), "--snapshot-minutes", "0"], 2, "more than 0"),
         (["-o", str(tmp_path / "w.safetensors"), "--weights", str(tmp_path / "absent")], 7, "cannot read"),
     ]:
@@ -194,7 +234,7 @@ def test_processes_learn_together(archive: Path, tmp_path: Path) -> None:
 
     whole = together(tmp_path / "whole.safetensors")
     assert whole.returncode == 0, whole.stderr
-    assert json.loads(whole.stdout)["steps"] == 6
+    assert json.loads(whole.stdout)["steps"] == 6 and json.loads(whole.stdout)["validation"]["mean"]
     again = together(tmp_path / "again.safetensors")
     assert again.returncode == 0, again.stderr
     one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "again.safetensors")

@@ -225,16 +225,11 @@ def _taught(
     elif material.reduced is None:
         return material
     else:
-        lessons = replace(options, weights=_REDUCED_ONLY, steps=options.steps // 3)
-        if options.teacher != SELF:
-            lessons = replace(lessons, backbone=options.teacher, batch=None, learning_rate=None)
-        backbone = find_backbone(lessons.backbone)
-        network = new_network(backbone, observation.sampling.bands, options.seed + 1, device)
+        lessons = lessons_of(options)
+        network = new_teacher(lessons, observation.sampling.bands, device)
         teacher = adapt(network, material, prior, lessons, None, _of("teacher", on_step)).network
-        if not backbone.fuses:
-            teacher = InWindows(teacher, REDUCED_SIDE)
-        shown = _images_of(teacher, prior, material.full, options.rounds)
-        held_images = _images_of(teacher, prior, material.held_full, options.rounds)
+        shown = teacher_images(teacher, lessons, prior, material.full)
+        held_images = teacher_images(teacher, lessons, prior, material.held_full)
     return replace(
         material,
         full=replace(material.full, teacher=shown),
@@ -242,11 +237,25 @@ def _taught(
     )
 
 
+def lessons_of(options: AdaptOptions) -> AdaptOptions:
+    """How a network learns that is to teach another one: at reduced resolution only, in a third of the steps."""
+    lessons = replace(options, weights=_REDUCED_ONLY, steps=options.steps // 3)
+    if options.teacher == SELF:
+        return lessons
+    return replace(lessons, backbone=options.teacher, batch=None, learning_rate=None)
+
+
+def new_teacher(lessons: AdaptOptions, bands: int, device: torch.device) -> nn.Module:
+    """The network of a teacher before its lessons, with other random weights than that which learns from it."""
+    return new_network(find_backbone(lessons.backbone), bands, lessons.seed + 1, device)
+
+
 @torch.no_grad()
-def _images_of(teacher: nn.Module, prior: Prior, patches: Patches, rounds: int) -> Tensor:
-    """All patches fused by a network, one by one to bound memory, `[N, C, H, W]`."""
+def teacher_images(teacher: nn.Module, lessons: AdaptOptions, prior: Prior, patches: Patches) -> Tensor:
+    """All patches fused by a teacher after its lessons, one by one to bound memory, `[N, C, H, W]`."""
+    network = teacher if find_backbone(lessons.backbone).fuses else InWindows(teacher, REDUCED_SIDE)
     one_by_one = (patches.take(torch.tensor([number])) for number in range(len(patches)))
-    return torch.cat([fuse(teacher, prior, patch, rounds) for patch in one_by_one])
+    return torch.cat([fuse(network, prior, patch, lessons.rounds) for patch in one_by_one])
 
 
 def scene_moments(tiles: Sequence[Tile], observation: Observation, ceilings: tuple[float, float]) -> Moments:
