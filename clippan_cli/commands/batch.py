@@ -140,7 +140,6 @@ def batch(
         extent=extent,
         seed=seed,
     )
-    compute = ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile)
     sharpening = SharpenOptions(
         output=folder,
         method=method,
@@ -150,7 +149,7 @@ def batch(
             creation_options=parse_creation_options(creation or []),
             overwrite=overwrite,
         ),
-        compute=compute.shared_by(workers),
+        compute=ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile),
         adapt=adapt_options(
             preset=find_preset(preset),
             steps=steps,
