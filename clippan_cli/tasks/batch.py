@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli.rasters.output_path import shown
+from clippan_cli.tasks.batch_cluster import ClusterCrew
 from clippan_cli.tasks.batch_crew import Crew, LocalCrew, Lost
 from clippan_cli.tasks.batch_record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
 from clippan_cli.tasks.batch_worker import Task
@@ -38,13 +39,15 @@ class BatchOptions:
 
     Attributes:
         folder: where the outputs go.
-        workers: processes at once.
+        workers: processes at once on this machine.
+        scheduler: address of a Dask scheduler, whose workers do it instead, or None.
         shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
         retry_failed: try again what failed by the same inputs and parameters.
     """
 
     folder: Path
     workers: int = 1
+    scheduler: str | None = None
     shard: tuple[int, int] = (1, 1)
     retry_failed: bool = False
 
@@ -140,7 +143,7 @@ def run_batch(
 
     Raises:
         UsageError: an option that would fail for every scene: the method, the sensor, the device.
-        ResourceError: a device that is not there.
+        ResourceError: a device or a cluster that is not there, or no more.
         OutputError: the folder cannot be made.
         Interrupted: a signal asked to stop; finished scenes are complete and remembered.
     """
@@ -157,6 +160,8 @@ def run_batch(
 
 
 def _crew(options: BatchOptions, compute: ComputeOptions) -> Crew:
+    if options.scheduler is not None:
+        return ClusterCrew(options.scheduler)
     choose_device(compute.device)
     return LocalCrew(options.workers)
 
