@@ -62,6 +62,15 @@ def adapt(
         str | None,
         typer.Option("--licence", metavar="TEXT", help="What the model card says of it.", rich_help_panel=_OUTPUT),
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            "--tensorboard",
+            metavar="DIR",
+            help="Log the loss of each step, and each validation, for TensorBoard.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     clip: opt.Clip = "auto",
     prompt: opt.Prompt = None,
     prompts: opt.PromptSet = "wald",
@@ -153,6 +162,7 @@ def adapt(
         resume=resume,
         force=force,
         licence=licence or NO_LICENCE,
+        tensorboard=tensorboard,
     )
     with terminal.running() as control:
         table = find_pairs(archive, Trust(vrt=allow_vrt, remote=allow_remote), control)

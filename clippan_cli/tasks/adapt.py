@@ -21,6 +21,7 @@ from clippan_cli.tasks.network_weights import check_weights_path, with_learning,
 from clippan_cli.tasks.pairs import LeftOut, PairTable
 from clippan_cli.tasks.processes import joined
 from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.training_log import check_training_log, training_log
 from clippan_models.adaptation.alignment import AlignmentImages, Judge, align
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
@@ -52,6 +53,7 @@ class ArchiveOptions:
         resume: go on from the snapshot, if there is one.
         force: even where the archive or the options have changed since.
         licence: of the weights.
+        tensorboard: a folder for what TensorBoard draws, or None.
     """
 
     output: Path
@@ -64,6 +66,7 @@ class ArchiveOptions:
     resume: bool = False
     force: bool = False
     licence: str = NO_LICENCE
+    tensorboard: Path | None = None
 
     @property
     def snapshot(self) -> Path:
@@ -184,6 +187,7 @@ def _check(options: ArchiveOptions, table: PairTable) -> None:
     others = [*inputs, *([options.weights] if options.weights else [])]
     check_weights_path(options.output, others, overwrite=options.overwrite)
     check_output_path(options.snapshot, inputs, overwrite=True)
+    check_training_log(options.tensorboard)
     if options.adapt.teacher != NO_TEACHER and options.adapt.teacher not in CLASSICAL_TEACHERS:
         choices = ", ".join((*CLASSICAL_TEACHERS, NO_TEACHER))
         raise UsageError(f"--teacher {options.adapt.teacher}: of an archive, choose one of {choices}")
@@ -264,18 +268,21 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
     """Do all steps that are left; a request to stop saves what was learned."""
     started = saved = time.monotonic()
     try:
-        while not run.finished:
-            loss = run.advance()
-            control.stop_signal = run.processes.largest(control.stop_signal or 0) or None
-            now = time.monotonic()
-            if now - saved >= options.snapshot_seconds:
-                _save(run, options, key, spent + now - started)
-                saved = now
-            control.report(Progress("adapt", run.step, options.adapt.steps, note=f"loss {loss:.4f}"))
-            limit = options.adapt.time_limit
-            late = limit is not None and now - started > limit
-            if run.processes.largest(late) and not run.finished:
-                run.stop("time limit")
+        with training_log(run, options.tensorboard) as log:
+            while not run.finished:
+                loss = run.advance()
+                log.add(loss)
+                control.stop_signal = run.processes.largest(control.stop_signal or 0) or None
+                now = time.monotonic()
+                if now - saved >= options.snapshot_seconds:
+                    log.flush()
+                    _save(run, options, key, spent + now - started)
+                    saved = now
+                control.report(Progress("adapt", run.step, options.adapt.steps, note=f"loss {loss:.4f}"))
+                limit = options.adapt.time_limit
+                late = limit is not None and now - started > limit
+                if run.processes.largest(late) and not run.finished:
+                    run.stop("time limit")
     except Interrupted as stop:
         _save(run, options, key, spent + time.monotonic() - started)
         left = f"step {run.step} of {options.adapt.steps} is in {options.snapshot}; --resume goes on"
