@@ -112,7 +112,7 @@ class ClusterCrew:
     @property
     def busy(self) -> bool:
         """A task is being done."""
-        return any(self._at_work.values())
+        return bool(self._running)
 
     def start(self, task: Task) -> None:
         """Have a free worker do a task."""
@@ -133,23 +133,29 @@ class ClusterCrew:
         elif time.monotonic() - self._seen > _PATIENCE:
             raise ResourceError(f"{self._address} has had no workers for {_PATIENCE:.0f} s")
         found: list[tuple[Task, Record | Lost]] = []
-        for worker, work in list(self._at_work.items()):
-            if work is not None and work[1].done():
-                found.append((work[0], _outcome(worker, work[1])))
-                self._at_work[worker] = None
+        for worker, (task, future) in self._running.items():
+            if future.done():
+                found.append((task, _outcome(worker, future)))
             elif worker not in there:
-                del self._at_work[worker]
-                if work is not None:
-                    work[1].cancel()  # or Dask would keep it for a worker of that address
-                    found.append((work[0], Lost(f"on {worker} was lost")))
+                future.cancel()  # or Dask would keep it for a worker of that address
+                found.append((task, Lost(f"on {worker} was lost")))
+            else:
+                continue
+            self._at_work[worker] = None
+        for worker in self._at_work.keys() - there.keys():
+            del self._at_work[worker]
         return found
 
     def dismiss(self, number: int | None) -> None:
         """Let all go: a worker sees that its task is cancelled, and breaks off."""
         with suppress(OSError, TimeoutError):  # the scheduler may be gone, and its workers with it
-            self._client.cancel([work[1] for work in self._at_work.values() if work is not None])
+            self._client.cancel([future for _, future in self._running.values()])
             self._client.close(timeout=_TIMEOUT)
         self._open.close()
+
+    @property
+    def _running(self) -> dict[str, tuple[Task, Future]]:
+        return {worker: work for worker, work in self._at_work.items() if work is not None}
 
     def _look_around(self) -> dict[str, int]:
         """The workers that are there, with their threads; those that are new are asked whether they fit.

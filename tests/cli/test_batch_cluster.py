@@ -38,7 +38,7 @@ NO_RESOURCES = 6
 def cluster() -> Iterator[Any]:
     """A scheduler and one worker, as threads of this process that talk over TCP."""
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
     ) as running:
         yield running
 
@@ -46,7 +46,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Any]:
     """A scheduler and two workers, each a process with a nanny, which starts another when it dies."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as running:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as running:
         yield running
 
 
@@ -139,7 +139,7 @@ def test_a_cluster_that_does_not_fit_is_refused(cluster: Any, archive: Path, run
     device = run_main([*on(cluster), *FAST, "--device", "cuda:77"])
     assert device.code == NO_RESOURCES and "--device cuda:77" in device.error_line
     assert cluster.workers[0].address in device.error_line
-    with distributed.LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as empty:
+    with distributed.LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=":0") as empty:
         nobody = run_main([*on(empty), *FAST])
     assert nobody.code == NO_RESOURCES and "has no workers" in nobody.error_line
 
