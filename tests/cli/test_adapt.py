@@ -130,19 +130,29 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_tensorboard_draws_the_curve(archive: Path, tmp_path: Path) -> None:
-    """Of a training without a break, of one with a break, and of another in the same folder."""
-    whole = learn(archive, tmp_path / "whole.safetensors", tensorboard=tmp_path / "whole")
-    drawn = scalars(tmp_path / "whole")
+    whole = learn(archive, tmp_path / "whole.safetensors", tensorboard=tmp_path / "log")
+    drawn = scalars(tmp_path / "log")
     expected: dict[str, list[tuple[int, Any]]] = {}
     for point in whole.adapted.curve:
         for name, value in {"total": point.total, **point.parts}.items():
             expected.setdefault(f"held back/{name}", []).append((point.step, pytest.approx(value)))
-    assert [step for step, _ in drawn["loss"]] == list(range(1, STEPS + 1))
-    assert {tag: points for tag, points in drawn.items() if tag != "loss"} == expected and len(expected) > 3
+    assert [step for step, _ in drawn.pop("loss")] == list(range(1, STEPS + 1))
+    assert drawn == expected and len(expected) > 3
 
+
+@pytest.mark.slow
+def test_tensorboard_draws_each_step_once(archive: Path, tmp_path: Path) -> None:
+    """Of a training that was stopped, or killed after its last snapshot, and of another in the same folder."""
+    learn(archive, tmp_path / "whole.safetensors", tensorboard=tmp_path / "whole")
+    drawn = scalars(tmp_path / "whole")
     output, folder = tmp_path / "parts.safetensors", tmp_path / "parts"
     with pytest.raises(Interrupted):
         learn(archive, output, stopping_at(6), tensorboard=folder)
+    snapshot = output.with_name(f"{output.name}.snapshot")
+    early = snapshot.read_bytes()
+    with pytest.raises(Interrupted):
+        learn(archive, output, stopping_at(9), tensorboard=folder, resume=True)
+    snapshot.write_bytes(early)
     learn(archive, output, resume=True, tensorboard=folder)
     assert scalars(folder) == drawn
     learn(archive, output, overwrite=True, tensorboard=folder)
@@ -236,11 +246,13 @@ def test_processes_learn_together(archive: Path, tmp_path: Path) -> None:
     whole = together(tmp_path / "whole.safetensors")
     assert whole.returncode == 0, whole.stderr
     assert json.loads(whole.stdout)["steps"] == 6
-    again = together(tmp_path / "again.safetensors")
+    again = together(tmp_path / "again.safetensors", "--tensorboard", str(tmp_path / "log"))
     assert again.returncode == 0, again.stderr
+    assert len(list((tmp_path / "log").iterdir())) == 1 and len(scalars(tmp_path / "log")["loss"]) == 6
     one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.safetensors", "whole.safetensors"]
+    names = ["again.safetensors", "log", "whole.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_rare_content_has_a_stratum_of_its_own() -> None:
