@@ -89,6 +89,15 @@ def adapt(
             rich_help_panel=_VALIDATION,
         ),
     ] = 0,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            "--tensorboard",
+            metavar="DIR",
+            help="Log the loss of each step, and each validation, for TensorBoard.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     clip: opt.Clip = "auto",
     prompt: opt.Prompt = None,
     prompts: opt.PromptSet = "wald",
@@ -180,6 +189,7 @@ def adapt(
         force=force,
         licence=licence or NO_LICENCE,
         validation=ValidationOptions(scratch_steps=compare_scratch) if validation else None,
+        tensorboard=tensorboard,
     )
     with terminal.running() as control:
         table = find_pairs(archive, Trust(vrt=allow_vrt, remote=allow_remote), control)

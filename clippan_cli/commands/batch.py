@@ -37,8 +37,23 @@ def batch(
     ] = False,
     pairs_out: opt.PairsOut = None,
     workers: Annotated[
-        int, typer.Option("--workers", metavar="N", help="Scenes at once, each in a process.", rich_help_panel=_BATCH)
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Scenes at once, each in a process; 1 if not given.",
+            rich_help_panel=_BATCH,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="tcp://HOST:PORT",
+            help="Sharpen on the workers of a Dask cluster, one scene at a time on each.",
+            rich_help_panel=_BATCH,
+        ),
+    ] = None,
     shard: Annotated[
         str,
         typer.Option(
@@ -127,8 +142,10 @@ def batch(
 
     if output is None and not dry_run:
         raise UsageError("say where to write the results: -o DIR")
+    if workers is not None and scheduler is not None:
+        raise UsageError("--workers is for this machine and --scheduler for a cluster: give one of them")
     folder = output or Path()
-    options = BatchOptions(folder, workers, parse_shard(shard), retry_failed)
+    options = BatchOptions(folder, 1 if workers is None else workers, scheduler, parse_shard(shard), retry_failed)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     scene = scene_options(
         *EACH_OF_MANY,
@@ -141,7 +158,6 @@ def batch(
         extent=extent,
         seed=seed,
     )
-    compute = ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile)
     sharpening = SharpenOptions(
         output=folder,
         method=method,
@@ -151,7 +167,7 @@ def batch(
             creation_options=parse_creation_options(creation or []),
             overwrite=overwrite,
         ),
-        compute=compute.shared_by(workers),
+        compute=ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile),
         adapt=adapt_options(
             preset=find_preset(preset),
             steps=steps,

@@ -22,6 +22,7 @@ from clippan_cli.tasks.network_weights import check_weights_path, with_learning,
 from clippan_cli.tasks.pairs import LeftOut, PairTable
 from clippan_cli.tasks.processes import is_first, joined
 from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.training_log import check_training_log, training_log
 from clippan_cli.tasks.wald import bare_sharpening
 from clippan_models.adaptation.alignment import AlignmentImages, Judge, align
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
@@ -57,6 +58,7 @@ class ArchiveOptions:
         force: even where the archive or the options have changed since.
         licence: of the weights.
         validation: how much to measure on the scenes held back; None: nothing.
+        tensorboard: a folder for what TensorBoard draws, or None.
     """
 
     output: Path
@@ -70,6 +72,7 @@ class ArchiveOptions:
     force: bool = False
     licence: str = NO_LICENCE
     validation: ValidationOptions | None = ValidationOptions()
+    tensorboard: Path | None = None
 
     @property
     def snapshot(self) -> Path:
@@ -234,6 +237,7 @@ def _check(options: ArchiveOptions, table: PairTable) -> None:
     others = [*inputs, *([options.weights] if options.weights else [])]
     check_weights_path(options.output, others, overwrite=options.overwrite)
     check_output_path(options.snapshot, inputs, overwrite=True)
+    check_training_log(options.tensorboard)
     if options.snapshot.exists() and not options.resume and not options.overwrite:
         raise OutputError(
             f"{shown(options.snapshot)} waits to be gone on with: add --resume, or --overwrite to begin anew"
@@ -327,18 +331,21 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
     """Do all steps that are left; a request to stop saves what was learned."""
     started = saved = time.monotonic()
     try:
-        while not run.finished:
-            loss = run.advance()
-            control.stop_signal = run.processes.largest(control.stop_signal or 0) or None
-            now = time.monotonic()
-            if now - saved >= options.snapshot_seconds:
-                _save(run, options, key, spent + now - started)
-                saved = now
-            control.report(Progress("adapt", run.step, options.adapt.steps, note=f"loss {loss:.4f}"))
-            limit = options.adapt.time_limit
-            late = limit is not None and now - started > limit
-            if run.processes.largest(late) and not run.finished:
-                run.stop("time limit")
+        with training_log(run, options.tensorboard) as log:
+            while not run.finished:
+                loss = run.advance()
+                log.add(loss)
+                control.stop_signal = run.processes.largest(control.stop_signal or 0) or None
+                now = time.monotonic()
+                if now - saved >= options.snapshot_seconds:
+                    log.flush()
+                    _save(run, options, key, spent + now - started)
+                    saved = now
+                control.report(Progress("adapt", run.step, options.adapt.steps, note=f"loss {loss:.4f}"))
+                limit = options.adapt.time_limit
+                late = limit is not None and now - started > limit
+                if run.processes.largest(late) and not run.finished:
+                    run.stop("time limit")
     except Interrupted as stop:
         _save(run, options, key, spent + time.monotonic() - started)
         left = f"step {run.step} of {options.adapt.steps} is in {options.snapshot}; --resume goes on"

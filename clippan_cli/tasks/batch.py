@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli.rasters.output_path import shown
+from clippan_cli.tasks.batch_cluster import ClusterCrew
+from clippan_cli.tasks.batch_crew import Crew, LocalCrew, Lost
 from clippan_cli.tasks.batch_record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
-from clippan_cli.tasks.batch_worker import Task, Worker
-from clippan_cli.tasks.compute import choose_device
+from clippan_cli.tasks.batch_worker import Task
+from clippan_cli.tasks.compute import ComputeOptions, choose_device
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pairs import FoundPair, PairTable
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
-from clippan_models.errors import BatchError, Interrupted, OutputError, UsageError
+from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError
 from clippan_models.registry import find_method
 from clippan_models.sensors import load_sensor
 
@@ -37,13 +39,15 @@ class BatchOptions:
 
     Attributes:
         folder: where the outputs go.
-        workers: processes at once.
+        workers: processes at once on this machine.
+        scheduler: address of a Dask scheduler, whose workers do it instead, or None.
         shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
         retry_failed: try again what failed by the same inputs and parameters.
     """
 
     folder: Path
     workers: int = 1
+    scheduler: str | None = None
     shard: tuple[int, int] = (1, 1)
     retry_failed: bool = False
 
@@ -139,18 +143,50 @@ def run_batch(
 
     Raises:
         UsageError: an option that would fail for every scene: the method, the sensor, the device.
-        ResourceError: a device that is not there.
+        ResourceError: a device or a cluster that is not there, or no more.
         OutputError: the folder cannot be made.
         Interrupted: a signal asked to stop; finished scenes are complete and remembered.
     """
     find_method(sharpening.method)
-    choose_device(sharpening.compute.device)
     if scene.sensor != "auto":
         load_sensor(scene.sensor)
+    with _on_duty(_crew(options, sharpening.compute)) as crew:
+        try:
+            options.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{shown(options.folder)} cannot be made: {error.strerror or error}") from error
+        equipped = crew.equip(sharpening)
+        return _run(table, scene, equipped, options, crew, control)
+
+
+def _crew(options: BatchOptions, compute: ComputeOptions) -> Crew:
+    if options.scheduler is not None:
+        return ClusterCrew(options.scheduler)
+    choose_device(compute.device)
+    return LocalCrew(options.workers)
+
+
+@contextmanager
+def _on_duty(crew: Crew) -> Iterator[Crew]:
+    """A crew that is dismissed at the end; at once where we are told to stop."""
     try:
-        options.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{shown(options.folder)} cannot be made: {error.strerror or error}") from error
+        yield crew
+    except BaseException as error:
+        number = error.signal_number if isinstance(error, Interrupted) else signal.SIGTERM
+        crew.dismiss(signal.SIGTERM if number == signal.SIGINT else number)  # workers do not hear a terminal
+        raise
+    crew.dismiss(None)
+
+
+def _run(
+    table: PairTable,
+    scene: SceneOptions,
+    sharpening: SharpenOptions,
+    options: BatchOptions,
+    crew: Crew,
+    control: Control,
+) -> BatchResult:
+    """Have the crew make what is not there yet."""
     pairs = in_shard(table.pairs, options.shard)
     results: dict[str, SceneResult] = {}
     tasks: deque[Task] = deque()
@@ -173,7 +209,7 @@ def run_batch(
             control.on_note(f"{task.job.id}: {record.error}")
 
     with control.timed("sharpen"):
-        _Crew(tasks, options.workers, control, finished).run()
+        _Foreman(tasks, crew, control, finished).run()
     return BatchResult(tuple(results[pair.id] for pair in pairs), table, dict(control.seconds))
 
 
@@ -187,78 +223,45 @@ def _job(pair: FoundPair, scene: SceneOptions, sharpening: SharpenOptions, folde
     return Job(pair.id, replace(scene, ms=pair.ms, pan=pair.pan), replace(sharpening, output=output))
 
 
-class _Crew:
-    """Workers that share a list of tasks."""
+class _Foreman:
+    """Gives tasks to a crew, and counts what comes of them."""
 
-    def __init__(self, tasks: deque[Task], workers: int, control: Control, finished: Any) -> None:
+    def __init__(
+        self, tasks: deque[Task], crew: Crew, control: Control, finished: Callable[[Task, Record], None]
+    ) -> None:
         self.tasks = tasks
-        self.size = min(workers, len(tasks))
+        self.crew = crew
         self.control = control
         self.finished = finished
         self.total, self.done = len(tasks), 0
-        self.deaths: dict[str, int] = {}
-        self.workers: list[Worker] = []
+        self.losses: Counter[str] = Counter()
 
     def run(self) -> None:
         try:
-            while self.tasks or any(worker.task for worker in self.workers):
-                self._employ()
-                self._listen()
-        except BaseException as error:
-            number = error.signal_number if isinstance(error, Interrupted) else signal.SIGTERM
-            self._dismiss(signal.SIGTERM if number == signal.SIGINT else number)
+            while self.tasks or self.crew.busy:
+                self.control.check()
+                while self.tasks and self.crew.free:
+                    self.crew.start(self.tasks.popleft())
+                for task, outcome in self.crew.ended(_TICK):
+                    if isinstance(outcome, Lost):
+                        self._lost(task, outcome)
+                    else:
+                        self._count(task, outcome)
+        except (Interrupted, ResourceError) as error:
+            left = f"{self.done} of {self.total} scenes were sharpened; the same command goes on"
             if isinstance(error, Interrupted):
-                left = f"{self.done} of {self.total} scenes were sharpened; the same command goes on"
                 raise Interrupted(error.signal_number, left) from error
-            raise
-        self._dismiss(None)
+            raise ResourceError(f"{error}; {left}") from error
 
-    def _employ(self) -> None:
-        """A task for each idle worker; a new worker where there are too few."""
-        wanted = min(self.size, len(self.tasks) + sum(worker.task is not None for worker in self.workers))
-        while len(self.workers) < wanted:
-            self.workers.append(Worker())
-        for worker in self.workers:
-            if worker.task is None and self.tasks:
-                task = self.tasks.popleft()
-                try:
-                    worker.start(task)
-                except OSError:  # it has died; `_listen` finds out
-                    worker.task = task
-
-    def _listen(self) -> None:
-        self.control.check()
-        lines = {worker.line: worker for worker in self.workers}
-        ends = {worker.sentinel: worker for worker in self.workers}
-        for ready in wait([*lines, *ends], _TICK):
-            worker = lines.get(ready) or ends[ready]  # type: ignore[call-overload]
-            if worker not in self.workers:
-                continue
-            try:
-                # a worker may send its result and end: what it sent counts
-                record = worker.line.recv() if ready in lines or worker.line.poll() else None
-            except (EOFError, OSError):
-                record = None
-            if record is None:
-                self._lost(worker)
-            elif worker.task is not None:
-                task, worker.task = worker.task, None
-                self._count(task, record)
-
-    def _lost(self, worker: Worker) -> None:
-        """The process is gone: its scene gets one more chance."""
-        self.workers.remove(worker)
-        how, task = worker.ended_by, worker.task
-        worker.line.close()
-        if task is None:
-            return
+    def _lost(self, task: Task, loss: Lost) -> None:
+        """The worker is gone: its scene gets one more chance."""
         name = task.job.id
-        self.deaths[name] = self.deaths.get(name, 0) + 1
-        if self.deaths[name] < _ATTEMPTS:
-            self.control.on_note(f"{name}: its worker {how}; it is tried again")
+        self.losses[name] += 1
+        if self.losses[name] < _ATTEMPTS:
+            self.control.on_note(f"{name}: its worker {loss.how}; it is tried again")
             self.tasks.append(task)
             return
-        message = f"its worker {how}, {self.deaths[name]} times; is there enough memory?"
+        message = f"its worker {loss.how}, {self.losses[name]} times; is there enough memory?"
         record = Record(
             task.key, "failed", ours=may_replace(task.job, read_record(task.job)), error=message, exit_code=6
         )
@@ -269,7 +272,3 @@ class _Crew:
         self.done += 1
         self.finished(task, record)
         self.control.report(Progress("sharpen", self.done, self.total, note=task.job.id))
-
-    def _dismiss(self, number: int | None) -> None:
-        for worker in self.workers:
-            worker.stop(number)

@@ -45,6 +45,27 @@ class Job:
         """The file in which the batch remembers it."""
         return self.options.output.parent / FOLDER / f"{self.id}.json"
 
+    def absolute(self) -> Job:
+        """The same for a process with another working directory; the key is that of the job as it was given."""
+        scene, options = self.scene, self.options
+        guidance = options.guidance
+        return replace(
+            self,
+            scene=replace(
+                scene,
+                ms=tuple(_absolute(name) for name in scene.ms),
+                pan=_absolute(scene.pan),
+                aoi=scene.aoi and scene.aoi.absolute(),
+                sensor=_absolute(scene.sensor),
+            ),
+            options=replace(
+                options,
+                output=options.output.absolute(),
+                weights=options.weights and options.weights.absolute(),
+                guidance=replace(guidance, clip=_absolute(guidance.clip)),
+            ),
+        )
+
 
 @dataclass(frozen=True)
 class Record:
@@ -162,6 +183,12 @@ def file_sha256(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
+
+
+def _absolute(name: str) -> str:
+    """Where a file is; what is no file here, such as an address or the name of a sensor, stays as it is."""
+    path = Path(name)
+    return str(path.absolute()) if path.is_file() else name
 
 
 def _content(name: str, scene: SceneOptions) -> list[str]:

@@ -7,13 +7,15 @@ import os
 import signal
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 from clippan_cli.tasks.batch_record import Job, Record, file_sha256, may_replace, read_record, write_record
-from clippan_models.errors import ClippanError, Interrupted
+from clippan_cli.tasks.control import Control, stopped_by_signals
+from clippan_models.errors import ClippanError, Interrupted, OutputError
 
 _PATIENCE = 30.0  # seconds for a worker to clean up
 
@@ -83,8 +85,6 @@ class Worker:
 
 def _work(line: Connection, parent: int) -> None:
     """Do tasks until the line is closed; the main function of the process."""
-    from clippan_cli.tasks.control import Control, stopped_by_signals
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells all of us; the batch decides
     warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user is in the record
     logging.getLogger().addHandler(logging.NullHandler())
@@ -96,7 +96,7 @@ def _work(line: Connection, parent: int) -> None:
         control = Control(on_progress=lambda progress: _stop_without(parent))
         try:
             with stopped_by_signals(control):
-                record = _do(task, control)
+                record = do_task(task, control)
             line.send(record)
         except (Interrupted, OSError):
             return
@@ -108,31 +108,21 @@ def _stop_without(parent: int) -> None:
         raise Interrupted(signal.SIGTERM)
 
 
-def _do(task: Task, control: Any) -> Record:
-    """Sharpen a scene and remember how it went."""
+def do_task(task: Task, control: Control) -> Record:
+    """Sharpen a scene and remember how it went; what fails is told by the record.
+
+    Raises:
+        Interrupted: as `control` asked; nothing unfinished is left but a record that says "running".
+    """
     from clippan_cli.tasks.sharpen import sharpen
 
     job, started = task.job, time.monotonic()
     before = read_record(job)
     overwrite = job.options.encoding.overwrite or may_replace(job, before)
     options = replace(job.options, encoding=replace(job.options.encoding, overwrite=overwrite))
-    write_record(job, Record(task.key, "running", ours=overwrite))
     try:
+        write_record(job, Record(task.key, "running", ours=overwrite))
         result = sharpen(job.scene, options, control)
-    except Interrupted:
-        raise
-    except Exception as error:  # one bad scene must not cost the others
-        ours = isinstance(error, ClippanError)
-        message = " ".join(str(error).split()) if ours else f"unexpected {type(error).__name__}: {error}"
-        record = Record(
-            task.key,
-            "failed",
-            ours=overwrite,
-            error=" ".join(message.split()),
-            exit_code=error.exit_code if isinstance(error, ClippanError) else 1,
-            seconds=round(time.monotonic() - started, 2),
-        )
-    else:
         record = Record(
             task.key,
             "done",
@@ -141,5 +131,20 @@ def _do(task: Task, control: Any) -> Record:
             seconds=round(time.monotonic() - started, 2),
             quality=dict(result.quality.metrics) if result.quality else None,
         )
-    write_record(job, record)
+        write_record(job, record)
+    except Interrupted:
+        raise
+    except Exception as error:  # one bad scene must not cost the others
+        ours = isinstance(error, ClippanError)
+        message = str(error) if ours else f"unexpected {type(error).__name__}: {error}"
+        record = Record(
+            task.key,
+            "failed",
+            ours=overwrite,
+            error=" ".join(message.split()),
+            exit_code=error.exit_code if isinstance(error, ClippanError) else 1,
+            seconds=round(time.monotonic() - started, 2),
+        )
+        with suppress(OutputError):  # where no record can be written, that may be what has failed
+            write_record(job, record)
     return record

@@ -1,4 +1,8 @@
-"""Pairs that STAC items name: of each item the panchromatic asset, and the multispectral one or its bands."""
+"""Pairs that STAC items name: of each item the panchromatic asset, and the multispectral one or its bands.
+
+Read without pystac: its names of bands are empty for STAC 1.1, it goes to the network for a link that leads there, and
+it refuses items that lack what a pair does not need.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from clippan_models.errors import InputError
 
@@ -43,8 +49,8 @@ def _items(path: Path, depth: int) -> list[tuple[Mapping[str, Any], Path]]:
     if kind in ("Catalog", "Collection") and depth < _DEPTH:
         every = [link for link in document.get("links") or [] if isinstance(link, dict)]
         links = [link for link in every if link.get("rel") in ("item", "child", "items")]
-        local = [str(link["href"]) for link in links if "://" not in str(link.get("href", "://"))]
-        return [item for href in local for item in _items(path.parent / href, depth + 1)]
+        places = [_place(str(link.get("href", "://")), path.parent) for link in links]
+        return [item for place in places if "://" not in place for item in _items(Path(place), depth + 1)]
     raise InputError(f"{path} is no STAC item, item collection, catalogue or collection")
 
 
@@ -53,7 +59,7 @@ def _scene(item: Mapping[str, Any], folder: Path) -> tuple[str, tuple[str, ...],
     assets = item.get("assets")
     listed = assets if isinstance(assets, dict) else {}
     known = {key: asset for key, asset in listed.items() if isinstance(asset, dict) and "href" in asset}
-    bands = {key: _common_names(asset) for key, asset in known.items()}
+    bands = {key: _common_names(asset, item) for key, asset in known.items()}
     pan = [key for key in known if set(bands[key]) == {"pan"} or (not bands[key] and key.lower() in _PAN)]
     whole = [key for key in known if len(bands[key]) >= _MANY and _is_data(known[key])]
     single = {bands[key][0]: key for key in known if len(bands[key]) == 1 and bands[key][0] in _SEEN}
@@ -64,17 +70,25 @@ def _scene(item: Mapping[str, Any], folder: Path) -> tuple[str, tuple[str, ...],
     chosen = whole or [single[band] for band in _SEEN if band in single]
     if not whole and len(chosen) < _MANY:
         return name, (), "", "none of its assets holds many bands, and fewer than three hold one that PAN sees"
-    return name, tuple(_place(known[key], folder) for key in chosen), _place(known[pan[0]], folder), ""
+    places = {key: _place(str(known[key]["href"]), folder) for key in (*chosen, *pan)}
+    return name, tuple(places[key] for key in chosen), places[pan[0]], ""
 
 
 _SEEN = (*_ORDER, *_NEAR_INFRARED)
 """Common names of bands, by wavelength; those beyond the near infrared have nothing of PAN."""
 
 
-def _common_names(asset: Mapping[str, Any]) -> Sequence[str]:
-    """The common names of an asset's bands, by the extension eo or, since STAC 1.1, by the core."""
+def _common_names(asset: Mapping[str, Any], item: Mapping[str, Any]) -> Sequence[str]:
+    """The common names of an asset's bands, by the extension eo or, since STAC 1.1, by the core.
+
+    Before STAC 1.0, an asset has numbers of bands that its item lists.
+    """
+    properties = item.get("properties")
+    every = properties.get("eo:bands") if isinstance(properties, dict) else None
+    by_number = dict(enumerate(every)) if isinstance(every, list) else {}
     listed = asset.get("eo:bands") or asset.get("bands") or []
-    names = [band.get("common_name") or band.get("eo:common_name") or "" for band in listed if isinstance(band, dict)]
+    bands = [by_number.get(band) if isinstance(band, int) else band for band in listed]
+    names = [band.get("common_name") or band.get("eo:common_name") or "" for band in bands if isinstance(band, dict)]
     return [str(name) for name in names]
 
 
@@ -82,6 +96,8 @@ def _is_data(asset: Mapping[str, Any]) -> bool:
     return not set(asset.get("roles") or []) & {"thumbnail", "overview", "visual", "metadata"}
 
 
-def _place(asset: Mapping[str, Any], folder: Path) -> str:
-    href = str(asset["href"])
+def _place(href: str, folder: Path) -> str:
+    """Where a reference in a file of a folder leads: a path on this machine, or an address."""
+    if href.lower().startswith("file://"):
+        return url2pathname(urlsplit(href).path)
     return href if "://" in href else str(folder / href)

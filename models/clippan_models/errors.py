@@ -34,7 +34,7 @@ class OutputError(ClippanError):
 
 
 class ResourceError(ClippanError):
-    """Not enough memory, or a device that is not there."""
+    """Not enough memory, or a device or a cluster that is not there."""
 
     exit_code = 6
 

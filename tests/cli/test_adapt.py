@@ -127,6 +127,57 @@ def test_what_was_learned_is_reported_and_serves(archive: Path, tmp_path: Path, 
     assert sharp.code == 0, sharp.stderr
 
 
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard would draw."""
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    seen = events.EventAccumulator(str(folder)).Reload()
+    return {tag: [(e.step, e.value) for e in seen.Scalars(tag)] for tag in seen.Tags()["scalars"]}
+
+
+def test_tensorboard_draws_the_curve(archive: Path, tmp_path: Path) -> None:
+    whole = learn(archive, tmp_path / "whole.safetensors", tensorboard=tmp_path / "log")
+    drawn = scalars(tmp_path / "log")
+    expected: dict[str, list[tuple[int, Any]]] = {}
+    for point in whole.adapted.curve:
+        for name, value in {"total": point.total, **point.parts}.items():
+            expected.setdefault(f"held back/{name}", []).append((point.step, pytest.approx(value)))
+    assert [step for step, _ in drawn.pop("loss")] == list(range(1, STEPS + 1))
+    assert drawn == expected and len(expected) > 3
+
+
+@pytest.mark.slow
+def test_tensorboard_draws_each_step_once(archive: Path, tmp_path: Path) -> None:
+    """Of a training that was stopped, or killed after its last snapshot, and of another in the same folder."""
+    learn(archive, tmp_path / "whole.safetensors", tensorboard=tmp_path / "whole")
+    drawn = scalars(tmp_path / "whole")
+    output, folder = tmp_path / "parts.safetensors", tmp_path / "parts"
+    with pytest.raises(Interrupted):
+        learn(archive, output, stopping_at(6), tensorboard=folder)
+    snapshot = output.with_name(f"{output.name}.snapshot")
+    early = snapshot.read_bytes()
+    with pytest.raises(Interrupted):
+        learn(archive, output, stopping_at(9), tensorboard=folder, resume=True)
+    snapshot.write_bytes(early)
+    learn(archive, output, resume=True, tensorboard=folder)
+    assert scalars(folder) == drawn
+    learn(archive, output, overwrite=True, tensorboard=folder)
+    assert scalars(folder) == drawn
+
+
+def test_a_log_that_cannot_be_written_is_refused_before_the_work(
+    archive: Path, tmp_path: Path, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    command = ["adapt", str(archive), "-o", str(tmp_path / "w.safetensors"), "--tensorboard"]
+    blocked = run_main([*command, str(tmp_path / "file")])
+    assert blocked.code == 5 and "file cannot be made" in blocked.error_line
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    absent = run_main([*command, str(tmp_path / "log")])
+    assert absent.code == 2 and "pip install 'clippan[tensorboard]'" in absent.error_line
+    assert not (tmp_path / "log").exists()
+
+
 def test_a_training_begins_with_weights(archive: Path, tmp_path: Path) -> None:
     first = learn(archive, tmp_path / "one.safetensors")
     more = learn(archive, tmp_path / "two.safetensors", weights=tmp_path / "one.safetensors")
@@ -235,11 +286,13 @@ def test_processes_learn_together(archive: Path, tmp_path: Path) -> None:
     whole = together(tmp_path / "whole.safetensors")
     assert whole.returncode == 0, whole.stderr
     assert json.loads(whole.stdout)["steps"] == 6 and json.loads(whole.stdout)["validation"]["mean"]
-    again = together(tmp_path / "again.safetensors")
+    again = together(tmp_path / "again.safetensors", "--tensorboard", str(tmp_path / "log"))
     assert again.returncode == 0, again.stderr
+    assert len(list((tmp_path / "log").iterdir())) == 1 and len(scalars(tmp_path / "log")["loss"]) == 6
     one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.safetensors", "whole.safetensors"]
+    names = ["again.safetensors", "log", "whole.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_rare_content_has_a_stratum_of_its_own() -> None:

@@ -65,6 +65,28 @@ def test_catalogues_lead_to_items(tmp_path: Path) -> None:
     assert pair.ms == (str(tmp_path / "one" / "ms.tif"),)
 
 
+def test_links_of_files_are_followed_and_addresses_are_not(tmp_path: Path) -> None:
+    one = item("one", ms=asset((tmp_path / "m s.tif").as_uri(), *"rgb"), pan=asset("pan.tif", "pan"))
+    (tmp_path / "item.json").write_text(json.dumps(one))
+    hrefs = [(tmp_path / "item.json").as_uri(), "https://example.org/item.json"]
+    links = [{"rel": "item", "href": href} for href in hrefs] + [{"rel": "item"}]
+    (pair,) = table(tmp_path / "catalog.json", {"type": "Catalog", "links": links}).pairs
+    assert pair.ms == (str(tmp_path / "m s.tif"),) and pair.pan == str(tmp_path / "pan.tif")
+
+
+def test_assets_of_old_items_number_their_bands(tmp_path: Path) -> None:
+    old = item(
+        "old",
+        pan={"href": "pan.tif", "eo:bands": [3]},
+        ms={"href": "ms.tif", "eo:bands": [0, 1, 2]},
+        lost={"href": "lost.tif", "eo:bands": [9]},
+    )
+    names = ("blue", "green", "red", "pan")
+    old["properties"] = {"eo:bands": [{"name": name, "common_name": name} for name in names]}
+    (pair,) = table(tmp_path / "item.json", old).pairs
+    assert (Path(pair.ms[0]).name, Path(pair.pan).name) == ("ms.tif", "pan.tif")
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [
