@@ -90,7 +90,7 @@ def compare(pairs: list[Path], steps: int, weights: Path | None, folder: Path) -
     given = ["--weights", str(weights)] if weights else []
     found = [sharpen(ms, folder / "out.tif", "--steps", str(steps), *given) for ms in pairs]
     row: dict[str, Any] = {"steps": steps, "begins with": "archive" if weights else "nothing"}
-    row |= {name: statistics.mean(f["quality"][name] for f in found) for name in METRICS}
+    row |= {name: f"{statistics.mean(f['quality'][name] for f in found):.4f}" for name in METRICS}
     return row | {"seconds": statistics.mean(f["wall"] for f in found)}
 
 
