@@ -59,6 +59,15 @@ def adapt(
             rich_help_panel=_LEARNING,
         ),
     ] = 10.0,
+    scenes_per_step: Annotated[
+        int | None,
+        typer.Option(
+            "--scenes-per-step",
+            metavar="N",
+            help="Scenes that each step takes patches from; as many as there are processes, if not given.",
+            rich_help_panel=_LEARNING,
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -188,6 +197,7 @@ def adapt(
         resume=resume,
         force=force,
         licence=licence or NO_LICENCE,
+        scenes_per_step=scenes_per_step,
         validation=ValidationOptions(scratch_steps=compare_scratch) if validation else None,
         tensorboard=tensorboard,
     )

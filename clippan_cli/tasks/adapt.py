@@ -32,7 +32,7 @@ from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.sharpener import Guide, felt, new_network
 from clippan_models.adaptation.snapshot import load_snapshot, save_snapshot
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER
-from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
+from clippan_models.errors import InputError, Interrupted, OutputError, UsageError, WeightsError
 from clippan_models.guidance.encoder import NONE
 from clippan_models.networks.card import NO_LICENCE, ModelCard, mismatch
 from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint
@@ -57,6 +57,7 @@ class ArchiveOptions:
         resume: go on from the snapshot, if there is one.
         force: even where the archive or the options have changed since.
         licence: of the weights.
+        scenes_per_step: scenes that each step takes patches from, a multiple of the processes; None: one for each.
         validation: how much to measure on the scenes held back; None: nothing.
         tensorboard: a folder for what TensorBoard draws, or None.
     """
@@ -71,6 +72,7 @@ class ArchiveOptions:
     resume: bool = False
     force: bool = False
     licence: str = NO_LICENCE
+    scenes_per_step: int | None = None
     validation: ValidationOptions | None = ValidationOptions()
     tensorboard: Path | None = None
 
@@ -170,7 +172,8 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         device = processes.device
         members, unlike = find_members(table, scene, control)
         start = _starting_point(options, members)
-        key = _key(members, options, processes.count)
+        scenes_per_step = _scenes_per_step(options, processes)
+        key = _key(members, options, scenes_per_step)
         waiting = _waiting(options, key)
         guides: list[Guide | None] = []
         guided = bool(options.adapt.weights.direction) and options.guidance.clip != NONE
@@ -190,11 +193,11 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         held = [_feel(ready[n].held, judge, device) for n in held_numbers]
         if options.adapt.teacher not in (NO_TEACHER, *CLASSICAL_TEACHERS) and options.adapt.weights.ship:
             with control.timed("teacher"):
-                train, held = _teach(train, held, options.adapt, processes, control)
+                train, held = _teach(train, held, options.adapt, processes, scenes_per_step, control)
         bands = len(members[0].card.bands)
         backbone = find_fusing_backbone(options.adapt.backbone)
         network = start.network.to(device) if start else new_network(backbone, bands, options.adapt.seed, device)
-        run = ArchiveRun(network, train, held, options.adapt, device, judge, processes)
+        run = ArchiveRun(network, train, held, options.adapt, device, judge, processes, scenes_per_step)
         before = run.per_scene()
         if waiting is not None:
             run.resume(waiting)
@@ -258,7 +261,14 @@ def _starting_point(options: ArchiveOptions, members: Sequence[Member]) -> Check
     return start
 
 
-def _key(members: Sequence[Member], options: ArchiveOptions, processes: int) -> str:
+def _scenes_per_step(options: ArchiveOptions, processes: Processes) -> int:
+    chosen = processes.count if options.scenes_per_step is None else options.scenes_per_step
+    if chosen < 1 or chosen % processes.count:
+        raise UsageError(f"--scenes-per-step {chosen}: needs a multiple of the {processes.count} processes")
+    return chosen
+
+
+def _key(members: Sequence[Member], options: ArchiveOptions, scenes_per_step: int) -> str:
     """Of all that the result follows from: the files, how they are read, how to learn, and the version."""
     read = [options.weights, Path(options.guidance.clip)]
     return digest_of(
@@ -268,7 +278,7 @@ def _key(members: Sequence[Member], options: ArchiveOptions, processes: int) -> 
             "adapt": asdict(replace(options.adapt, time_limit=None)),
             "guidance": asdict(options.guidance),
             "clip": chosen_clip(options.guidance),
-            "processes": processes,
+            "scenes_per_step": scenes_per_step,
             "ram": options.compute.ram_mb,
             "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
         }
@@ -316,6 +326,7 @@ def _teach(
     held: list[ArchiveScene],
     options: AdaptOptions,
     processes: Processes,
+    scenes_per_step: int,
     control: Control,
 ) -> tuple[list[ArchiveScene], list[ArchiveScene]]:
     """The scenes with the images of a network that has learned from all of them."""
@@ -324,7 +335,7 @@ def _teach(
         control.stop_signal = processes.largest(control.stop_signal or 0) or None
         control.report(Progress("teacher", step, steps, note=f"loss {loss:.4f}"))
 
-    return teach(train, held, options, processes.device, processes, on_step)
+    return teach(train, held, options, processes.device, processes, on_step, scenes_per_step)
 
 
 def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, control: Control) -> Adapted:

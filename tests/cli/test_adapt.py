@@ -255,6 +255,7 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
         (["-o", str(tmp_path / "w.pth")], 2, "*.safetensors"),
         (["-o", str(tmp_path / "w.safetensors"), "--teacher", "nobody"], 2, "choose one of self"),
         (["-o", str(tmp_path / "w.safetensors"), "--snapshot-minutes", "0"], 2, "more than 0"),
+        (["-o", str(tmp_path / "w.safetensors"), "--scenes-per-step", "0"], 2, "multiple of the 1 processes"),
         (["-o", str(tmp_path / "w.safetensors"), "--weights", str(tmp_path / "absent")], 7, "cannot read"),
     ]:
         outcome = run_main(["adapt", str(archive), *extra])
@@ -264,8 +265,8 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
 
 
 @pytest.mark.slow
-def test_processes_learn_together(archive: Path, tmp_path: Path) -> None:
-    """Started by torchrun: one report, one file of weights, and the same from a second run."""
+def test_processes_learn_together(archive: Path, tmp_path: Path, run_main: RunMain) -> None:
+    """Started by torchrun: one report, one file of weights, and what a single process learns."""
 
     def together(output: Path, *extra: str) -> subprocess.CompletedProcess[str]:
         # a port that is free now; torchrun's own choice by --standalone needs a host name that resolves
@@ -279,20 +280,22 @@ def test_processes_learn_together(archive: Path, tmp_path: Path) -> None:
             "--master-addr=127.0.0.1",
             f"--master-port={port}",
         ]
-        learning = ["--steps", "6", "--clip", "none", "--loss", "spec,wald", "--coregister", "off", "-j", "1", "--json"]
         command = [sys.executable, *launch, "-m", "clippan_cli", "adapt", str(archive), "-o", str(output)]
         return subprocess.run([*command, *learning, *extra], capture_output=True, text=True, check=False, timeout=300)
 
-    whole = together(tmp_path / "whole.safetensors")
-    assert whole.returncode == 0, whole.stderr
-    assert json.loads(whole.stdout)["steps"] == 6 and json.loads(whole.stdout)["validation"]["mean"]
-    again = together(tmp_path / "again.safetensors", "--tensorboard", str(tmp_path / "log"))
-    assert again.returncode == 0, again.stderr
+    learning = ["--steps", "6", "--clip", "none", "--loss", "spec,wald", "--coregister", "off", "-j", "1", "--json"]
+    two = together(tmp_path / "two.safetensors", "--tensorboard", str(tmp_path / "log"))
+    assert two.returncode == 0, two.stderr
+    assert json.loads(two.stdout)["steps"] == 6 and json.loads(two.stdout)["validation"]["mean"]
     assert len(list((tmp_path / "log").iterdir())) == 1 and len(scalars(tmp_path / "log")["loss"]) == 6
-    one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "again.safetensors")
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    names = ["again.safetensors", "log", "whole.safetensors"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "two.safetensors"]
+    one = run_main(
+        ["adapt", str(archive), "-o", str(tmp_path / "one.safetensors"), "--scenes-per-step", "2", *learning]
+    )
+    assert one.code == 0, one.stderr
+    assert json.loads(one.stdout)["best_step"] > 0
+    apart, alone = load_file(tmp_path / "two.safetensors"), load_file(tmp_path / "one.safetensors")
+    assert all(torch.allclose(apart[name], alone[name], rtol=1e-5, atol=1e-7) for name in alone)
 
 
 def test_rare_content_has_a_stratum_of_its_own() -> None:

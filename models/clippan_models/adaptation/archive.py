@@ -3,7 +3,7 @@
 Every scene keeps its own prior and normalisation. A step takes its patches from one scene, all scenes equally often
 whatever their size, and within it from all strata of detail equally, so that rare content is seen. Scenes held back
 choose the checkpoint. What a step draws follows from the seed and its number alone: a run that goes on from a snapshot
-does what one without a break does.
+does what one without a break does, and several processes what one does.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from clippan_models.adaptation.loop import (
 )
 from clippan_models.adaptation.patches import Patches
 from clippan_models.adaptation.processes import ALONE, Processes
+from clippan_models.errors import UsageError
 
 STRATA = 4
 
@@ -104,14 +105,19 @@ class ArchiveRun:
         device: torch.device,
         judge: Judge | None = None,
         processes: Processes = ALONE,
+        scenes_per_step: int | None = None,
     ) -> None:
         """Begin; `resume` goes on from where another run was.
 
-        Several processes have networks that are alike, and stay so.
+        Several processes have networks that are alike, and stay so. They share the `scenes_per_step` that each step
+        takes patches from: as many as there are processes, if None.
 
         Raises:
-            UsageError: no term of the loss applies.
+            UsageError: no term of the loss applies, or the processes cannot share the scenes of a step evenly.
         """
+        self.scenes_per_step = processes.count if scenes_per_step is None else scenes_per_step
+        if self.scenes_per_step < 1 or self.scenes_per_step % processes.count:
+            raise UsageError(f"{self.scenes_per_step} scenes a step cannot be shared by {processes.count} processes")
         self.network, self.train, self.options, self.device, self.judge = network, train, options, device, judge
         self.processes = processes
         self.held = [scene.held() for scene in held]
@@ -132,26 +138,29 @@ class ArchiveRun:
     def advance(self) -> float:
         """Do one step, and validate where it is due; the loss of the step, the mean of all processes."""
         step = self.step + 1
-        draw = self.step * self.processes.count + self.processes.rank + 1
-        generator = _generator(self.options.seed, "step", draw)
-        scene = self.train[self._scene_of(draw)]
         self.network.train()
         set_rate(self.optimiser, self.options, step)
-        batch = self.options.patches_per_step
-        full = scene.full.take(_from_strata(scene.strata, batch, generator)).to(self.device)
-        reduced = None
-        if scene.reduced is not None and self.options.weights.reduced:
-            index = torch.randperm(len(scene.reduced), generator=generator)[: 4 * batch]
-            reduced = scene.reduced.take(index).to(self.device)
+        mine = range(self.processes.rank, self.scenes_per_step, self.processes.count)
+        losses = (self._loss(self.step * self.scenes_per_step + number + 1) for number in mine)
         with deterministic():
-            loss = self._objective(scene).step_loss(full, reduced, generator)
-            mean_loss = self.processes.mean(descend(self.network, self.optimiser, loss, self.processes))
+            mean_loss = descend(self.network, self.optimiser, losses, self.processes)
         self.step = step
         if not math.isfinite(mean_loss):
             self.stopped = "diverged"
         elif step % self.options.validate_every == 0 or step == self.options.steps:
             self._validate()
         return mean_loss
+
+    def _loss(self, draw: int) -> Tensor:
+        """The loss over patches of one scene; draws are counted from 1 throughout the training."""
+        generator = _generator(self.options.seed, "step", draw)
+        scene, batch = self.train[self._scene_of(draw)], self.options.patches_per_step
+        full = scene.full.take(_from_strata(scene.strata, batch, generator)).to(self.device)
+        reduced = None
+        if scene.reduced is not None and self.options.weights.reduced:
+            index = torch.randperm(len(scene.reduced), generator=generator)[: 4 * batch]
+            reduced = scene.reduced.take(index).to(self.device)
+        return self._objective(scene).step_loss(full, reduced, generator)
 
     def resume(self, progress: Progressed) -> None:
         """Go on from where another run with the same scenes and options was."""

@@ -22,6 +22,7 @@ def teach(
     device: torch.device,
     processes: Processes,
     on_step: OnStep,
+    scenes_per_step: int | None = None,
 ) -> tuple[list[ArchiveScene], list[ArchiveScene]]:
     """Train the teacher, and add its images to the patches; of the scenes held back, to those that are looked at.
 
@@ -34,13 +35,14 @@ def teach(
         device: where to train.
         processes: that train together.
         on_step: see `OnStep`.
+        scenes_per_step: see `ArchiveRun`.
     """
     pupils, examiners = ([scene for scene in some if scene.reduced is not None] for some in (train, held))
     if not pupils:
         return list(train), list(held)
     lessons = lessons_of(options)
     network = new_teacher(lessons, train[0].full.ms.shape[1], device)
-    run = ArchiveRun(network, pupils, examiners or pupils, lessons, device, processes=processes)
+    run = ArchiveRun(network, pupils, examiners or pupils, lessons, device, None, processes, scenes_per_step)
     started = time.monotonic()
     while not run.finished:
         loss = run.advance()

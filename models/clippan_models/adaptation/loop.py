@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -342,7 +342,7 @@ class _Run:
         reduced = None
         if material.reduced is not None and options.weights.reduced:
             reduced = material.reduced.take(_draw(len(material.reduced), 4 * batch, generator))
-        return descend(self.network, optimiser, self.objective.step_loss(full, reduced, generator))
+        return descend(self.network, optimiser, [self.objective.step_loss(full, reduced, generator)])
 
     def _validate(self, step: int) -> None:
         self.objective.record(self.material.full)
@@ -367,14 +367,23 @@ def set_rate(optimiser: torch.optim.Optimizer, options: AdaptOptions, step: int)
         group["lr"] = options.rate * (0.02 + 0.98 * decay)
 
 
-def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, processes: Processes = ALONE) -> float:
-    """One step down the mean loss of all processes; returns that of this one."""
+def descend(
+    network: nn.Module, optimiser: torch.optim.Optimizer, losses: Iterable[Tensor], processes: Processes = ALONE
+) -> float:
+    """One step down the mean of the losses of all processes, which have equally many; returns that mean.
+
+    A loss is taken when the one before is done with, so that memory holds one at a time.
+    """
     optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    processes.average_gradients(network)
+    values = []
+    for loss in losses:
+        torch.autograd.backward(loss)
+        values.append(float(loss.detach()))
+    count = len(values) * processes.count
+    processes.average_gradients(network, count)
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
-    return float(loss.detach())
+    return processes.sum(sum(values)) / count
 
 
 def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:

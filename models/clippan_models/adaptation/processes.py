@@ -22,21 +22,20 @@ class Processes:
     count: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    def average_gradients(self, network: nn.Module) -> None:
-        """Give all processes the mean of their gradients."""
-        if self.count == 1:
+    def average_gradients(self, network: nn.Module, count: int) -> None:
+        """Give all processes the mean of so many gradients, which they have summed up among them."""
+        if count == 1:
             return
         learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
         together = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(together)
-        together /= self.count
+        together = self._reduced(together, distributed.ReduceOp.SUM) / count
         for parameter, part in zip(learning, torch.split(together, [p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter).clone()
 
-    def mean(self, value: float) -> float:
-        """The mean of a number over all processes."""
-        return float(self._reduced(torch.tensor(value, dtype=torch.float64), distributed.ReduceOp.SUM)) / self.count
+    def sum(self, value: float) -> float:
+        """The sum of a number over all processes."""
+        return float(self._reduced(torch.tensor(value, dtype=torch.float64), distributed.ReduceOp.SUM))
 
     def largest(self, value: int) -> int:
         """The largest of a number over all processes."""
