@@ -209,16 +209,17 @@ def adapt(
         if report is not None:
             check_adapt_report(report, archive, table, options)
         found = None if dry_run else adapt_archive(table, scene, options, control)
-        if found is not None and report is not None and speaks:
-            write_adapt_report(report, archive, table, found, options, control)
     if not speaks:
         return
     if found is None:
         show_pairs(table, terminal)
         return
     _show(found, terminal)
-    if report is not None and not quiet:
-        terminal.say(f"report     {report}")
+    if report is not None:
+        with terminal.running() as control:
+            write_adapt_report(report, archive, table, found, options, control)
+        if not quiet:
+            terminal.say(f"report     {report}")
 
 
 def _show(found: ArchiveResult, terminal: Terminal) -> None:

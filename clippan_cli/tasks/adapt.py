@@ -187,6 +187,9 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         for item in (*unlike, *broken):
             control.on_note(f"left out: {item.path}: {item.reason}")
         guide = guides[0]
+        begin = digest_of({"key": key, "scenes": [r.member.pair.id for r in ready], "step": waiting and waiting.step})
+        if not processes.agree(int(begin[:15], 16)):
+            raise InputError("the processes do not see the same archive and snapshot: all need the same files")
         train_numbers, held_numbers = split_scenes(len(ready), options.adapt.seed)
         judge = _judge(guide, [ready[n] for n in train_numbers], device, control)
         train = [_feel(ready[n].train, judge, device) for n in train_numbers]
@@ -220,7 +223,9 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
     return _Trained(result, checkpoint, held_members, replace(options.compute, device=str(device)))
 
 
-def _validate(trained: _Trained, options: ArchiveOptions, how: ValidationOptions, control: Control) -> Validation:
+def _validate(
+    trained: _Trained, options: ArchiveOptions, how: ValidationOptions, control: Control
+) -> Validation | None:
     base = replace(
         bare_sharpening(options.output, "network", trained.compute),
         adapt=options.adapt,
@@ -233,6 +238,9 @@ def _validate(trained: _Trained, options: ArchiveOptions, how: ValidationOptions
     except Interrupted as stop:
         left = f"all that was learned is in {shown(options.snapshot)}; --resume measures it, and writes the weights"
         raise Interrupted(stop.signal_number, left) from stop
+    except Exception as error:  # whatever it is, it must not cost what was learned
+        control.on_note(f"the weights are not measured: {' '.join(str(error).split()) or type(error).__name__}")
+        return None
 
 
 def _check(options: ArchiveOptions, table: PairTable) -> None:
@@ -342,15 +350,15 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
     """Do all steps that are left; a request to stop saves what was learned."""
     started = saved = time.monotonic()
     try:
-        with training_log(run, options.tensorboard) as log:
+        with training_log(run, options.tensorboard, control.on_note) as log:
             while not run.finished:
                 loss = run.advance()
                 log.add(loss)
                 control.stop_signal = run.processes.largest(control.stop_signal or 0) or None
                 now = time.monotonic()
                 if now - saved >= options.snapshot_seconds:
-                    log.flush()
                     _save(run, options, key, spent + now - started)
+                    log.flush()
                     saved = now
                 control.report(Progress("adapt", run.step, options.adapt.steps, note=f"loss {loss:.4f}"))
                 limit = options.adapt.time_limit

@@ -150,7 +150,7 @@ def run_batch(
     find_method(sharpening.method)
     if scene.sensor != "auto":
         load_sensor(scene.sensor)
-    with _on_duty(_crew(options, sharpening.compute)) as crew:
+    with _on_duty(_crew(options, sharpening.compute, control.on_note)) as crew:
         try:
             options.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -159,9 +159,9 @@ def run_batch(
         return _run(table, scene, equipped, options, crew, control)
 
 
-def _crew(options: BatchOptions, compute: ComputeOptions) -> Crew:
+def _crew(options: BatchOptions, compute: ComputeOptions, on_note: Callable[[str], None]) -> Crew:
     if options.scheduler is not None:
-        return ClusterCrew(options.scheduler)
+        return ClusterCrew(options.scheduler, on_note)
     choose_device(compute.device)
     return LocalCrew(options.workers)
 

@@ -13,6 +13,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,8 +62,8 @@ class Terms:
 class ClusterCrew:
     """The workers of a Dask cluster, those that come later too."""
 
-    def __init__(self, address: str) -> None:
-        """Reach the scheduler.
+    def __init__(self, address: str, on_note: Callable[[str], None]) -> None:
+        """Reach the scheduler; notes tell of workers that do not fit.
 
         Raises:
             UsageError: Dask is not installed.
@@ -82,9 +83,10 @@ class ClusterCrew:
         if not found:
             raise ResourceError(f"--scheduler {address}: a worker answers there; name its scheduler")
         self._client: Any = Client(address, timeout=_TIMEOUT, set_as_default=False)
-        self._address = address
+        self._address, self._on_note = address, on_note
         self._open = ExitStack()
         self._at_work: dict[str, tuple[Task, Future] | None] = {}
+        self._refused: dict[str, str] = {}
         self._news = threading.Event()
         self._seen = time.monotonic()
 
@@ -99,6 +101,9 @@ class ClusterCrew:
         guidance = sharpening.guidance if find_method(sharpening.method).language else None
         self._terms = Terms(__version__, guidance, _clip(guidance), sharpening.compute.device, mark.name)
         threads = self._look_around()
+        if self._refused:
+            worker, why = next(iter(self._refused.items()))
+            raise ResourceError(f"the worker {worker} {why}")
         if not threads:
             raise ResourceError(f"{self._address} has no workers: start some with dask worker {self._address}")
         compute = sharpening.compute
@@ -158,14 +163,14 @@ class ClusterCrew:
         return {worker: work for worker, work in self._at_work.items() if work is not None}
 
     def _look_around(self) -> dict[str, int]:
-        """The workers that are there, with their threads; those that are new are asked whether they fit.
+        """The workers that are there and fit, with their threads; those that are new are asked.
 
         Raises:
-            ResourceError: one does not, or the scheduler is gone.
+            ResourceError: the scheduler is gone.
         """
         try:
             there: dict[str, int] = self._client.nthreads()
-            new = [worker for worker in there if worker not in self._at_work]
+            new = [worker for worker in there if worker not in self._at_work and worker not in self._refused]
             answers = self._client.run(_objection, self._terms, workers=new, on_error="return") if new else {}
         except OSError as error:
             raise ResourceError(f"the Dask scheduler at {self._address} is gone") from error
@@ -173,11 +178,13 @@ class ClusterCrew:
             if isinstance(answer, OSError):
                 continue  # it is gone again
             if isinstance(answer, Exception):
-                raise ResourceError(f"the worker {worker} cannot run clippan {__version__}: {answer}") from answer
+                answer = f"cannot run clippan {__version__}: {answer}"
             if answer:
-                raise ResourceError(f"the worker {worker} {answer}")
-            self._at_work[worker] = None
-        return there
+                self._refused[worker] = answer
+                self._on_note(f"the worker {worker} gets no scene: it {answer}")
+            else:
+                self._at_work[worker] = None
+        return {worker: threads for worker, threads in there.items() if worker in self._at_work}
 
 
 async def _kind(address: str) -> str:

@@ -17,7 +17,7 @@ from clippan_models.errors import UsageError
 
 def is_first() -> bool:
     """This process speaks for all."""
-    return _number("RANK", 0) == 0
+    return _number("WORLD_SIZE", 1) == 1 or _number("RANK", 0) == 0
 
 
 @contextmanager
@@ -39,7 +39,10 @@ def joined(compute: ComputeOptions) -> Iterator[tuple[Processes, ComputeOptions]
     if device.type == "cuda" and device.index is None:
         device = choose_device(f"cuda:{_number('LOCAL_RANK', 0)}")
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except ValueError as error:
+        raise UsageError(f"torchrun's environment is not whole: {error}") from error
     try:
         yield Processes(_number("RANK", 0), count, device), replace(own, device=str(device))
         distributed.barrier()  # none leaves while another still talks to it

@@ -251,12 +251,13 @@ def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
         return 1.0 - fit(_squash(point))[1]
 
     found = minimize_scalar(unexplained, bounds=(_unsquash(0.02), _unsquash(0.95)), method="bounded")
-    gain = float(np.clip(_squash(float(found.x)), *GAIN_RANGE))
+    best = float(np.clip(_squash(float(found.x)), *GAIN_RANGE))
+    model = replace(model, pan_r2=fit(best)[1])
+    certainty = model.certainty
     # what PAN shows and the bands do not is fine detail: the more of it, the more blur seems to explain
-    certainty = replace(model, pan_r2=fit(gain)[1]).certainty
-    gain = math.exp(certainty * math.log(gain) + (1 - certainty) * math.log(nominal_gain))
-    weights, r2 = fit(gain)
-    related = r2 >= MIN_PAN_R2
+    gain = math.exp(certainty * math.log(best) + (1 - certainty) * math.log(nominal_gain))
+    weights, _ = fit(gain)
+    related = model.pan_r2 >= MIN_PAN_R2
     return replace(
         model,
         # one blur is identified, the differences between bands are the sensor's
@@ -265,7 +266,6 @@ def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
         pan_gain=gain if certainty else model.pan_gain,
         pan_weights=tuple(float(w) for w in weights[:-1]) if related else None,
         pan_offset=float(weights[-1]) if related else 0.0,
-        pan_r2=r2,
     )
 
 

@@ -94,9 +94,10 @@ def test_a_stopped_batch_leaves_nothing_running(cluster: Any, archive: Path, run
     record, state = Path("sharp/.clippan-batch/a.json"), cluster.workers[0].state
 
     def stop() -> None:
-        eventually(record.exists)
-        assert state.executing_count == 1
-        control.stop_signal = signal.SIGTERM
+        try:
+            eventually(lambda: record.exists() and state.executing_count == 1)
+        finally:
+            control.stop_signal = signal.SIGTERM
 
     hours = SharpenOptions(
         Path("sharp"), "network", compute=ComputeOptions("cpu", 1), adapt=AdaptOptions(steps=10**6), assess=False
@@ -129,7 +130,7 @@ def test_mistakes_of_usage(archive: Path, run_main: RunMain, monkeypatch: pytest
     assert nonsense.code == NO_RESOURCES and "here: no Dask scheduler answers" in nonsense.error_line
     monkeypatch.setitem(sys.modules, "distributed", None)
     absent = run_main(command)
-    assert absent.code == 2 and "pip install 'clippan[cluster]'" in absent.error_line
+    assert absent.code == 2 and "pip install '.[cluster]'" in absent.error_line
     assert not Path("sharp").exists()
 
 

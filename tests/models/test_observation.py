@@ -91,6 +91,15 @@ def test_detail_that_pan_alone_sees_does_not_pass_for_blur() -> None:
     assert model.ms_gain == pytest.approx((0.3,) * 4, abs=0.025)
 
 
+def test_an_uncertain_blur_lies_between_the_estimate_and_the_sensors() -> None:
+    tile = scene([(0.0, 0.0)] * 4, 0.7)
+    unseen = torch.randn(1, 1, SIDE // RATIO, SIDE // RATIO, generator=torch.Generator().manual_seed(5))
+    unseen = torch.nn.functional.interpolate(unseen, scale_factor=RATIO)[0] * 0.45 * tile.pan.std()
+    model, _ = estimate_observation([replace(tile, pan=tile.pan + unseen)], replace(NOMINAL, ms_gain=(0.2,) * 4))
+    assert 0.8 < model.pan_r2 < 0.95
+    assert 0.2 < model.ms_gain[0] < 0.5 and model.pan_weights is not None
+
+
 def test_nothing_is_found_where_pan_is_noise() -> None:
     model, found = estimate_observation([scene([(1.0, 1.0)] * 4, 0.3, noise_pan=True)], NOMINAL)
     assert found.shift_y == found.shift_x == (0.0,) * 4

@@ -75,6 +75,7 @@ class Progressed:
         best_total: its validation.
         curve: validations so far.
         seconds: wall time so far.
+        stopped: why the run has ended, as in `Adapted`; "steps" while it goes on.
     """
 
     step: int
@@ -85,6 +86,7 @@ class Progressed:
     best_total: float
     curve: tuple[CurvePoint, ...]
     seconds: float
+    stopped: str = "steps"
 
 
 class ArchiveRun:
@@ -171,7 +173,7 @@ class ArchiveRun:
             number, _, name = key.partition(".")
             state.setdefault(int(number), {})[name] = value
         self.optimiser.load_state_dict({**stored, "state": state})
-        self.step, self.curve = progress.step, list(progress.curve)
+        self.step, self.curve, self.stopped = progress.step, list(progress.curve), progress.stopped
         self.best = (progress.best_total, progress.best_step, dict(progress.best))
 
     def stop(self, why: str) -> None:
@@ -188,7 +190,9 @@ class ArchiveRun:
             for name, value in state.items()
         }
         total, step, best = self.best
-        return Progressed(self.step, self._state(), moments, best, step, total, tuple(self.curve), seconds)
+        return Progressed(
+            self.step, self._state(), moments, best, step, total, tuple(self.curve), seconds, self.stopped
+        )
 
     def result(self, seconds: float) -> Adapted:
         """The network at its best checkpoint, in evaluation mode."""

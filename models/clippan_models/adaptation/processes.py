@@ -41,6 +41,10 @@ class Processes:
         """The largest of a number over all processes."""
         return int(self._reduced(torch.tensor(value), distributed.ReduceOp.MAX))
 
+    def agree(self, value: int) -> bool:
+        """Whether all processes have the same number, of at most 62 bits."""
+        return self.largest(value) == -self.largest(-value)
+
     def _reduced(self, value: Tensor, how: distributed.ReduceOp.RedOpType) -> Tensor:
         if self.count == 1:
             return value

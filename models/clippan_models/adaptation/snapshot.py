@@ -41,6 +41,7 @@ def save_snapshot(progress: Progressed, key: str, path: Path) -> None:
         "best_step": progress.best_step,
         "best_total": progress.best_total,
         "seconds": progress.seconds,
+        "stopped": progress.stopped,
         "curve": [asdict(point) for point in progress.curve],
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -77,6 +78,7 @@ def load_snapshot(path: Path) -> tuple[Progressed, str]:
             float(header["best_total"]),
             curve,
             float(header["seconds"]),
+            str(header["stopped"]),
         )
         return progress, str(header["key"])
     except OSError as error:
