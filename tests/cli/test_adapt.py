@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,38 +266,67 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
     assert shown.code == 0 and "3 pairs" in shown.stdout
 
 
+PLAIN = ("--clip", "none", "--loss", "spec,wald", "--coregister", "off", "-j", "1", "--json")
+
+
+def command_of(archive: Path, output: Path, *options: str, processes: int) -> list[str]:
+    """The command that learns in so many processes, started by torchrun if there are several."""
+    learning = ["-m", "clippan_cli", "adapt", str(archive), "-o", str(output), *PLAIN, *options]
+    if processes == 1:
+        return [sys.executable, *learning]
+    # a port that is free now; torchrun's own choice by --standalone needs a host name that resolves
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = ["--master-addr=127.0.0.1", f"--master-port={port}"]
+    return [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", *where, *learning]
+
+
 @pytest.mark.slow
 def test_processes_learn_together(archive: Path, tmp_path: Path, run_main: RunMain) -> None:
     """Started by torchrun: one report, one file of weights, and what a single process learns."""
-
-    def together(output: Path, *extra: str) -> subprocess.CompletedProcess[str]:
-        # a port that is free now; torchrun's own choice by --standalone needs a host name that resolves
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        launch = [
-            "-m",
-            "torch.distributed.run",
-            "--nproc-per-node=2",
-            "--master-addr=127.0.0.1",
-            f"--master-port={port}",
-        ]
-        command = [sys.executable, *launch, "-m", "clippan_cli", "adapt", str(archive), "-o", str(output)]
-        return subprocess.run([*command, *learning, *extra], capture_output=True, text=True, check=False, timeout=300)
-
-    learning = ["--steps", "6", "--clip", "none", "--loss", "spec,wald", "--coregister", "off", "-j", "1", "--json"]
-    two = together(tmp_path / "two.safetensors", "--tensorboard", str(tmp_path / "log"))
+    command = command_of(
+        archive, tmp_path / "two.safetensors", "--steps", "6", "--tensorboard", str(tmp_path / "log"), processes=2
+    )
+    two = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert two.returncode == 0, two.stderr
     assert json.loads(two.stdout)["steps"] == 6 and json.loads(two.stdout)["validation"]["mean"]
     assert len(list((tmp_path / "log").iterdir())) == 1 and len(scalars(tmp_path / "log")["loss"]) == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "two.safetensors"]
-    one = run_main(
-        ["adapt", str(archive), "-o", str(tmp_path / "one.safetensors"), "--scenes-per-step", "2", *learning]
-    )
+    output = tmp_path / "one.safetensors"
+    one = run_main(["adapt", str(archive), "-o", str(output), "--steps", "6", "--scenes-per-step", "2", *PLAIN])
     assert one.code == 0, one.stderr
     assert json.loads(one.stdout)["best_step"] > 0
-    apart, alone = load_file(tmp_path / "two.safetensors"), load_file(tmp_path / "one.safetensors")
-    assert all(torch.allclose(apart[name], alone[name], rtol=1e-5, atol=1e-7) for name in alone)
+    assert alike(output, tmp_path / "two.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "after"), [(1, 0.4), (2, 0.0)])  # seconds after the first snapshot
+def test_a_process_that_is_killed_costs_only_time(processes: int, after: float, archive: Path, tmp_path: Path) -> None:
+    output, options = tmp_path / "w.safetensors", ("--steps", "60", "--scenes-per-step", "2", "--no-validation")
+    snapshot = output.with_name(f"{output.name}.snapshot")
+    command = command_of(archive, output, *options, "--snapshot-minutes", "0.0001", processes=processes)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while not snapshot.exists():
+            assert running.poll() is None
+            time.sleep(0.01)
+        time.sleep(after)
+        ranks = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        os.kill(int(ranks[-1]) if processes > 1 else running.pid, signal.SIGKILL)
+        assert running.wait(timeout=120) != 0
+    assert not output.exists()
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["resumed_at"] > 0
+    whole = tmp_path / "whole.safetensors"
+    subprocess.run(command_of(archive, whole, *options, processes=1), check=True, timeout=300, capture_output=True)
+    assert alike(output, whole)
+
+
+def alike(one: Path, other: Path) -> bool:
+    """Whether two files hold the same weights, but for rounding."""
+    mine, theirs = load_file(one), load_file(other)
+    return all(torch.allclose(mine[name], theirs[name], rtol=1e-4, atol=1e-6) for name in mine)
 
 
 def test_rare_content_has_a_stratum_of_its_own() -> None:
