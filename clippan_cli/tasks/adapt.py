@@ -223,9 +223,7 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
     return _Trained(result, checkpoint, held_members, replace(options.compute, device=str(device)))
 
 
-def _validate(
-    trained: _Trained, options: ArchiveOptions, how: ValidationOptions, control: Control
-) -> Validation | None:
+def _validate(trained: _Trained, options: ArchiveOptions, how: ValidationOptions, control: Control) -> Validation:
     base = replace(
         bare_sharpening(options.output, "network", trained.compute),
         adapt=options.adapt,
@@ -239,8 +237,10 @@ def _validate(
         left = f"all that was learned is in {shown(options.snapshot)}; --resume measures it, and writes the weights"
         raise Interrupted(stop.signal_number, left) from stop
     except Exception as error:  # whatever it is, it must not cost what was learned
-        control.on_note(f"the weights are not measured: {' '.join(str(error).split()) or type(error).__name__}")
-        return None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        control.on_note(f"the weights are not measured: {reason}")
+        left_out = tuple(LeftOut(member.pair.id, reason) for member in trained.held)
+        return Validation((), len(trained.held), unseen, how.scratch_steps, left_out)
 
 
 def _check(options: ArchiveOptions, table: PairTable) -> None:

@@ -172,9 +172,11 @@ def test_its_failure_does_not_cost_the_weights(
         changed.setattr("tempfile.tempdir", str(blocked))
         changed.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))  # torch would stumble first
         changed.setenv("RANK", "1")  # left over from something else: without WORLD_SIZE it means nothing
-        found = run_main([*short, "-o", str(output)])
+        found = run_main([*short, "-o", str(output), "--report", str(tmp_path / "page.html")])
     assert found.code == 0 and output.exists()
     assert "the weights are not measured" in found.stderr
+    page = (tmp_path / "page.html").read_text()
+    assert "could not be measured" in page and "--no-validation" not in page
 
 
 def test_it_can_be_left_out(archive: Path, tmp_path: Path, run_main: RunMain) -> None:
