@@ -17,11 +17,11 @@ from clippan_cli.tasks.adapt_validation import (
     LEARNED,
     REDUCED,
     SCRATCH,
-    MethodScores,
     SceneScores,
     Validation,
     best_methods,
 )
+from clippan_cli.tasks.assessment import MethodScores
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.network_weights import card_lines
 from clippan_cli.tasks.pairs import PairTable

@@ -20,6 +20,7 @@ from affine import Affine
 
 from clippan_cli.rasters.pair import PairOptions
 from clippan_cli.tasks.adapt_scenes import Member
+from clippan_cli.tasks.assessment import MethodScores
 from clippan_cli.tasks.compute import limited_threads, release_memory
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.network_weights import write_weights
@@ -70,21 +71,13 @@ class ValidationOptions:
 
 
 @dataclass(frozen=True)
-class MethodScores:
-    """What a method comes to: the indices of `FULL` and `REDUCED` by name."""
-
-    method: str
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
 class SceneScores:
     """All methods on one scene.
 
     Attributes:
         name: of the scene.
         part: the PAN pixels that were measured; None: all of it.
-        scores: one per method, always in one order.
+        scores: the indices of `ALL` of each method, always in one order.
     """
 
     name: str

@@ -88,8 +88,8 @@ class Assessment:
 
 
 @dataclass(frozen=True)
-class WaldScore:
-    """A method at reduced resolution: the degraded pair sharpened, compared with the MS itself."""
+class MethodScores:
+    """What a method comes to: indices by name."""
 
     method: str
     metrics: dict[str, float]
@@ -162,7 +162,7 @@ class AssessReport:
     images: tuple[Assessment, ...]
     seconds: float
     gates: tuple[Gate, ...] = ()
-    wald: tuple[WaldScore, ...] = ()
+    wald: tuple[MethodScores, ...] = ()
     warnings: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 

@@ -23,7 +23,7 @@ from clippan_cli.rasters.pair import PairOptions
 from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.rasters.writer import SafeWriter
-from clippan_cli.tasks.assessment import WaldScore
+from clippan_cli.tasks.assessment import MethodScores
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.quality import AssessOptions, measuring_device, peak_of
@@ -41,7 +41,7 @@ _FEWEST = 8  # pixels a side of the degraded MS
 _SEEN = 0.2  # share of the blur that must fall on valid pixels; in the corner of a scene a quarter and more does
 
 
-def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[WaldScore, ...]:
+def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[MethodScores, ...]:
     """Sharpen the degraded pair by each method, and score it against MS.
 
     Raises:
@@ -55,7 +55,7 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[
         for method in options.wald:
             sharpening = bare_sharpening(Path(name) / f"{method}.tif", method, options.compute)
             with control.timed(f"wald {method}"):
-                found.append(WaldScore(method, score_degraded(scene, pair, sharpening, options, control)))
+                found.append(MethodScores(method, score_degraded(scene, pair, sharpening, options, control)))
         return tuple(found)
 
 
