@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clippan_cli.tasks.adapt import ArchiveResult
     from clippan_cli.tasks.adapt_validation import Validation
 
-_OUTPUT, _LEARNING, _BATCH, _VALIDATION = "Output", "Learning", "Batch", "Validation"
+_OUTPUT, _LEARNING, _BATCH, _VALIDATION, _COMPUTE = "Output", "Learning", "Batch", "Validation", "Compute"
 _STEPS = 2000
 
 
@@ -128,6 +128,15 @@ def adapt(
     overwrite: opt.Overwrite = False,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that read scenes ahead; 0: none; one for each thread, at most 4, if not given.",
+            rich_help_panel=_COMPUTE,
+        ),
+    ] = None,
     ram: opt.Ram = 2048,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
@@ -200,6 +209,7 @@ def adapt(
         scenes_per_step=scenes_per_step,
         validation=ValidationOptions(scratch_steps=compare_scratch) if validation else None,
         tensorboard=tensorboard,
+        workers=workers,
     )
     with terminal.running() as control:
         table = find_pairs(archive, Trust(vrt=allow_vrt, remote=allow_remote), control)

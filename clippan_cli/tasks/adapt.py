@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,31 +13,40 @@ import torch
 
 from clippan_cli import __version__
 from clippan_cli.rasters.output_path import check_output_path, shown
-from clippan_cli.tasks.adapt_scenes import Member, Ready, find_members, make_ready, tiles_per_scene
+from clippan_cli.tasks.adapt_scenes import (
+    Member,
+    Surveyed,
+    find_members,
+    make_ready,
+    survey_scenes,
+    window_cache,
+    windows_in_memory,
+)
+from clippan_cli.tasks.adapt_supervision import adapt_judge, adapt_teacher, finishing, guide_for
 from clippan_cli.tasks.adapt_validation import Validation, ValidationOptions, validate
+from clippan_cli.tasks.adapt_windows import Readers
 from clippan_cli.tasks.batch_record import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.tasks.compute import ComputeOptions, limited_threads
 from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.guidance import GuidanceOptions, open_guide
+from clippan_cli.tasks.guidance import GuidanceOptions
 from clippan_cli.tasks.network_weights import check_weights_path, with_learning, write_weights
 from clippan_cli.tasks.pairs import LeftOut, PairTable
 from clippan_cli.tasks.processes import is_first, joined
-from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.training_log import check_training_log, training_log
 from clippan_cli.tasks.wald import bare_sharpening
-from clippan_models.adaptation.alignment import AlignmentImages, Judge, align
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
-from clippan_models.adaptation.archive_teacher import teach
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.adaptation.processes import Processes
-from clippan_models.adaptation.sharpener import Guide, felt, new_network
+from clippan_models.adaptation.sharpener import Guide, new_network
 from clippan_models.adaptation.snapshot import load_snapshot, save_snapshot
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER
-from clippan_models.errors import InputError, Interrupted, OutputError, UsageError, WeightsError
-from clippan_models.guidance.encoder import NONE
+from clippan_models.errors import ClippanError, InputError, Interrupted, OutputError, UsageError, WeightsError
 from clippan_models.networks.card import NO_LICENCE, ModelCard, mismatch
 from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint
 from clippan_models.networks.registry import find_fusing_backbone
+
+_MOST_READERS = 4  # they are quicker than what learns from them
+_MOST_WORKERS = 256
 
 SCHEMA = "clippan.adapt/1"
 """Name and version of the JSON."""
@@ -60,6 +70,7 @@ class ArchiveOptions:
         scenes_per_step: scenes that each step takes patches from, a multiple of the processes; None: one for each.
         validation: how much to measure on the scenes held back; None: nothing.
         tensorboard: a folder for what TensorBoard draws, or None.
+        workers: processes that read the scenes, 0: this one does; None: one for each thread, at most `_MOST_READERS`.
     """
 
     output: Path
@@ -75,6 +86,11 @@ class ArchiveOptions:
     scenes_per_step: int | None = None
     validation: ValidationOptions | None = ValidationOptions()
     tensorboard: Path | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and not 0 <= self.workers <= _MOST_WORKERS:
+            raise UsageError(f"--workers {self.workers}: 0 to {_MOST_WORKERS} are possible")
 
     @property
     def snapshot(self) -> Path:
@@ -168,36 +184,35 @@ def adapt_archive(
 
 def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, control: Control) -> _Trained:
     """Everything that the processes do together."""
-    with joined(options.compute) as (processes, compute), limited_threads(compute.thread_count):
+    with (
+        joined(options.compute) as (processes, compute),
+        limited_threads(compute.thread_count),
+        ExitStack() as stack,
+    ):
         device = processes.device
         members, unlike = find_members(table, scene, control)
         start = _starting_point(options, members)
-        scenes_per_step = _scenes_per_step(options, processes)
+        bands, scenes_per_step = len(members[0].card.bands), _scenes_per_step(options, processes)
         key = _key(members, options, scenes_per_step)
         waiting = _waiting(options, key)
-        guides: list[Guide | None] = []
-        guided = bool(options.adapt.weights.direction) and options.guidance.clip != NONE
-
-        def on_first(opened: Scene) -> None:
-            guides.append(open_guide(options.guidance, opened, options.adapt.seed, device) if guided else None)
-
-        tiles = tiles_per_scene(members, options.compute.ram_mb)
+        if not processes.agree(int(digest_of({"key": key, "step": waiting and waiting.step})[:15], 16)):
+            raise InputError("the processes do not see the same archive and snapshot: all need the same files")
+        guide = guide_for(members[0], options.guidance, options.adapt, device, control)
+        readers = stack.enter_context(Readers(_readers(options, compute)))
         with control.timed("scenes"):
-            ready, broken = make_ready(members, tiles, options.adapt.teacher, guided, control, on_first)
+            surveyed, broken = survey_scenes(
+                members, options.adapt.teacher, guide is not None, readers, processes, control
+            )
         for item in (*unlike, *broken):
             control.on_note(f"left out: {item.path}: {item.reason}")
-        guide = guides[0]
-        begin = digest_of({"key": key, "scenes": [r.member.pair.id for r in ready], "step": waiting and waiting.step})
-        if not processes.agree(int(begin[:15], 16)):
-            raise InputError("the processes do not see the same archive and snapshot: all need the same files")
+        windows = window_cache(surveyed, readers, windows_in_memory(members, options.compute.ram_mb))
+        ready = make_ready(surveyed, windows)
         train_numbers, held_numbers = split_scenes(len(ready), options.adapt.seed)
-        judge = _judge(guide, [ready[n] for n in train_numbers], device, control)
-        train = [_feel(ready[n].train, judge, device) for n in train_numbers]
-        held = [_feel(ready[n].held, judge, device) for n in held_numbers]
-        if options.adapt.teacher not in (NO_TEACHER, *CLASSICAL_TEACHERS) and options.adapt.weights.ship:
-            with control.timed("teacher"):
-                train, held = _teach(train, held, options.adapt, processes, scenes_per_step, control)
-        bands = len(members[0].card.bands)
+        train, held = [ready[n].train for n in train_numbers], [ready[n].held for n in held_numbers]
+        judge = adapt_judge(guide, [surveyed[n] for n in train_numbers], device, control)
+        with control.timed("teacher"):
+            teacher = adapt_teacher(train, held, options.adapt, bands, processes, scenes_per_step, control)
+        windows.finish_with(finishing([one.survey.prior for one in surveyed], judge, teacher, device))
         backbone = find_fusing_backbone(options.adapt.backbone)
         network = start.network.to(device) if start else new_network(backbone, bands, options.adapt.seed, device)
         run = ArchiveRun(network, train, held, options.adapt, device, judge, processes, scenes_per_step)
@@ -207,19 +222,19 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         with control.timed("adapt"):
             adapted = _learn(run, options, key, waiting.seconds if waiting else 0.0, control)
         after = run.per_scene()
-        card = _card(ready, train_numbers, options, adapted, guide, start.sha256 if start else "")
+        card = _card([surveyed[n] for n in train_numbers], options, adapted, guide, start.sha256 if start else "")
         checkpoint = Checkpoint(backbone.name, bands, adapted.network, _normalisation(train), card=card)
     result = ArchiveResult(
         output=options.output,
         card=card,
-        learned_from=tuple(ready[n].member.pair.id for n in train_numbers),
+        learned_from=tuple(surveyed[n].member.pair.id for n in train_numbers),
         held_back={name: (before[name], after[name]) for name in before},
         left_out=(*table.left_out, *unlike, *broken),
         adapted=adapted,
-        patches=sum(len(r.train.full) for r in ready),
+        patches=sum(len(one.survey.windows) for one in surveyed),
         resumed_at=waiting.step if waiting else 0,
     )
-    held_members = tuple(ready[n].member for n in held_numbers)
+    held_members = tuple(surveyed[n].member for n in held_numbers)
     return _Trained(result, checkpoint, held_members, replace(options.compute, device=str(device)))
 
 
@@ -287,7 +302,6 @@ def _key(members: Sequence[Member], options: ArchiveOptions, scenes_per_step: in
             "guidance": asdict(options.guidance),
             "clip": chosen_clip(options.guidance),
             "scenes_per_step": scenes_per_step,
-            "ram": options.compute.ram_mb,
             "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
         }
     )
@@ -306,44 +320,11 @@ def _waiting(options: ArchiveOptions, key: str) -> Progressed | None:
     return progress
 
 
-def _judge(guide: Guide | None, ready: Sequence[Ready], device: torch.device, control: Control) -> Judge | None:
-    """Stage I on images of all scenes."""
-    images = [r.images for r in ready if r.images is not None]
-    if guide is None or not images:
-        return None
-    together = AlignmentImages(
-        *(torch.cat([getattr(i, name) for i in images]).to(device) for name in ("ms_up", "pan", "hrms"))
-    )
-
-    def on_step(step: int, steps: int, loss: float) -> None:
-        control.report(Progress("align", step, steps, note=f"loss {loss:.4f}"))
-
-    return align(guide.encoder, guide.prompts, together, guide.options, on_step)
-
-
-def _feel(scene: ArchiveScene, judge: Judge | None, device: torch.device) -> ArchiveScene:
-    """The scene with what the judge makes of its MS and PAN."""
-    if judge is None:
-        return scene
-    on_device = felt(scene.full.to(device), judge, scene.prior.to(device))
-    return replace(scene, full=on_device.to(torch.device("cpu")))
-
-
-def _teach(
-    train: list[ArchiveScene],
-    held: list[ArchiveScene],
-    options: AdaptOptions,
-    processes: Processes,
-    scenes_per_step: int,
-    control: Control,
-) -> tuple[list[ArchiveScene], list[ArchiveScene]]:
-    """The scenes with the images of a network that has learned from all of them."""
-
-    def on_step(step: int, steps: int, loss: float) -> None:
-        control.stop_signal = processes.largest(control.stop_signal or 0) or None
-        control.report(Progress("teacher", step, steps, note=f"loss {loss:.4f}"))
-
-    return teach(train, held, options, processes.device, processes, on_step, scenes_per_step)
+def _readers(options: ArchiveOptions, compute: ComputeOptions) -> int:
+    """Processes that read the scenes."""
+    if options.workers is not None:
+        return options.workers
+    return 0 if compute.thread_count == 1 else min(compute.thread_count, _MOST_READERS)
 
 
 def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, control: Control) -> Adapted:
@@ -365,10 +346,12 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
                 late = limit is not None and now - started > limit
                 if run.processes.largest(late) and not run.finished:
                     run.stop("time limit")
-    except Interrupted as stop:
+    except ClippanError as stop:
         _save(run, options, key, spent + time.monotonic() - started)
         left = f"step {run.step} of {options.adapt.steps} is in {options.snapshot}; --resume goes on"
-        raise Interrupted(stop.signal_number, left) from stop
+        if isinstance(stop, Interrupted):
+            raise Interrupted(stop.signal_number, left) from stop
+        raise type(stop)(f"{stop}; {left}") from stop
     seconds = spent + time.monotonic() - started
     _save(run, options, key, seconds)  # what follows may be stopped, and must not cost what was learned
     return run.result(seconds)
@@ -384,17 +367,17 @@ def _save(run: ArchiveRun, options: ArchiveOptions, key: str, seconds: float) ->
 
 
 def _card(
-    ready: Sequence[Ready],
-    train: Sequence[int],
+    scenes: Sequence[Surveyed],
     options: ArchiveOptions,
     adapted: Adapted,
     guide: Guide | None,
     started_from: str,
 ) -> ModelCard:
-    first = ready[train[0]].member.card
-    gains = torch.tensor([ready[n].gains for n in train]).mean(0).tolist()
-    named = tuple(f"{ready[n].member.pair.id} ({ready[n].member.card.scenes[0]})" for n in train)
-    card = replace(first, scenes=named, mtf_gains=tuple(round(g, 4) for g in gains), licence=options.licence)
+    gains = torch.tensor([one.survey.observation.ms_gain for one in scenes]).mean(0).tolist()
+    named = tuple(f"{one.member.pair.id} ({one.member.card.scenes[0]})" for one in scenes)
+    card = replace(
+        scenes[0].member.card, scenes=named, mtf_gains=tuple(round(g, 4) for g in gains), licence=options.licence
+    )
     return with_learning(card, options.adapt, adapted, guide, started_from)
 
 

@@ -8,8 +8,9 @@ from multiprocessing.connection import wait
 from typing import Protocol
 
 from clippan_cli.tasks.batch_record import Record
-from clippan_cli.tasks.batch_worker import Task, Worker
+from clippan_cli.tasks.batch_worker import Task, do_task
 from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.tasks.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class LocalCrew:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._workers: list[Worker] = []
+        self._workers: list[Worker[Task, Record]] = []
 
     def equip(self, sharpening: SharpenOptions) -> SharpenOptions:
         """Part the CPUs."""
@@ -83,7 +84,7 @@ class LocalCrew:
         """Have an idle worker do a task, or a new one."""
         worker = next((worker for worker in self._workers if worker.task is None), None)
         if worker is None:
-            worker = Worker()
+            worker = Worker(do_task)
             self._workers.append(worker)
         with suppress(OSError):  # it has died; `ended` finds out
             worker.start(task)
@@ -97,14 +98,12 @@ class LocalCrew:
         outcomes = [self._outcome(worker) for worker in heard]
         return [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if task is not None]
 
-    def _outcome(self, worker: Worker) -> Record | Lost:
+    def _outcome(self, worker: Worker[Task, Record]) -> Record | Lost:
         """What a worker has sent; one that has sent nothing and yet can be read has died."""
         try:
             # a worker may send its result and end: what it sent counts
             if worker.line.poll():
-                record: Record = worker.line.recv()
-                worker.task = None
-                return record
+                return worker.answer()
         except (EOFError, OSError):
             pass
         self._workers.remove(worker)

@@ -1,23 +1,14 @@
-"""A process that sharpens one scene after another for a batch; whatever becomes of it, the batch goes on."""
+"""What a worker of a batch does: sharpen a scene, and remember how it went."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import time
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from typing import Any
 
 from clippan_cli.tasks.batch_record import Job, Record, file_sha256, may_replace, read_record, write_record
-from clippan_cli.tasks.control import Control, stopped_by_signals
+from clippan_cli.tasks.control import Control
 from clippan_models.errors import ClippanError, Interrupted, OutputError
-
-_PATIENCE = 30.0  # seconds for a worker to clean up
 
 
 @dataclass(frozen=True)
@@ -26,86 +17,6 @@ class Task:
 
     job: Job
     key: str
-
-
-class Worker:
-    """A process and the line to it."""
-
-    def __init__(self) -> None:
-        """Start the process; it takes a while to load."""
-        context = get_context("spawn")  # a fork would take torch's threads for its own
-        ours, theirs = context.Pipe()
-        self.line = ours
-        self.task: Task | None = None
-        self._process = context.Process(target=_work, args=(theirs, os.getpid()), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    @property
-    def sentinel(self) -> Any:
-        """Ready, for `multiprocessing.connection.wait`, when the process has ended."""
-        return self._process.sentinel
-
-    @property
-    def pid(self) -> int | None:
-        """Number of the process."""
-        return self._process.pid
-
-    @property
-    def ended_by(self) -> str:
-        """How the process ended, for messages."""
-        self._process.join(_PATIENCE)
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            try:
-                return f"was killed by {signal.Signals(-code).name}"
-            except ValueError:
-                return f"was killed by signal {-code}"
-        return f"ended with code {code}"
-
-    def start(self, task: Task) -> None:
-        """Have it do a task.
-
-        Raises:
-            OSError: the process is gone.
-        """
-        self.task = task
-        self.line.send(task)
-
-    def stop(self, number: int | None = None) -> None:
-        """End the process: after its task where `number` is None, else by this signal, with time to clean up."""
-        self.line.close()
-        if number is not None and self._process.is_alive() and self.task is not None:
-            os.kill(self._process.pid or 0, number)
-        self._process.join(_PATIENCE)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-
-
-def _work(line: Connection, parent: int) -> None:
-    """Do tasks until the line is closed; the main function of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells all of us; the batch decides
-    warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user is in the record
-    logging.getLogger().addHandler(logging.NullHandler())
-    while True:
-        try:
-            task = line.recv()
-        except (EOFError, OSError):
-            return
-        control = Control(on_progress=lambda progress: _stop_without(parent))
-        try:
-            with stopped_by_signals(control):
-                record = do_task(task, control)
-            line.send(record)
-        except (Interrupted, OSError):
-            return
-
-
-def _stop_without(parent: int) -> None:
-    """End where the batch is gone: nobody would hear of the result."""
-    if os.getppid() != parent:
-        raise Interrupted(signal.SIGTERM)
 
 
 def do_task(task: Task, control: Control) -> Record:

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,30 @@ from safetensors.torch import load_file
 
 from clippan_cli.rasters.source import Trust
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
-from clippan_cli.tasks.adapt_scenes import find_members, make_ready, patch_bytes, tiles_per_scene
+from clippan_cli.tasks.adapt_scenes import (
+    Surveyed,
+    find_members,
+    make_ready,
+    survey_scenes,
+    window_bytes,
+    window_cache,
+)
+from clippan_cli.tasks.adapt_windows import Readers, ReadWindow, SurveyScene
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.demo_scene import make_demo_scene
 from clippan_cli.tasks.guidance import GuidanceOptions
 from clippan_cli.tasks.pairs import find_pairs
-from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.worker import Worker
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
-from clippan_models.adaptation.archive_teacher import teach
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.archive_teacher import train_teacher
+from clippan_models.adaptation.loop import AdaptOptions, LossWeights
+from clippan_models.adaptation.patches import WindowPatches
 from clippan_models.adaptation.processes import ALONE
-from clippan_models.errors import InputError, Interrupted, OutputError, ResourceError, WeightsError
+from clippan_models.adaptation.teacher import NO_TEACHER
+from clippan_models.adaptation.window_cache import WindowCache
+from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.networks.checkpoint import load_checkpoint
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
 
@@ -187,22 +201,30 @@ def test_a_training_begins_with_weights(archive: Path, tmp_path: Path) -> None:
     assert more.adapted.curve[0].total == pytest.approx(min(p.total for p in first.adapted.curve))
 
 
+@contextmanager
+def made_ready(archive: Path, teacher: str = NO_TEACHER) -> Iterator[tuple[list[Surveyed], WindowCache]]:
+    alike, _ = find_members(find_pairs(archive, Trust(), Control()), SceneOptions((), "", coregister="off"), Control())
+    with Readers(0) as readers:
+        found, _ = survey_scenes(alike, teacher, False, readers, ALONE, Control())
+        yield found, window_cache(found, readers, 100)
+
+
 def test_a_teacher_shows_every_scene_its_image(archive: Path) -> None:
     """It follows MS where that was measured; without reduced patches there is nothing for it to learn from."""
-    alike, _ = find_members(find_pairs(archive, Trust(), Control()), SceneOptions((), "", coregister="off"), Control())
-    ready, _ = make_ready(alike, 9, "none", False, Control(), lambda scene: None)
-    train, held = [ready[0].train], [ready[1].held]
-    options, steps = AdaptOptions(steps=6, teacher="self"), []
-    cpu = torch.device("cpu")
-    taught = teach(train, held, options, cpu, ALONE, lambda step, count, loss: steps.append((step, count)))
-    assert steps == [(1, 2), (2, 2)]
-    for (scene,), most in zip(taught, (9, 8), strict=True):
-        full = scene.full
-        assert full.teacher is not None and len(full) <= most and full.teacher.shape == full.ms_up.shape
-        off = [(full.down(image) - full.ms)[full.usable].abs().mean() for image in (full.teacher, full.ms_up)]
-        assert off[0] < 0.5 * off[1]
-    bare = [replace(ready[0].train, reduced=None)]
-    assert teach(bare, bare, options, cpu, ALONE, lambda *step: None) == (bare, bare)
+    with made_ready(archive) as (surveyed, cache):
+        one, other = make_ready(surveyed, cache)
+        options, steps = AdaptOptions(steps=6, teacher="self"), []
+        teacher = train_teacher(
+            [one.train], [other.held], options, 4, ALONE, lambda step, count, loss: steps.append((step, count))
+        )
+        assert teacher is not None and steps == [(1, 2), (2, 2)]
+        for scene in (one.train, other.held):
+            full = teacher.taught(scene.full(range(len(scene.windows))), scene.prior)
+            assert full.teacher is not None and full.teacher.shape == full.ms_up.shape
+            off = [(full.down(image) - full.ms)[full.usable].abs().mean() for image in (full.teacher, full.ms_up)]
+            assert off[0] < 0.5 * off[1]
+        bare = [replace(one.train, reduced=(0,) * len(one.train.windows))]
+        assert train_teacher(bare, bare, options, 4, ALONE, lambda *step: None) is None
 
 
 @pytest.mark.slow
@@ -235,20 +257,70 @@ def test_a_changed_file_is_noticed(archive: Path, tmp_path: Path) -> None:
     assert forced.resumed_at == 3 and list(forced.held_back) == ["a"] == list(forced.learned_from)
 
 
-def test_memory_is_kept_to(archive: Path, tmp_path: Path) -> None:
-    result = learn(archive, tmp_path / "w.safetensors")
-    assert result.patches <= 2 * 40
-    table = find_pairs(archive, Trust(), Control())
-    alike, _ = find_members(table, SceneOptions((), "", coregister="off"), Control())
-    ready, _ = make_ready(alike, 9, "gsa", False, Control(), lambda scene: None)
-    for one in ready:
-        patches = [vars(part) for part in (one.train.full, one.train.reduced) if part is not None]
-        held = sum(v.nbytes for part in patches for v in part.values() if isinstance(v, torch.Tensor))
-        assert held <= 9 * patch_bytes(4, 128)
-    members: Any = [type("M", (), {"card": result.card, "core": 128})] * 100
-    assert 5 <= tiles_per_scene(members, 4096) < 40
-    with pytest.raises(ResourceError, match="do not fit into --ram 256"):
-        tiles_per_scene(members, 256)
+def test_a_window_takes_no_more_memory_than_is_planned_for(archive: Path) -> None:
+    with made_ready(archive, "gsa") as (surveyed, cache):
+        for scene in make_ready(surveyed, cache):
+            for window in scene.train.windows.take(range(len(scene.train.windows))):
+                assert window.full.teacher is not None and window.reduced is not None
+                assert 0 < window.full.nbytes + window.reduced.nbytes <= window_bytes(4, 128)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_memory_and_readers_change_nothing(
+    workers: int, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive of which only two windows fit into memory is learned from like any other."""
+    adapt = {"teacher": "self", "weights": LossWeights(ship=1.0)}
+    whole = learn(archive, tmp_path / "whole.safetensors", adapt=dict(adapt))
+    monkeypatch.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda members, ram_mb: 2)
+    small = learn(archive, tmp_path / "small.safetensors", adapt=dict(adapt), workers=workers)
+    assert small.adapted.curve == whole.adapted.curve and small.patches == whole.patches > 2
+    one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "small.safetensors")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "left_out"), [(1, 0), (3, 1)])
+def test_a_reader_that_is_killed_costs_a_retry(
+    times: int, left_out: int, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a scene that kills its readers is left out."""
+    begin = Worker.start
+    killed: list[int | None] = []
+
+    def start(self: Worker[Any, Any], task: Any) -> None:
+        begin(self, task)
+        if isinstance(task, SurveyScene) and Path(task.scene.pan).name == "b_pan.tif" and len(killed) < times:
+            killed.append(self.pid)
+            os.kill(self.pid or 0, signal.SIGKILL)
+
+    monkeypatch.setattr(Worker, "start", start)
+    found = learn(archive, tmp_path / "w.safetensors", workers=1)
+    assert len(killed) == times
+    lost = [item for item in found.left_out if "was killed by SIGKILL, 3 times" in item.reason]
+    assert len(lost) == left_out and found.adapted.steps == STEPS
+
+
+def test_a_file_that_cannot_be_read_any_more_costs_no_step(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = learn(archive, tmp_path / "whole.safetensors")
+    read, reads = ReadWindow.of, []
+
+    def of(self: ReadWindow, scene: Scene) -> WindowPatches:
+        reads.append(self)
+        if len(reads) > 40:
+            raise InputError(f"{self.scene.pan} cannot be read")
+        return read(self, scene)
+
+    output = tmp_path / "w.safetensors"
+    with monkeypatch.context() as context:
+        context.setattr(ReadWindow, "of", of)
+        context.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda members, ram_mb: 2)
+        with pytest.raises(InputError, match=r"_pan.tif cannot be read; step \d+ of 12 is in .*--resume goes on"):
+            learn(archive, output)
+    parts = learn(archive, output, resume=True)
+    assert parts.resumed_at > 0 and parts.adapted.curve == whole.adapted.curve
 
 
 def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> None:
@@ -258,6 +330,7 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
         (["-o", str(tmp_path / "w.safetensors"), "--teacher", "nobody"], 2, "choose one of self"),
         (["-o", str(tmp_path / "w.safetensors"), "--snapshot-minutes", "0"], 2, "more than 0"),
         (["-o", str(tmp_path / "w.safetensors"), "--scenes-per-step", "0"], 2, "multiple of the 1 processes"),
+        (["-o", str(tmp_path / "w.safetensors"), "--workers", "-1"], 2, "--workers -1: 0 to 256"),
         (["-o", str(tmp_path / "w.safetensors"), "--weights", str(tmp_path / "absent")], 7, "cannot read"),
     ]:
         outcome = run_main(["adapt", str(archive), *extra])

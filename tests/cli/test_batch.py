@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from affine import Affine
@@ -13,12 +14,13 @@ from affine import Affine
 from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.source import Trust
 from clippan_cli.tasks.batch import BatchOptions, BatchResult, in_shard, run_batch
-from clippan_cli.tasks.batch_worker import Task, Worker
+from clippan_cli.tasks.batch_worker import Task
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pairs import FoundPair, find_pairs
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.tasks.worker import Worker
 from clippan_models.errors import Interrupted, UsageError
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
 
@@ -122,7 +124,7 @@ def test_a_killed_worker_costs_a_retry(
     begin = Worker.start
     killed: list[int | None] = []
 
-    def start(self: Worker, task: Task) -> None:
+    def start(self: Worker[Any, Any], task: Task) -> None:
         begin(self, task)
         if task.job.id == "a" and len(killed) < times:
             killed.append(self.pid)

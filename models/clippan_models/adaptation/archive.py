@@ -3,7 +3,7 @@
 Every scene keeps its own prior and normalisation. A step takes its patches from one scene, all scenes equally often
 whatever their size, and within it from all strata of detail equally, so that rare content is seen. Scenes held back
 choose the checkpoint. What a step draws follows from the seed and its number alone: a run that goes on from a snapshot
-does what one without a break does, and several processes what one does.
+does what one without a break does, several processes what one does, and windows are asked for before they are needed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, zip_longest
 
 import torch
 from torch import Tensor, nn
@@ -29,37 +31,79 @@ from clippan_models.adaptation.loop import (
     nothing_to_learn,
     set_rate,
 )
-from clippan_models.adaptation.patches import Patches
+from clippan_models.adaptation.patches import Patches, join_patches
 from clippan_models.adaptation.processes import ALONE, Processes
+from clippan_models.adaptation.window_cache import SceneWindows
 from clippan_models.errors import UsageError
 
 STRATA = 4
 
-_HELD_PATCHES = 8  # of a scene held back: all are looked at in every validation
+_HELD_SCENES, _HELD_WINDOWS = 16, 8  # looked at in every validation
+_AHEAD = 16  # steps for which windows are asked for early
 
 
 @dataclass(frozen=True)
 class ArchiveScene:
-    """What is kept of a scene, on the CPU.
+    """A scene to learn from.
 
     Attributes:
         name: for messages.
-        prior: of the scene.
-        full: patches at full resolution.
-        reduced: patches with a truth, or None where the scene is too small.
-        strata: numbers of the full patches by how much detail they hold; none is empty.
+        prior: of the scene, on the CPU.
+        windows: where its patches come from, on the CPU.
+        reduced: how many patches with a truth each window has; they are counted on from window to window.
+        strata: numbers of the windows by how much detail they hold; none is empty.
     """
 
     name: str
     prior: Prior
-    full: Patches
-    reduced: Patches | None
+    windows: SceneWindows
+    reduced: tuple[int, ...]
     strata: tuple[tuple[int, ...], ...]
 
+    def full(self, windows: Sequence[int]) -> Patches:
+        """The patches at full resolution of these windows."""
+        return join_patches([window.full for window in self.windows.take(windows)])
+
+    def reduced_patches(self, numbers: Sequence[int]) -> Patches | None:
+        """The patches with a truth of these numbers; None of none."""
+        if not numbers:
+            return None
+        ends, places = list(accumulate(self.reduced)), self.windows_of(numbers)
+        parts = []
+        for number, place, window in zip(numbers, places, self.windows.take(places), strict=True):
+            if window.reduced is None:
+                raise ValueError(f"window {place} of {self.name} has no patches with a truth")
+            parts.append(window.reduced.take(torch.tensor([number - ends[place] + self.reduced[place]])))
+        return join_patches(parts)
+
+    def windows_of(self, reduced: Sequence[int]) -> list[int]:
+        """Which windows hold the patches with a truth of these numbers."""
+        ends = list(accumulate(self.reduced))
+        return [bisect_right(ends, number) for number in reduced]
+
     def held(self) -> ArchiveScene:
-        """The scene with few patches, evenly from all, for validation."""
-        reduced = None if self.reduced is None else self.reduced.take(_evenly(len(self.reduced), 4 * _HELD_PATCHES))
-        return replace(self, full=self.full.take(_evenly(len(self.full), _HELD_PATCHES)), reduced=reduced)
+        """The scene with few windows, evenly from all, for validation."""
+        chosen = _evenly(len(self.windows), _HELD_WINDOWS).tolist()
+        return replace(
+            self,
+            windows=self.windows.only(chosen),
+            reduced=tuple(self.reduced[number] for number in chosen),
+            strata=(tuple(range(len(chosen))),),
+        )
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What a step takes from one scene; `generator` is for what else it draws."""
+
+    scene: ArchiveScene
+    windows: tuple[int, ...]
+    reduced: tuple[int, ...]
+    generator: torch.Generator
+
+    def expect(self) -> None:
+        """Ask for the windows early."""
+        self.scene.windows.expect([*self.windows, *self.scene.windows_of(self.reduced)])
 
 
 @dataclass(frozen=True)
@@ -122,7 +166,8 @@ class ArchiveRun:
             raise UsageError(f"{self.scenes_per_step} scenes a step cannot be shared by {processes.count} processes")
         self.network, self.train, self.options, self.device, self.judge = network, train, options, device, judge
         self.processes = processes
-        self.held = [scene.held() for scene in held]
+        self.held = [held[number].held() for number in _evenly(len(held), _HELD_SCENES).tolist()]
+        self._draws: dict[int, _Draw] = {}
         self.optimiser = torch.optim.Adam(network.parameters(), lr=options.rate)
         self.step = 0
         self.stopped = "steps"
@@ -142,8 +187,8 @@ class ArchiveRun:
         step = self.step + 1
         self.network.train()
         set_rate(self.optimiser, self.options, step)
-        mine = range(self.processes.rank, self.scenes_per_step, self.processes.count)
-        losses = (self._loss(self.step * self.scenes_per_step + number + 1) for number in mine)
+        self._look_ahead()
+        losses = (self._loss(draw) for draw in self._draws_of(step))
         with deterministic():
             mean_loss = descend(self.network, self.optimiser, losses, self.processes)
         self.step = step
@@ -153,16 +198,40 @@ class ArchiveRun:
             self._validate()
         return mean_loss
 
-    def _loss(self, draw: int) -> Tensor:
-        """The loss over patches of one scene; draws are counted from 1 throughout the training."""
-        generator = _generator(self.options.seed, "step", draw)
-        scene, batch = self.train[self._scene_of(draw)], self.options.patches_per_step
-        full = scene.full.take(_from_strata(scene.strata, batch, generator)).to(self.device)
-        reduced = None
-        if scene.reduced is not None and self.options.weights.reduced:
-            index = torch.randperm(len(scene.reduced), generator=generator)[: 4 * batch]
-            reduced = scene.reduced.take(index).to(self.device)
-        return self._objective(scene).step_loss(full, reduced, generator)
+    def _draws_of(self, step: int) -> list[int]:
+        """The draws of this process in a step; they are counted from 1 throughout the training."""
+        mine = range(self.processes.rank, self.scenes_per_step, self.processes.count)
+        return [(step - 1) * self.scenes_per_step + number + 1 for number in mine]
+
+    def _look_ahead(self) -> None:
+        """Ask for the windows of the next steps, as many as there is room for."""
+        room = min(scene.windows.room for scene in self.train)
+        for step in range(self.step + 1, min(self.step + _AHEAD, self.options.steps) + 1):
+            for number in self._draws_of(step):
+                draw = self._draws.get(number) or self._draw(number)
+                room -= len(draw.windows) + len(draw.reduced)
+                if room < 0:
+                    return
+                if number not in self._draws:
+                    draw.expect()
+                    self._draws[number] = draw
+
+    def _draw(self, number: int) -> _Draw:
+        """What a draw takes: windows from strata, patches with a truth from all over a scene."""
+        generator = _generator(self.options.seed, "step", number)
+        scene, batch = self.train[self._scene_of(number)], self.options.patches_per_step
+        windows = _from_strata(scene.strata, batch, generator)
+        reduced: list[int] = []
+        if self.options.weights.reduced:
+            reduced = torch.randperm(sum(scene.reduced), generator=generator)[: 4 * batch].tolist()
+        return _Draw(scene, tuple(windows), tuple(reduced), generator)
+
+    def _loss(self, number: int) -> Tensor:
+        """The loss over patches of one scene."""
+        draw = self._draws.pop(number, None) or self._draw(number)
+        full, reduced = draw.scene.full(draw.windows), draw.scene.reduced_patches(draw.reduced)
+        on_device = None if reduced is None else reduced.to(self.device)
+        return self._objective(draw.scene).step_loss(full.to(self.device), on_device, draw.generator)
 
     def resume(self, progress: Progressed) -> None:
         """Go on from where another run with the same scenes and options was."""
@@ -203,7 +272,8 @@ class ArchiveRun:
 
     def per_scene(self) -> dict[str, float]:
         """The validation of each scene held back, with the network as it is."""
-        return {scene.name: self._validation(scene)[0] for scene in self.held}
+        totals = (total for total, _ in self._validations())
+        return {scene.name: total for scene, total in zip(self.held, totals, strict=True)}
 
     def _scene_of(self, draw: int) -> int:
         """Which scene a draw takes, counted from 1: in each round every one, in another order."""
@@ -215,13 +285,23 @@ class ArchiveRun:
         return Objective(self.network, scene.prior.to(self.device), self.options, self.judge)
 
     def _validation(self, scene: ArchiveScene) -> tuple[float, dict[str, float]]:
-        objective, full = self._objective(scene), scene.full.to(self.device)
+        objective, full = self._objective(scene), scene.full(range(len(scene.windows))).to(self.device)
+        reduced = scene.reduced_patches(_evenly(sum(scene.reduced), 4 * _HELD_WINDOWS).tolist())
         with deterministic():
             objective.record(full)
-            return objective.validation(full, None if scene.reduced is None else scene.reduced.to(self.device))
+            return objective.validation(full, None if reduced is None else reduced.to(self.device))
+
+    def _validations(self) -> list[tuple[float, dict[str, float]]]:
+        """Of each scene held back, while the windows of the next one are loaded."""
+        found = []
+        for scene, following in zip_longest(self.held, self.held[1:]):
+            if following is not None:
+                following.windows.expect(range(len(following.windows)))
+            found.append(self._validation(scene))
+        return found
 
     def _validate(self) -> None:
-        found = [self._validation(scene) for scene in self.held]
+        found = self._validations()
         names = list(dict.fromkeys(name for _, parts in found for name in parts))
         parts = {name: _mean([parts[name] for _, parts in found if name in parts]) for name in names}
         total = _mean([total for total, _ in found])
@@ -264,15 +344,15 @@ def _generator(seed: int, purpose: str, number: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def _from_strata(strata: Sequence[Sequence[int]], count: int, generator: torch.Generator) -> Tensor:
-    """Patches one by one from strata in turn, beginning with any."""
+def _from_strata(strata: Sequence[Sequence[int]], count: int, generator: torch.Generator) -> list[int]:
+    """Windows one by one from strata in turn, beginning with any."""
     begin = int(torch.randint(len(strata), (), generator=generator))
     chosen: list[int] = []
     for turn in range(count):
         members = [m for m in strata[(begin + turn) % len(strata)] if m not in chosen]
         if members:
             chosen.append(members[int(torch.randint(len(members), (), generator=generator))])
-    return torch.tensor(chosen or [strata[begin][0]])
+    return chosen or [strata[begin][0]]
 
 
 def _evenly(available: int, count: int) -> Tensor:

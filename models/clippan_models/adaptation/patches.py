@@ -93,6 +93,24 @@ class Patches:
         """The patches on a device."""
         return Patches(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()})
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return sum(v.nbytes for v in self.__dict__.values() if isinstance(v, Tensor))
+
+
+@dataclass(frozen=True)
+class WindowPatches:
+    """A window of a scene as patches.
+
+    Attributes:
+        full: one, at full resolution.
+        reduced: those at reduced resolution that it has room for, or None.
+    """
+
+    full: Patches
+    reduced: Patches | None
+
 
 def full_patches(tiles: Sequence[Tile], observation: Observation) -> Patches:
     """Patches at full resolution: the cores of tiles that were read with the halo of the views.
@@ -118,6 +136,24 @@ def reduced_patches(tiles: Sequence[Tile], observation: Observation, side: int) 
     """
     pieces = [p for tile in tiles for p in _reduced_patch(tile, observation, side)]
     return _stack(pieces) if pieces else None
+
+
+def window_patches(tile: Tile, observation: Observation, side: int) -> WindowPatches:
+    """A tile as patches at both resolutions; arguments as for `reduced_patches`."""
+    return WindowPatches(full_patches([tile], observation), reduced_patches([tile], observation, side))
+
+
+def count_reduced(tile: Tile, observation: Observation, side: int) -> int:
+    """How many patches `reduced_patches` cuts out of a tile."""
+    return len(_places(_seen_as_ms(tile, observation)[1], side))
+
+
+def join_patches(parts: Sequence[Patches]) -> Patches:
+    """Patches one after another; all of one size, and all with or all without what can be None."""
+    if len(parts) == 1:
+        return parts[0]
+    tensors = {key for key, value in parts[0].__dict__.items() if value is not None}
+    return replace(parts[0], **{key: torch.cat([getattr(part, key) for part in parts]) for key in tensors})
 
 
 def _full_patch(tile: Tile, observation: Observation) -> dict[str, Tensor | None]:
@@ -148,11 +184,11 @@ def _full_patch(tile: Tile, observation: Observation) -> dict[str, Tensor | None
 def _reduced_patch(tile: Tile, observation: Observation, side: int) -> list[dict[str, Tensor | None]]:
     """All patches of `side` MS samples that fit into a tile and are wholly valid."""
     sampling = observation.sampling
-    reference = sampling.select([0])
-    gain = sum(observation.ms_gain) / len(observation.ms_gain)
-    pan, share = project_to_ms(tile.pan, tile.pan_valid, tile.pan_window, tile.ms_window, reference, (gain,))
+    pan, good = _seen_as_ms(tile, observation)
+    places = _places(good, side)
+    if not places:
+        return []
     ms = _bands_at_reference(tile, sampling)
-    good = (share[0] > 0.99) & tile.ms_valid.all(0)
     ratio = sampling.ratio
     same = Sampling(ratio, ratio, ((ratio - 1) / 2,) * sampling.bands, ((ratio - 1) / 2,) * sampling.bands)
     window = Window(0, 0, side, side)
@@ -161,7 +197,7 @@ def _reduced_patch(tile: Tile, observation: Observation, side: int) -> list[dict
     up_rows, up_cols = _up_matrices(inner, window, same)
     full = down_rows @ torch.ones(1, side, side) @ down_cols.transpose(-1, -2)
     patches: list[dict[str, Tensor | None]] = []
-    for row, col in _places(good, side):
+    for row, col in places:
         truth, sharp = ms[:, row : row + side, col : col + side], pan[:, row : row + side, col : col + side]
         low = (down_rows @ truth @ down_cols.transpose(-1, -2)) / full
         low_pan = (down_rows @ sharp @ down_cols.transpose(-1, -2)) / full
@@ -181,6 +217,14 @@ def _reduced_patch(tile: Tile, observation: Observation, side: int) -> list[dict
             }
         )
     return patches
+
+
+def _seen_as_ms(tile: Tile, observation: Observation) -> tuple[Tensor, Tensor]:
+    """PAN at the MS samples `[1, h, w]`, and where it and all bands can be relied on `[h, w]`."""
+    gain = sum(observation.ms_gain) / len(observation.ms_gain)
+    reference = observation.sampling.select([0])
+    pan, share = project_to_ms(tile.pan, tile.pan_valid, tile.pan_window, tile.ms_window, reference, (gain,))
+    return pan, (share[0] > 0.99) & tile.ms_valid.all(0)
 
 
 def _bands_at_reference(tile: Tile, sampling: Sampling) -> Tensor:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,14 @@ class Processes:
     def agree(self, value: int) -> bool:
         """Whether all processes have the same number, of at most 62 bits."""
         return self.largest(value) == -self.largest(-value)
+
+    def gathered(self, mine: list[T]) -> list[list[T]]:
+        """The lists of all processes, by their rank."""
+        if self.count == 1:
+            return [mine]
+        lists: list[list[T]] = [[] for _ in range(self.count)]
+        distributed.all_gather_object(lists, mine)
+        return lists
 
     def _reduced(self, value: Tensor, how: distributed.ReduceOp.RedOpType) -> Tensor:
         if self.count == 1:

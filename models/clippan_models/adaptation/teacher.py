@@ -7,7 +7,7 @@ any backbone can be, `ship` among them, trained so on the scene itself; `SELF` i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from clippan_models.classical.bdsd_pc import BdsdPcFitter
 from clippan_models.classical.gsa import GsaFitter
 from clippan_models.classical.mtf_glp import MtfGlpHpmRFitter
-from clippan_models.contracts import Fitter, Observation, Tile
+from clippan_models.contracts import Fitter, Observation, Sharpener, Tile
 from clippan_models.networks.registry import BACKBONES
 from clippan_models.ops.views import TileViews
 
@@ -35,6 +35,21 @@ TEACHERS = (SELF, *CLASSICAL_TEACHERS, *BACKBONES, NO_TEACHER)
 
 
 @torch.inference_mode()
+def fit_classical(teacher: str, views: Iterable[TileViews]) -> Sharpener:
+    """A classical method fitted to tiles; `teacher` is a key of `CLASSICAL_TEACHERS`."""
+    fitter = CLASSICAL_TEACHERS[teacher]()
+    for view in views:
+        fitter.update(view)
+    return fitter.finish()
+
+
+def core_image(method: Sharpener, views: TileViews) -> Tensor:
+    """The core of a tile by a method, `[C, H, W]`, DN."""
+    with torch.inference_mode():
+        image = method.sharpen(views)[:, *views.tile.core.inside(views.pan_window)]
+    return image.clone()  # one that a training may use
+
+
 def classical_images(teacher: str, tiles: Sequence[Tile], observation: Observation) -> Tensor:
     """The cores of tiles fused by a classical method that is fitted to all of them, `[N, C, H, W]`, DN.
 
@@ -43,11 +58,6 @@ def classical_images(teacher: str, tiles: Sequence[Tile], observation: Observati
         tiles: with cores of one size.
         observation: the scene's model.
     """
-    fitter = CLASSICAL_TEACHERS[teacher]()
     views = [TileViews(tile, observation) for tile in tiles]
-    for view in views:
-        fitter.update(view)
-    method = fitter.finish()
-    cores = [(slice(None), *tile.core.inside(tile.pan_window)) for tile in tiles]
-    fused = torch.stack([method.sharpen(view)[core] for view, core in zip(views, cores, strict=True)])
-    return fused.clone()
+    method = fit_classical(teacher, views)
+    return torch.stack([core_image(method, view) for view in views])
