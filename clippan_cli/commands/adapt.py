@@ -133,7 +133,7 @@ def adapt(
         typer.Option(
             "--workers",
             metavar="N",
-            help="Processes that read scenes ahead; 0: none; one for each thread, at most 4, if not given.",
+            help="Processes that read ahead; 0: none; if not given, as many as threads, at most 4, or none for one.",
             rich_help_panel=_COMPUTE,
         ),
     ] = None,
@@ -240,7 +240,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
         terminal.say(str(found.output))
         return
     adapted = found.adapted
-    rows = [[name, f"{before:.4f}", f"{after:.4f}"] for name, (before, after) in found.held_back.items()]
+    rows = [[name, f"{before:.4f}", f"{after:.4f}"] for name, (before, after) in found.losses.items()]
     terminal.table("loss of scenes held back", ["scene", "before", "after"], rows)
     if found.validation is not None:
         _show_validation(found.validation, terminal)

@@ -24,7 +24,6 @@ from clippan_cli.tasks.adapt_scenes import (
 )
 from clippan_cli.tasks.adapt_supervision import adapt_judge, adapt_teacher, finishing, guide_for
 from clippan_cli.tasks.adapt_validation import Validation, ValidationOptions, validate
-from clippan_cli.tasks.adapt_windows import Readers
 from clippan_cli.tasks.batch_record import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.tasks.compute import ComputeOptions, limited_threads
 from clippan_cli.tasks.control import Control, Progress
@@ -33,6 +32,7 @@ from clippan_cli.tasks.network_weights import check_weights_path, with_learning,
 from clippan_cli.tasks.pairs import LeftOut, PairTable
 from clippan_cli.tasks.processes import is_first, joined
 from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.tasks.scene_readers import Readers
 from clippan_cli.tasks.training_log import check_training_log, training_log
 from clippan_cli.tasks.wald import bare_sharpening
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
@@ -47,6 +47,7 @@ from clippan_models.networks.registry import find_fusing_backbone
 
 _MOST_READERS = 4  # they are quicker than what learns from them
 _MOST_WORKERS = 256
+_KEY_SEPARATOR = "/"
 
 SCHEMA = "clippan.adapt/1"
 """Name and version of the JSON."""
@@ -106,7 +107,7 @@ class ArchiveResult:
         output: the file of weights.
         card: what it says of itself.
         learned_from: names of the scenes.
-        held_back: validation of each scene held back, before and after.
+        held_back: validation of each scene held back, before and after; None for those that did not choose the step.
         left_out: files that nothing was learned from, and why.
         adapted: how it went.
         patches: how many, of all scenes.
@@ -117,12 +118,17 @@ class ArchiveResult:
     output: Path
     card: ModelCard
     learned_from: tuple[str, ...]
-    held_back: dict[str, tuple[float, float]]
+    held_back: dict[str, tuple[float, float] | None]
     left_out: tuple[LeftOut, ...]
     adapted: Adapted
     patches: int
     resumed_at: int
     validation: Validation | None = None
+
+    @property
+    def losses(self) -> dict[str, tuple[float, float]]:
+        """The validation of each scene that chose the step."""
+        return {name: found for name, found in self.held_back.items() if found is not None}
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with everything a human is shown."""
@@ -131,7 +137,9 @@ class ArchiveResult:
             "output": str(self.output),
             "card": self.card.as_json(),
             "learned_from": list(self.learned_from),
-            "held_back": {name: {"before": b, "after": a} for name, (b, a) in self.held_back.items()},
+            "held_back": {
+                name: found and {"before": found[0], "after": found[1]} for name, found in self.held_back.items()
+            },
             "left_out": [asdict(item) for item in self.left_out],
             "patches": self.patches,
             "steps": self.adapted.steps,
@@ -195,7 +203,7 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         bands, scenes_per_step = len(members[0].card.bands), _scenes_per_step(options, processes)
         key = _key(members, options, scenes_per_step)
         waiting = _waiting(options, key)
-        if not processes.agree(int(digest_of({"key": key, "step": waiting and waiting.step})[:15], 16)):
+        if not processes.agree(int(digest_of({"key": key.options, "step": waiting and waiting.step})[:15], 16)):
             raise InputError("the processes do not see the same archive and snapshot: all need the same files")
         guide = guide_for(members[0], options.guidance, options.adapt, device, control)
         readers = stack.enter_context(Readers(_readers(options, compute)))
@@ -205,11 +213,15 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
             )
         for item in (*unlike, *broken):
             control.on_note(f"left out: {item.path}: {item.reason}")
-        windows = window_cache(surveyed, readers, windows_in_memory(members, options.compute.ram_mb))
+        scenes = [one.member.pair.id for one in surveyed]
+        key = replace(key, scenes=digest_of({"scenes": scenes}))
+        _check_scenes(waiting, key, options, scenes)
+        windows = window_cache(surveyed, readers, windows_in_memory(surveyed, options.compute.ram_mb), control)
         ready = make_ready(surveyed, windows)
         train_numbers, held_numbers = split_scenes(len(ready), options.adapt.seed)
         train, held = [ready[n].train for n in train_numbers], [ready[n].held for n in held_numbers]
         judge = adapt_judge(guide, [surveyed[n] for n in train_numbers], device, control)
+        surveyed = [replace(one, survey=replace(one.survey, images=None)) for one in surveyed]  # memory
         with control.timed("teacher"):
             teacher = adapt_teacher(train, held, options.adapt, bands, processes, scenes_per_step, control)
         windows.finish_with(finishing([one.survey.prior for one in surveyed], judge, teacher, device))
@@ -218,23 +230,24 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         run = ArchiveRun(network, train, held, options.adapt, device, judge, processes, scenes_per_step)
         before = run.per_scene()
         if waiting is not None:
-            run.resume(waiting)
+            run.resume(waiting.progress)
         with control.timed("adapt"):
-            adapted = _learn(run, options, key, waiting.seconds if waiting else 0.0, control)
+            adapted = _learn(run, options, key, waiting.progress.seconds if waiting else 0.0, control)
         after = run.per_scene()
         card = _card([surveyed[n] for n in train_numbers], options, adapted, guide, start.sha256 if start else "")
         checkpoint = Checkpoint(backbone.name, bands, adapted.network, _normalisation(train), card=card)
+    held_members = tuple(surveyed[n].member for n in held_numbers)
+    names = [member.pair.id for member in held_members]
     result = ArchiveResult(
         output=options.output,
         card=card,
         learned_from=tuple(surveyed[n].member.pair.id for n in train_numbers),
-        held_back={name: (before[name], after[name]) for name in before},
+        held_back={name: (before[name], after[name]) if name in before else None for name in names},
         left_out=(*table.left_out, *unlike, *broken),
         adapted=adapted,
         patches=sum(len(one.survey.windows) for one in surveyed),
         resumed_at=waiting.step if waiting else 0,
     )
-    held_members = tuple(surveyed[n].member for n in held_numbers)
     return _Trained(result, checkpoint, held_members, replace(options.compute, device=str(device)))
 
 
@@ -291,10 +304,22 @@ def _scenes_per_step(options: ArchiveOptions, processes: Processes) -> int:
     return chosen
 
 
-def _key(members: Sequence[Member], options: ArchiveOptions, scenes_per_step: int) -> str:
-    """Of all that the result follows from: the files, how they are read, how to learn, and the version."""
+@dataclass(frozen=True)
+class _Key:
+    """Of all that the weights follow from.
+
+    Attributes:
+        options: the files, how they are read, how to learn, and the version.
+        scenes: those that could be read; empty until that is known.
+    """
+
+    options: str
+    scenes: str = ""
+
+
+def _key(members: Sequence[Member], options: ArchiveOptions, scenes_per_step: int) -> _Key:
     read = [options.weights, Path(options.guidance.clip)]
-    return digest_of(
+    found = digest_of(
         {
             "version": __version__,
             "scenes": [[m.pair.id, asdict(replace(m.options, ms=(), pan="")), pixels_of(m.options)] for m in members],
@@ -305,19 +330,41 @@ def _key(members: Sequence[Member], options: ArchiveOptions, scenes_per_step: in
             "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
         }
     )
+    return _Key(found)
 
 
-def _waiting(options: ArchiveOptions, key: str) -> Progressed | None:
+@dataclass(frozen=True)
+class _Waiting:
+    """A training that was broken off."""
+
+    progress: Progressed
+    key: _Key
+
+    @property
+    def step(self) -> int:
+        return self.progress.step
+
+
+def _waiting(options: ArchiveOptions, key: _Key) -> _Waiting | None:
     """The training that was broken off, if it is to go on."""
     if not options.resume or not options.snapshot.exists():
         return None
-    progress, theirs = load_snapshot(options.snapshot)
-    if theirs != key and not options.force:
+    progress, text = load_snapshot(options.snapshot)
+    theirs = _Key(*text.split(_KEY_SEPARATOR, 1))
+    if theirs.options != key.options and not options.force:
         raise InputError(
             f"the archive or the options have changed since {shown(options.snapshot)}: "
             "give those of before, or add --force to go on with the new ones, or --overwrite to begin anew"
         )
-    return progress
+    return _Waiting(progress, theirs)
+
+
+def _check_scenes(waiting: _Waiting | None, key: _Key, options: ArchiveOptions, scenes: Sequence[str]) -> None:
+    if waiting is not None and waiting.key.scenes != key.scenes and not options.force:
+        raise InputError(
+            f"not the same scenes can be read as when {shown(options.snapshot)} was written, but {', '.join(scenes)}: "
+            "mend the others, or add --force to go on with these, or --overwrite to begin anew"
+        )
 
 
 def _readers(options: ArchiveOptions, compute: ComputeOptions) -> int:
@@ -327,7 +374,7 @@ def _readers(options: ArchiveOptions, compute: ComputeOptions) -> int:
     return 0 if compute.thread_count == 1 else min(compute.thread_count, _MOST_READERS)
 
 
-def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, control: Control) -> Adapted:
+def _learn(run: ArchiveRun, options: ArchiveOptions, key: _Key, spent: float, control: Control) -> Adapted:
     """Do all steps that are left; a request to stop saves what was learned."""
     started = saved = time.monotonic()
     try:
@@ -346,22 +393,24 @@ def _learn(run: ArchiveRun, options: ArchiveOptions, key: str, spent: float, con
                 late = limit is not None and now - started > limit
                 if run.processes.largest(late) and not run.finished:
                     run.stop("time limit")
-    except ClippanError as stop:
+    except Exception as stop:
         _save(run, options, key, spent + time.monotonic() - started)
         left = f"step {run.step} of {options.adapt.steps} is in {options.snapshot}; --resume goes on"
         if isinstance(stop, Interrupted):
             raise Interrupted(stop.signal_number, left) from stop
-        raise type(stop)(f"{stop}; {left}") from stop
+        if isinstance(stop, ClippanError):
+            raise type(stop)(f"{stop}; {left}") from stop
+        raise
     seconds = spent + time.monotonic() - started
     _save(run, options, key, seconds)  # what follows may be stopped, and must not cost what was learned
     return run.result(seconds)
 
 
-def _save(run: ArchiveRun, options: ArchiveOptions, key: str, seconds: float) -> None:
+def _save(run: ArchiveRun, options: ArchiveOptions, key: _Key, seconds: float) -> None:
     if run.processes.rank:
         return
     try:
-        save_snapshot(run.progress(seconds), key, options.snapshot)
+        save_snapshot(run.progress(seconds), f"{key.options}{_KEY_SEPARATOR}{key.scenes}", options.snapshot)
     except OSError as error:
         raise OutputError(f"cannot write {shown(options.snapshot)}: {error.strerror or error}") from error
 

@@ -199,7 +199,7 @@ def _learning(found: ArchiveResult) -> Section:
     if parts:
         alt = f"{', '.join(parts)} by step"
         charts.append(loss_chart("Its parts, unweighted", alt, curve, parts, adapted.best_step))
-    rows = tuple(found.held_back.items())
+    rows = tuple(found.losses.items())
     table = Table(("loss of what was held back", "before", "after"), rows)
     return Section("Learning", (_loss(found),), charts=tuple(charts), table=table)
 

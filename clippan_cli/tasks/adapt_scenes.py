@@ -7,22 +7,24 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from clippan_cli.tasks.adapt_windows import Readers, ReadWindow, Survey, SurveyScene, wait_for
+from clippan_cli.tasks.adapt_survey import ReadWindow, Survey, SurveyScene, held_windows
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.network_weights import scene_card
 from clippan_cli.tasks.pairs import FoundPair, LeftOut, PairTable
 from clippan_cli.tasks.scene import SceneOptions, open_scene, training_core
+from clippan_cli.tasks.scene_readers import Readers
 from clippan_models.adaptation.archive import ArchiveScene, strata_edges, strata_of
+from clippan_models.adaptation.patches import patch_bytes
 from clippan_models.adaptation.processes import Processes
+from clippan_models.adaptation.sharpener import REDUCED_SIDE
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Pending, SceneWindows, WindowCache
-from clippan_models.errors import ClippanError, InputError, Interrupted
+from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError
 from clippan_models.networks.card import ModelCard, mismatch
 
 _WINDOWS = 40  # of a scene, at most
 _SHARE = 0.5  # of --ram for the windows; the rest is for the network at work
 _JUDGED_IMAGES = 64  # that stage I sees, of all scenes
-_HELD_BACK = 5  # of a single scene, one window in so many
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,16 @@ def find_members(table: PairTable, base: SceneOptions, control: Control) -> tupl
     return members, left_out
 
 
-def window_bytes(bands: int, core: int) -> int:
-    """Most that a window takes: images at both resolutions with their matrices, that of a teacher."""
-    return 4 * core**2 * (5 * bands + 5)
+def windows_in_memory(surveyed: Sequence[Surveyed], ram_mb: int) -> int:
+    """How many windows of all scenes together the memory allows for, as large as the largest."""
+    return int(_SHARE * ram_mb * 1e6 / max(window_bytes(one.survey) for one in surveyed))
 
 
-def windows_in_memory(members: Sequence[Member], ram_mb: int) -> int:
-    """How many windows of all scenes together the memory allows for."""
-    bands, core = len(members[0].card.bands), max(member.core for member in members)
-    return int(_SHARE * ram_mb * 1e6 / window_bytes(bands, core))
+def window_bytes(survey: Survey) -> float:
+    """Most that a window of a scene takes, with a teacher's image."""
+    sampling = survey.observation.sampling
+    full, reduced = (patch_bytes(sampling.bands, s, sampling.ratio) for s in (survey.windows[0].height, REDUCED_SIDE))
+    return full + max(survey.reduced) * reduced
 
 
 def survey_scenes(
@@ -128,17 +131,18 @@ def survey_scenes(
 
     Raises:
         InputError: no scene could be read.
+        ResourceError: there is too little memory to read them.
     """
     numbers = range(processes.rank, len(members), processes.count)
     tasks = _survey_tasks(members, teacher, _JUDGED_IMAGES if guided else 0)
-    pending = [readers.start(tasks[number]) for number in numbers]
+    answers = [readers.start(tasks[number], control) for number in numbers]
     found: list[Surveyed | LeftOut] = []
-    for done, (number, answer) in enumerate(zip(numbers, pending, strict=True), start=1):
+    for done, (number, answer) in enumerate(zip(numbers, answers, strict=True), start=1):
         member = members[number]
         control.report(Progress("scenes", done, len(numbers), note=member.pair.id))
         try:
-            found.append(Surveyed(member, wait_for(answer, control)))
-        except Interrupted:
+            found.append(Surveyed(member, answer.result()))
+        except (Interrupted, ResourceError):
             raise
         except ClippanError as error:
             found.append(LeftOut(member.pair.pan, " ".join(str(error).split())))
@@ -158,7 +162,7 @@ def _survey_tasks(members: Sequence[Member], teacher: str, images: int) -> list[
     shown = {round(number * len(members) / images) for number in range(images)} if images else set()
     each = max(1, images // len(members))
     return [
-        SurveyScene(member.options, core, _WINDOWS, classical, each if number in shown else 0)
+        SurveyScene(member.options, core, _WINDOWS, classical, each if number in shown else 0, alone=len(members) == 1)
         for number, member in enumerate(members)
     ]
 
@@ -169,21 +173,23 @@ def make_ready(surveyed: Sequence[Surveyed], cache: WindowCache) -> list[Ready]:
     return [_ready(number, one, edges, cache, alone=len(surveyed) == 1) for number, one in enumerate(surveyed)]
 
 
-def window_cache(surveyed: Sequence[Surveyed], readers: Readers, capacity: int) -> WindowCache:
-    """The windows of all scenes, read when they are asked for."""
+def window_cache(surveyed: Sequence[Surveyed], readers: Readers, capacity: int, control: Control) -> WindowCache:
+    """The windows of all scenes, read when they are asked for; `control` may stop the waiting for one."""
 
     def load(scene: int, window: int) -> Pending:
         one = surveyed[scene]
         survey = one.survey
-        return readers.start(ReadWindow(one.member.options, survey.windows[window], survey.observation, survey.method))
+        return readers.start(
+            ReadWindow(one.member.options, survey.windows[window], survey.observation, survey.method), control
+        )
 
     return WindowCache(load, capacity)
 
 
 def _ready(number: int, one: Surveyed, edges: Sequence[float], cache: WindowCache, *, alone: bool) -> Ready:
-    numbers = range(len(one.survey.windows))
-    train = [n for n in numbers if n % _HELD_BACK] if alone else list(numbers)
-    held = [n for n in numbers if not n % _HELD_BACK] if alone else list(numbers)
+    every = range(len(one.survey.windows))
+    held = held_windows(len(every)) if alone else every
+    train = [number for number in every if number not in held] if alone else every
 
     def some(chosen: Sequence[int]) -> ArchiveScene:
         return ArchiveScene(

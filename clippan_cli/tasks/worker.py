@@ -7,7 +7,9 @@ import os
 import pickle
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
@@ -36,7 +38,8 @@ class Worker(Generic[T, R]):
         self.line = ours
         self.task: T | None = None
         self._process = context.Process(target=_work, args=(do, theirs, os.getpid()), daemon=True)
-        self._process.start()
+        with _deaf_to_the_terminal():
+            self._process.start()
         theirs.close()
 
     @property
@@ -103,6 +106,7 @@ def _send(line: Connection, content: object) -> None:
 def _work(do: Callable[[Any, Control], Any], line: Connection, parent: int) -> None:
     """Do tasks until the line is closed; the main function of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells all of us; the one that started us decides
+    _listen_to_the_terminal()
     warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user is in the result
     logging.getLogger().addHandler(logging.NullHandler())
     while True:
@@ -110,7 +114,7 @@ def _work(do: Callable[[Any, Control], Any], line: Connection, parent: int) -> N
             task = pickle.loads(line.recv_bytes())
         except (EOFError, OSError):
             return
-        control = Control(on_progress=lambda progress: _stop_without(parent))
+        control = _ControlOfWorker(parent=parent)
         try:
             with stopped_by_signals(control):
                 result = do(task, control)
@@ -119,7 +123,31 @@ def _work(do: Callable[[Any, Control], Any], line: Connection, parent: int) -> N
             return
 
 
-def _stop_without(parent: int) -> None:
-    """End where the one that started us is gone: nobody would hear of the result."""
-    if os.getppid() != parent:
-        raise Interrupted(signal.SIGTERM)
+@dataclass
+class _ControlOfWorker(Control):
+    """Also stops the task where the process that started this one is gone: nobody would hear of the result."""
+
+    parent: int = 0
+
+    def check(self) -> None:
+        super().check()
+        if os.getppid() != self.parent:
+            raise Interrupted(signal.SIGTERM)
+
+
+@contextmanager
+def _deaf_to_the_terminal() -> Iterator[None]:
+    """What is started here does not hear Ctrl-C until it listens: it would show a traceback while it loads."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _listen_to_the_terminal() -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -30,13 +30,14 @@ from clippan_cli.tasks.adapt_scenes import (
     window_bytes,
     window_cache,
 )
-from clippan_cli.tasks.adapt_windows import Readers, ReadWindow, SurveyScene
+from clippan_cli.tasks.adapt_survey import ReadWindow, Survey, SurveyScene
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.demo_scene import make_demo_scene
 from clippan_cli.tasks.guidance import GuidanceOptions
 from clippan_cli.tasks.pairs import find_pairs
 from clippan_cli.tasks.scene import Scene, SceneOptions
+from clippan_cli.tasks.scene_readers import Readers
 from clippan_cli.tasks.worker import Worker
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
 from clippan_models.adaptation.archive_teacher import train_teacher
@@ -77,6 +78,18 @@ def learn(archive: Path, output: Path, control: Control | None = None, **changes
     return adapt_archive(table, SceneOptions((), "", coregister="off"), replace(options, **changes), control)
 
 
+@pytest.fixture(scope="module")
+def unbroken(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> ArchiveResult:
+    """A training without a break."""
+    return learn(archive, tmp_path_factory.mktemp("unbroken") / "whole.safetensors")
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    """Whether two files hold the same weights, bit for bit."""
+    mine, theirs = load_file(one), load_file(other)
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
 def stopping_at(step: int) -> Control:
     control = Control()
 
@@ -100,9 +113,8 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(backbone: str, archive:
     with pytest.raises(InputError, match="have changed"):
         learn(archive, output, resume=True, adapt={"backbone": backbone, "seed": 3})
     parts = learn(archive, output, resume=True, adapt={"backbone": backbone})
-    assert parts.resumed_at == 7 and parts.adapted.curve == whole.adapted.curve
-    one, other = load_file(tmp_path / "whole.safetensors"), load_file(output)
-    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert parts.resumed_at in (6, 7) and parts.adapted.curve == whole.adapted.curve
+    assert same_weights(whole.output, output)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.safetensors", "whole.safetensors"]
 
 
@@ -206,7 +218,7 @@ def made_ready(archive: Path, teacher: str = NO_TEACHER) -> Iterator[tuple[list[
     alike, _ = find_members(find_pairs(archive, Trust(), Control()), SceneOptions((), "", coregister="off"), Control())
     with Readers(0) as readers:
         found, _ = survey_scenes(alike, teacher, False, readers, ALONE, Control())
-        yield found, window_cache(found, readers, 100)
+        yield found, window_cache(found, readers, 100, Control())
 
 
 def test_a_teacher_shows_every_scene_its_image(archive: Path) -> None:
@@ -254,15 +266,23 @@ def test_a_changed_file_is_noticed(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--force"):
         learn(tmp_path, output, resume=True)
     forced = learn(tmp_path, output, resume=True, force=True)
-    assert forced.resumed_at == 3 and list(forced.held_back) == ["a"] == list(forced.learned_from)
+    assert forced.resumed_at in (2, 3) and list(forced.held_back) == ["a"] == list(forced.learned_from)
 
 
-def test_a_window_takes_no_more_memory_than_is_planned_for(archive: Path) -> None:
-    with made_ready(archive, "gsa") as (surveyed, cache):
-        for scene in make_ready(surveyed, cache):
-            for window in scene.train.windows.take(range(len(scene.train.windows))):
-                assert window.full.teacher is not None and window.reduced is not None
-                assert 0 < window.full.nbytes + window.reduced.nbytes <= window_bytes(4, 128)
+@pytest.mark.parametrize("ratio", [4, 2])
+def test_a_window_takes_the_memory_that_is_planned_for(ratio: int, desk: Desk) -> None:
+    demo = make_demo_scene(256, seed=1, shift=(0.0, 0.0))
+    desk.pan("pan.tif", pixels=demo.pan.astype("uint16"))
+    ms = demo.ms.repeat(4 // ratio, 1).repeat(4 // ratio, 2).astype("uint16")
+    desk.ms("ms.tif", pixels=ms, transform=PAN_PIXEL @ Affine.scale(ratio))
+    with made_ready(desk.folder, "gsa") as (surveyed, cache):
+        (one,) = surveyed
+        scene = make_ready(surveyed, cache)[0].held
+        for number, window in enumerate(scene.windows.take(range(len(scene.windows)))):
+            assert window.full.teacher is not None and window.reduced is not None
+            assert len(window.reduced) == scene.reduced[number]
+            full = replace(one.survey, reduced=(scene.reduced[number],))
+            assert window.full.nbytes + window.reduced.nbytes == pytest.approx(window_bytes(full), rel=0.03)
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
@@ -272,11 +292,10 @@ def test_memory_and_readers_change_nothing(
     """An archive of which only two windows fit into memory is learned from like any other."""
     adapt = {"teacher": "self", "weights": LossWeights(ship=1.0)}
     whole = learn(archive, tmp_path / "whole.safetensors", adapt=dict(adapt))
-    monkeypatch.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda members, ram_mb: 2)
+    monkeypatch.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda surveyed, ram_mb: 2)
     small = learn(archive, tmp_path / "small.safetensors", adapt=dict(adapt), workers=workers)
     assert small.adapted.curve == whole.adapted.curve and small.patches == whole.patches > 2
-    one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "small.safetensors")
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert same_weights(whole.output, small.output)
 
 
 @pytest.mark.slow
@@ -301,26 +320,50 @@ def test_a_reader_that_is_killed_costs_a_retry(
     assert len(lost) == left_out and found.adapted.steps == STEPS
 
 
+@pytest.mark.parametrize("reads", [45, 60, 75])
 def test_a_file_that_cannot_be_read_any_more_costs_no_step(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reads: int, unbroken: ArchiveResult, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = learn(archive, tmp_path / "whole.safetensors")
-    read, reads = ReadWindow.of, []
+    """Whether it was wanted for a step or for a validation."""
+    read, done = ReadWindow.of, []
 
-    def of(self: ReadWindow, scene: Scene) -> WindowPatches:
-        reads.append(self)
-        if len(reads) > 40:
+    def of(self: ReadWindow, scene: Scene, control: Control) -> WindowPatches:
+        done.append(self)
+        if len(done) > reads:
             raise InputError(f"{self.scene.pan} cannot be read")
-        return read(self, scene)
+        patches: WindowPatches = read(self, scene, control)
+        return patches
 
     output = tmp_path / "w.safetensors"
     with monkeypatch.context() as context:
         context.setattr(ReadWindow, "of", of)
-        context.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda members, ram_mb: 2)
+        context.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda surveyed, ram_mb: 2)
         with pytest.raises(InputError, match=r"_pan.tif cannot be read; step \d+ of 12 is in .*--resume goes on"):
             learn(archive, output)
     parts = learn(archive, output, resume=True)
-    assert parts.resumed_at > 0 and parts.adapted.curve == whole.adapted.curve
+    assert parts.resumed_at > 0 and parts.adapted.curve == unbroken.adapted.curve
+    assert same_weights(unbroken.output, output)
+
+
+@pytest.mark.parametrize("error", [InputError("it is damaged"), ValueError("it is strange")])
+def test_a_training_goes_on_with_the_same_scenes_or_not_at_all(
+    error: Exception, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "w.safetensors"
+    with pytest.raises(Interrupted):
+        learn(archive, output, stopping_at(2))
+    survey = SurveyScene.of
+
+    def of(self: SurveyScene, scene: Scene, control: Control) -> Survey:
+        if Path(self.scene.pan).name == "b_pan.tif":
+            raise error
+        return survey(self, scene, control)
+
+    monkeypatch.setattr(SurveyScene, "of", of)
+    with pytest.raises(InputError, match=r"not the same scenes can be read as when .*, but a: mend the others"):
+        learn(archive, output, resume=True)
+    forced = learn(archive, output, resume=True, force=True)
+    assert any(str(error) in item.reason for item in forced.left_out) and forced.resumed_at >= 2
 
 
 def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> None:

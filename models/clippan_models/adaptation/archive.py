@@ -12,7 +12,7 @@ import copy
 import hashlib
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, zip_longest
 
@@ -133,6 +133,16 @@ class Progressed:
     stopped: str = "steps"
 
 
+@dataclass(frozen=True)
+class _Lot:
+    """The patches of a draw."""
+
+    scene: ArchiveScene
+    full: Patches
+    reduced: Patches | None
+    generator: torch.Generator
+
+
 class ArchiveRun:
     """A training that can be broken off after any step, and go on.
 
@@ -188,15 +198,23 @@ class ArchiveRun:
         self.network.train()
         set_rate(self.optimiser, self.options, step)
         self._look_ahead()
-        losses = (self._loss(draw) for draw in self._draws_of(step))
+        lots = self.processes.together(lambda: [self._lot(draw) for draw in self._draws_of(step)])
+        losses = (self._loss(lot) for lot in lots)
         with deterministic():
             mean_loss = descend(self.network, self.optimiser, losses, self.processes)
         self.step = step
         if not math.isfinite(mean_loss):
             self.stopped = "diverged"
-        elif step % self.options.validate_every == 0 or step == self.options.steps:
+        if self._due:
             self._validate()
         return mean_loss
+
+    @property
+    def _due(self) -> bool:
+        """The network as it is now is to be validated."""
+        if self.stopped != "steps":
+            return self.stopped != "diverged"
+        return self.step % self.options.validate_every == 0 or self.step == self.options.steps
 
     def _draws_of(self, step: int) -> list[int]:
         """The draws of this process in a step; they are counted from 1 throughout the training."""
@@ -212,9 +230,8 @@ class ArchiveRun:
                 room -= len(draw.windows) + len(draw.reduced)
                 if room < 0:
                     return
-                if number not in self._draws:
-                    draw.expect()
-                    self._draws[number] = draw
+                draw.expect()
+                self._draws[number] = draw
 
     def _draw(self, number: int) -> _Draw:
         """What a draw takes: windows from strata, patches with a truth from all over a scene."""
@@ -226,12 +243,16 @@ class ArchiveRun:
             reduced = torch.randperm(sum(scene.reduced), generator=generator)[: 4 * batch].tolist()
         return _Draw(scene, tuple(windows), tuple(reduced), generator)
 
-    def _loss(self, number: int) -> Tensor:
-        """The loss over patches of one scene."""
+    def _lot(self, number: int) -> _Lot:
+        """The patches of a draw."""
         draw = self._draws.pop(number, None) or self._draw(number)
-        full, reduced = draw.scene.full(draw.windows), draw.scene.reduced_patches(draw.reduced)
-        on_device = None if reduced is None else reduced.to(self.device)
-        return self._objective(draw.scene).step_loss(full.to(self.device), on_device, draw.generator)
+        scene = draw.scene
+        return _Lot(scene, scene.full(draw.windows), scene.reduced_patches(draw.reduced), draw.generator)
+
+    def _loss(self, lot: _Lot) -> Tensor:
+        """The loss over patches of one scene."""
+        reduced = None if lot.reduced is None else lot.reduced.to(self.device)
+        return self._objective(lot.scene).step_loss(lot.full.to(self.device), reduced, lot.generator)
 
     def resume(self, progress: Progressed) -> None:
         """Go on from where another run with the same scenes and options was."""
@@ -244,6 +265,8 @@ class ArchiveRun:
         self.optimiser.load_state_dict({**stored, "state": state})
         self.step, self.curve, self.stopped = progress.step, list(progress.curve), progress.stopped
         self.best = (progress.best_total, progress.best_step, dict(progress.best))
+        if self._due and self.curve[-1].step != self.step:
+            self._validate()  # that run was broken off before it could
 
     def stop(self, why: str) -> None:
         """End the training before its last step, with a last validation."""
@@ -293,12 +316,14 @@ class ArchiveRun:
 
     def _validations(self) -> list[tuple[float, dict[str, float]]]:
         """Of each scene held back, while the windows of the next one are loaded."""
-        found = []
-        for scene, following in zip_longest(self.held, self.held[1:]):
-            if following is not None:
-                following.windows.expect(range(len(following.windows)))
-            found.append(self._validation(scene))
-        return found
+
+        def validate() -> Iterator[tuple[float, dict[str, float]]]:
+            for scene, following in zip_longest(self.held, self.held[1:]):
+                if following is not None and len(following.windows) <= following.windows.room:
+                    following.windows.expect(range(len(following.windows)))
+                yield self._validation(scene)
+
+        return self.processes.together(lambda: list(validate()))
 
     def _validate(self) -> None:
         found = self._validations()

@@ -99,6 +99,13 @@ class Patches:
         return sum(v.nbytes for v in self.__dict__.values() if isinstance(v, Tensor))
 
 
+def patch_bytes(bands: int, side: int, ratio: float) -> float:
+    """Memory that a patch takes: four images of which one has a single band, masks, MS samples and matrices."""
+    samples = bands * (side / ratio) ** 2
+    matrices = 4 * bands * side * side / ratio
+    return 4 * (side**2 * (3 * bands + 1) + samples + matrices) + side**2 + samples
+
+
 @dataclass(frozen=True)
 class WindowPatches:
     """A window of a scene as patches.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+
+from clippan_models.errors import ClippanError, InputError
 
 T = TypeVar("T")
 
@@ -47,6 +50,24 @@ class Processes:
     def agree(self, value: int) -> bool:
         """Whether all processes have the same number, of at most 62 bits."""
         return self.largest(value) == -self.largest(-value)
+
+    def together(self, do: Callable[[], T]) -> T:
+        """Do what may fail in one process alone, and fail in all if it does: none waits for another in vain.
+
+        Raises:
+            ClippanError: it failed here, or in another process.
+        """
+        error: ClippanError | None = None
+        try:
+            result = do()
+        except ClippanError as here:
+            error = here
+        failed = self.largest(error is not None)
+        if error is not None:
+            raise error
+        if failed:
+            raise InputError("another of the processes failed; it says why")
+        return result
 
     def gathered(self, mine: list[T]) -> list[list[T]]:
         """The lists of all processes, by their rank."""

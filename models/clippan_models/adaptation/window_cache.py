@@ -22,8 +22,9 @@ class Pending(Protocol):
 
 @dataclass
 class _Entry:
-    pending: Pending
-    finished: WindowPatches | None = None
+    pending: Pending | None
+    window: WindowPatches | None = None
+    finished: bool = False
 
 
 class WindowCache:
@@ -70,22 +71,13 @@ class WindowCache:
         """
         self.expect(scene, window)
         entry = self._entries[scene, window]
-        if entry.finished is not None:
-            return entry.finished
-        loaded = entry.pending.result()
-        if self._finish is None:
-            return loaded
-        entry.finished = self._finish(scene, loaded)
-        entry.pending = _Loaded(entry.finished)  # lets go of what is not finished
-        return entry.finished
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    window: WindowPatches
-
-    def result(self) -> WindowPatches:
-        return self.window
+        if entry.pending is not None:
+            entry.window, entry.pending = entry.pending.result(), None
+        if entry.window is None:
+            raise ValueError("an entry that waits for nothing holds its window")
+        if self._finish is not None and not entry.finished:
+            entry.window, entry.finished = self._finish(scene, entry.window), True
+        return entry.window
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,11 @@ class Shelf:
     class _Pending:
         scene: int
         number: int
+        done: bool = False
 
         def result(self) -> WindowPatches:
+            assert not self.done, "a result that is asked for twice may be found twice"
+            self.done = True
             return window(self.scene, self.number)
 
 
