@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clippan_cli.tasks.adapt_validation import Validation
 
 _OUTPUT, _LEARNING, _BATCH, _VALIDATION, _COMPUTE = "Output", "Learning", "Batch", "Validation", "Compute"
-_STEPS = 2000
+_STEPS = 1000
 
 
 def adapt(

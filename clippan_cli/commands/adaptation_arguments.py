@@ -38,7 +38,7 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(75, "apnn"),
-    "balanced": Preset(300, "apnn"),
+    "balanced": Preset(100, "lambda-pnn"),
     "best": Preset(600, "lambda-pnn"),
 }
 """By name; `docs/benchmarks.md` says how long each takes and how good it gets."""

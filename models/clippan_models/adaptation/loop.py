@@ -77,7 +77,7 @@ class AdaptOptions:
         teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
     """
 
-    steps: int = 300
+    steps: int = 100
     time_limit: float | None = None
     seed: int = 0
     backbone: str = DEFAULT_BACKBONE

@@ -80,7 +80,7 @@ SPEC = BackboneSpec(
         working_bytes=ByBands(1320, 4),
         cpu_seconds=ByBands(6.5, 0.08),
     ),
-    training=Training(learning_rate=5e-4),
+    training=Training(learning_rate=1e-3),
     provenance=Provenance(
         paper='Ciotola, Poggi, Scarpa, "Unsupervised deep learning-based pansharpening with jointly enhanced spectral '
         'and spatial fidelity", IEEE TGRS 61, 2023',

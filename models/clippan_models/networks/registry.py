@@ -22,7 +22,7 @@ _SPECS = (
 
 BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in _SPECS}
 
-DEFAULT_BACKBONE = "apnn"
+DEFAULT_BACKBONE = "lambda-pnn"
 
 
 def find_backbone(name: str) -> BackboneSpec:
