@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from clippan_models.guidance.embedded import build_embedded
+from clippan_models.networks.registry import DEFAULT_BACKBONE
 from tests.cli.conftest import Desk, RunMain
 
 USAGE, WEIGHTS = 2, 7
@@ -85,7 +86,7 @@ def test_a_preset_sets_what_is_not_given(desk: Desk, run_main: RunMain) -> None:
 
 def test_another_backbone_and_a_teacher_are_in_the_tags(tags: Tags) -> None:
     usual, other = tags(), tags("--backbone", "fusionnet", "--teacher", "ship")
-    assert usual["BACKBONE"] == "apnn" and usual["TEACHER"] == "none"
+    assert usual["BACKBONE"] == DEFAULT_BACKBONE and usual["TEACHER"] == "none"
     assert other["BACKBONE"] == "fusionnet" and other["TEACHER"] == "ship"
 
 

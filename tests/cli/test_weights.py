@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clippan_cli.tasks.demo_scene import make_demo_scene
 from clippan_models.networks.card import CardBand, ModelCard
 from clippan_models.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from clippan_models.networks.registry import find_backbone
+from clippan_models.networks.registry import DEFAULT_BACKBONE, find_backbone
 from tests.cli.conftest import Desk, RunMain
 
 USAGE, OUTPUT, WEIGHTS = 2, 5, 7
@@ -85,7 +85,8 @@ def test_a_file_of_weights_says_what_it_is(scene: Desk, run_main: RunMain) -> No
     saved = scene.folder / "sensor.safetensors"
     run_main(learning(scene, "--steps", "2", "--save-weights", str(saved)))
     shown = run_main(["models", "show", str(saved)]).stdout
-    for words in ("apnn for 4 bands", load_checkpoint(saved).sha256, "generic", "ms.tif + pan.tif", "not stated"):
+    what, sha256 = f"{DEFAULT_BACKBONE} for 4 bands", load_checkpoint(saved).sha256
+    for words in (what, sha256, "generic", "ms.tif + pan.tif", "not stated"):
         assert words in shown
     document = json.loads(run_main(["models", "show", str(saved), "--json"]).stdout)
     assert document["card"]["steps"] == 2 and document["normalisation"]["pan_std"] > 0
