@@ -40,7 +40,15 @@ from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.sharpener import Guide, new_network
 from clippan_models.adaptation.snapshot import load_snapshot, save_snapshot
-from clippan_models.errors import ClippanError, InputError, Interrupted, OutputError, UsageError, WeightsError
+from clippan_models.errors import (
+    ClippanError,
+    InputError,
+    Interrupted,
+    OutputError,
+    UsageError,
+    WeightsError,
+    in_one_line,
+)
 from clippan_models.networks.card import NO_LICENCE, ModelCard, mismatch
 from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint
 from clippan_models.networks.registry import find_fusing_backbone
@@ -216,12 +224,12 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         scenes = [one.member.pair.id for one in surveyed]
         key = replace(key, scenes=digest_of({"scenes": scenes}))
         _check_scenes(waiting, key, options, scenes)
+        train_numbers, held_numbers = split_scenes(len(surveyed), options.adapt.seed)
+        judge = adapt_judge(guide, [surveyed[n] for n in train_numbers], device, control)
+        surveyed = [replace(one, survey=replace(one.survey, images=None)) for one in surveyed]  # lets go of them
         windows = window_cache(surveyed, readers, windows_in_memory(surveyed, options.compute.ram_mb), control)
         ready = make_ready(surveyed, windows)
-        train_numbers, held_numbers = split_scenes(len(ready), options.adapt.seed)
         train, held = [ready[n].train for n in train_numbers], [ready[n].held for n in held_numbers]
-        judge = adapt_judge(guide, [surveyed[n] for n in train_numbers], device, control)
-        surveyed = [replace(one, survey=replace(one.survey, images=None)) for one in surveyed]  # memory
         with control.timed("teacher"):
             teacher = adapt_teacher(train, held, options.adapt, bands, processes, scenes_per_step, control)
         windows.finish_with(finishing([one.survey.prior for one in surveyed], judge, teacher, device))
@@ -265,7 +273,7 @@ def _validate(trained: _Trained, options: ArchiveOptions, how: ValidationOptions
         left = f"all that was learned is in {shown(options.snapshot)}; --resume measures it, and writes the weights"
         raise Interrupted(stop.signal_number, left) from stop
     except Exception as error:  # whatever it is, it must not cost what was learned
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         control.on_note(f"the weights are not measured: {reason}")
         left_out = tuple(LeftOut(member.pair.id, reason) for member in trained.held)
         return Validation((), len(trained.held), unseen, how.scratch_steps, left_out)

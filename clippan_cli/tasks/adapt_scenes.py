@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.sharpener import REDUCED_SIDE
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Pending, SceneWindows, WindowCache
-from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError
+from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 from clippan_models.networks.card import ModelCard, mismatch
 
 _WINDOWS = 40  # of a scene, at most
@@ -83,7 +83,7 @@ def find_members(table: PairTable, base: SceneOptions, control: Control) -> tupl
         except Interrupted:
             raise
         except ClippanError as error:
-            left_out.append(LeftOut(pair.pan, " ".join(str(error).split())))
+            left_out.append(LeftOut(pair.pan, in_one_line(error)))
     if not found:
         raise InputError(f"no scene can be learned from; {left_out[0].path}: {left_out[0].reason}")
     kinds = Counter((member.card.sensor, len(member.card.bands), member.card.bits) for member in found)
@@ -136,17 +136,19 @@ def survey_scenes(
     numbers = range(processes.rank, len(members), processes.count)
     tasks = _survey_tasks(members, teacher, _JUDGED_IMAGES if guided else 0)
     answers = [readers.start(tasks[number], control) for number in numbers]
-    found: list[Surveyed | LeftOut] = []
-    for done, (number, answer) in enumerate(zip(numbers, answers, strict=True), start=1):
-        member = members[number]
-        control.report(Progress("scenes", done, len(numbers), note=member.pair.id))
-        try:
-            found.append(Surveyed(member, answer.result()))
-        except (Interrupted, ResourceError):
-            raise
-        except ClippanError as error:
-            found.append(LeftOut(member.pair.pan, " ".join(str(error).split())))
-    parts = processes.gathered(found)
+
+    def survey() -> Iterator[Surveyed | LeftOut]:
+        for done, (number, answer) in enumerate(zip(numbers, answers, strict=True), start=1):
+            member = members[number]
+            control.report(Progress("scenes", done, len(numbers), note=member.pair.id))
+            try:
+                yield Surveyed(member, answer.result())
+            except (Interrupted, ResourceError):
+                raise
+            except ClippanError as error:
+                yield LeftOut(member.pair.pan, in_one_line(error))
+
+    parts = processes.gathered(processes.together(lambda: list(survey())))
     together = [parts[number % processes.count][number // processes.count] for number in range(len(members))]
     left_out = [one for one in together if isinstance(one, LeftOut)]
     surveyed = [one for one in together if isinstance(one, Surveyed)]

@@ -31,7 +31,7 @@ from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
 from clippan_cli.tasks.wald import degrade, score_degraded, write_image
 from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.contracts import Window
-from clippan_models.errors import InputError, Interrupted, UsageError
+from clippan_models.errors import InputError, Interrupted, UsageError, in_one_line
 from clippan_models.metrics.catalogue import best_of
 from clippan_models.networks.checkpoint import Checkpoint, load_checkpoint
 from clippan_models.registry import DEFAULT_METHOD
@@ -209,7 +209,7 @@ def validate(
             except Interrupted:
                 raise
             except Exception as error:  # one scene, or too little memory for a method, must not cost the others
-                left_out.append(LeftOut(member.pair.id, " ".join(str(error).split()) or type(error).__name__))
+                left_out.append(LeftOut(member.pair.id, in_one_line(error)))
                 control.on_note(f"{member.pair.id} is not measured: {left_out[-1].reason}")
     return Validation(tuple(scenes), len(held), unseen, options.scratch_steps, tuple(left_out))
 

@@ -27,7 +27,7 @@ from clippan_cli.tasks.report_crops import Stretch
 from clippan_cli.tasks.report_files import ReportFiles, write_text
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.scene_list import SceneEntry
-from clippan_models.errors import ClippanError, InputError, Interrupted, OutputError
+from clippan_models.errors import ClippanError, InputError, Interrupted, OutputError, in_one_line
 from clippan_models.metrics.catalogue import INDICES
 from clippan_models.sensors import load_sensor
 
@@ -188,7 +188,7 @@ def _one(
     except Interrupted:
         raise
     except (ClippanError, OSError, RuntimeError, ValueError) as error:  # one bad scene must not cost the others
-        return SceneOutcome(entry, None, " ".join(str(error).split()), None)
+        return SceneOutcome(entry, None, in_one_line(error), None)
     return SceneOutcome(entry, found, None, page)
 
 

@@ -25,7 +25,7 @@ from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
 from clippan_cli.rasters.source import RasterSource, Trust, open_source
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.stac_pairs import ENDINGS, stac_items
-from clippan_models.errors import ClippanError, InputError
+from clippan_models.errors import ClippanError, InputError, in_one_line
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
 _RATIOS = (1.5, 16.5)  # PAN pixels per MS pixel of any camera
@@ -201,7 +201,7 @@ def _of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
         try:
             images.append(_look(path, trust))
         except ClippanError as error:
-            left_out.append(LeftOut(str(path), " ".join(str(error).split())))
+            left_out.append(LeftOut(str(path), in_one_line(error)))
     pans = [image for image in images if image.bands == 1]
     sharp = [image for image in images if image.bands > 1]
     pairs, alone = _join(sharp, pans)

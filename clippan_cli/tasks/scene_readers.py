@@ -15,7 +15,7 @@ from clippan_cli.tasks.compute import limited_threads
 from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.scene import Scene, SceneOptions, open_scene
 from clippan_cli.tasks.worker import Worker
-from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError
+from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -59,8 +59,7 @@ class SceneReader:
         except MemoryError as error:
             raise ResourceError(f"{task.scene.pan}: too little memory to read it") from error
         except Exception as error:  # one strange file must not cost the others
-            reason = " ".join(str(error).split())
-            raise InputError(f"{task.scene.pan}: unexpected {type(error).__name__}: {reason}") from error
+            raise InputError(f"{task.scene.pan}: unexpected {type(error).__name__}: {in_one_line(error)}") from error
 
     def close(self) -> None:
         """Close all files, the last first, as GDAL's settings of each were put on those of the one before."""

@@ -9,6 +9,11 @@ class ClippanError(Exception):
     exit_code = 1
 
 
+def in_one_line(error: BaseException) -> str:
+    """What an error says, or what it is called where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class UsageError(ClippanError):
     """Options that contradict each other or name something that does not exist."""
 

@@ -17,6 +17,8 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.tasks.worker import Worker
+
 PAN_SIDE, RATIO = 64, 4
 PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
 MS_PIXEL = PAN_PIXEL @ Affine.scale(RATIO)
@@ -151,3 +153,18 @@ def run_clippan(tmp_path: Path) -> RunClippan:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+def kill_workers(wanted: Callable[[Any], bool], times: int, monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Kill processes as they are given a task like this, so often; the list of their numbers grows meanwhile."""
+    begin = Worker.start
+    killed: list[int | None] = []
+
+    def start(self: Worker[Any, Any], task: Any) -> None:
+        begin(self, task)
+        if wanted(task) and len(killed) < times:
+            killed.append(self.pid)
+            os.kill(self.pid or 0, signal.SIGKILL)
+
+    monkeypatch.setattr(Worker, "start", start)
+    return killed

@@ -38,7 +38,6 @@ from clippan_cli.tasks.guidance import GuidanceOptions
 from clippan_cli.tasks.pairs import find_pairs
 from clippan_cli.tasks.scene import Scene, SceneOptions
 from clippan_cli.tasks.scene_readers import Readers
-from clippan_cli.tasks.worker import Worker
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
 from clippan_models.adaptation.archive_teacher import train_teacher
 from clippan_models.adaptation.loop import AdaptOptions, LossWeights
@@ -48,7 +47,7 @@ from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.networks.checkpoint import load_checkpoint
-from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
 
 STEPS = 12
 
@@ -304,16 +303,9 @@ def test_a_reader_that_is_killed_costs_a_retry(
     times: int, left_out: int, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a scene that kills its readers is left out."""
-    begin = Worker.start
-    killed: list[int | None] = []
-
-    def start(self: Worker[Any, Any], task: Any) -> None:
-        begin(self, task)
-        if isinstance(task, SurveyScene) and Path(task.scene.pan).name == "b_pan.tif" and len(killed) < times:
-            killed.append(self.pid)
-            os.kill(self.pid or 0, signal.SIGKILL)
-
-    monkeypatch.setattr(Worker, "start", start)
+    killed = kill_workers(
+        lambda task: isinstance(task, SurveyScene) and Path(task.scene.pan).name == "b_pan.tif", times, monkeypatch
+    )
     found = learn(archive, tmp_path / "w.safetensors", workers=1)
     assert len(killed) == times
     lost = [item for item in found.left_out if "was killed by SIGKILL, 3 times" in item.reason]

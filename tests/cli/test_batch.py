@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from affine import Affine
@@ -14,15 +12,13 @@ from affine import Affine
 from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.source import Trust
 from clippan_cli.tasks.batch import BatchOptions, BatchResult, in_shard, run_batch
-from clippan_cli.tasks.batch_worker import Task
 from clippan_cli.tasks.compute import ComputeOptions
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.pairs import FoundPair, find_pairs
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
-from clippan_cli.tasks.worker import Worker
 from clippan_models.errors import Interrupted, UsageError
-from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
 
 FAILED = 9
 FAST = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
@@ -121,16 +117,7 @@ def run(archive: Path, out: Path, control: Control, workers: int = 1) -> BatchRe
 def test_a_killed_worker_costs_a_retry(
     times: int, outcome: str, archive: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Worker.start
-    killed: list[int | None] = []
-
-    def start(self: Worker[Any, Any], task: Task) -> None:
-        begin(self, task)
-        if task.job.id == "a" and len(killed) < times:
-            killed.append(self.pid)
-            os.kill(self.pid or 0, signal.SIGKILL)
-
-    monkeypatch.setattr(Worker, "start", start)
+    killed = kill_workers(lambda task: task.job.id == "a", times, monkeypatch)
     notes: list[str] = []
     found = run(archive, desk.folder / "sharp", Control(on_note=notes.append))
     assert {scene.pair.id: scene.outcome for scene in found.scenes} == {"a": outcome, "b": "done"}

@@ -68,12 +68,12 @@ class ArchiveScene:
         """The patches with a truth of these numbers; None of none."""
         if not numbers:
             return None
-        ends, places = list(accumulate(self.reduced)), self.windows_of(numbers)
+        places, before = self.windows_of(numbers), [0, *accumulate(self.reduced)]
         parts = []
         for number, place, window in zip(numbers, places, self.windows.take(places), strict=True):
             if window.reduced is None:
                 raise ValueError(f"window {place} of {self.name} has no patches with a truth")
-            parts.append(window.reduced.take(torch.tensor([number - ends[place] + self.reduced[place]])))
+            parts.append(window.reduced.take(torch.tensor([number - before[place]])))
         return join_patches(parts)
 
     def windows_of(self, reduced: Sequence[int]) -> list[int]:
