@@ -113,9 +113,6 @@ def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool
     # the best of a coarse grid is in the basin of the answer; one descent from there is enough
     guesses = [(_unsquash(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
     start = min(guesses, key=lambda point: unexplained(np.array(point)))
-    # the best of a coarse grid is in the basin of the answer; one descent from there is enough
-    guesses = [(_unsquash(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
-    start = min(guesses, key=lambda point: unexplained(np.array(point)))
     simplex = np.array(start) + np.array([(0, 0, 0), (0.5, 0, 0), (0, 0.7, 0), (0, 0, 0.7)])
     options = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 120, "initial_simplex": simplex}
     best = minimize(unexplained, start, method="Nelder-Mead", options=options)
