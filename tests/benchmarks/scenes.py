@@ -4,6 +4,8 @@ Beside the indices stands the overshoot (`metrics/overshoot.py`), times 1000: ri
 
 Pairs are files named NAME_ms.tif and NAME_pan.tif. Prints a Markdown table, and JSON with --json.
 
+A method may have options, as in "network --backbone pnn --steps 100".
+
 Usage: python tests/benchmarks/scenes.py FOLDER --methods network,gsa,mtf-glp-hpm-r,bdsd-pc,exp --keep OUT
 """
 
@@ -32,6 +34,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="", help="pairs whose name contains this")
     parser.add_argument("--methods", default="network,gsa,mtf-glp-hpm-r,bdsd-pc,exp")
     parser.add_argument("--keep", type=Path, help="keep results and quicklooks here")
     parser.add_argument("--json", action="store_true")
@@ -41,7 +44,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         rows = [
             run(ms, method, out)
-            for ms in sorted(arguments.folder.glob("*_ms.tif"))
+            for ms in sorted(arguments.folder.glob(f"*{arguments.only}*_ms.tif"))
             for method in arguments.methods.split(",")
         ]
     if arguments.json:
@@ -57,11 +60,11 @@ def main() -> None:
 def run(ms: Path, method: str, out: Path) -> dict[str, Any]:
     """One pair by one method, as a process of its own."""
     name = ms.name.removesuffix("_ms.tif")
-    target = out / f"{name}_{method}.tif"
+    target = out / f"{name}_{method.replace(' ', '_')}.tif"
     pan = ms.with_name(f"{name}_pan.tif")
     command = [
         *(sys.executable, "-m", "clippan_cli", "sharpen", str(ms), str(pan)),
-        *("-o", str(target), "--overwrite", "--method", method, "--json", "-q"),
+        *("-o", str(target), "--overwrite", "--method", *method.split(), "--json", "-q"),
         *("--quicklook", str(target.with_suffix(".png"))),
     ]
     started = time.perf_counter()
