@@ -165,7 +165,7 @@ Loss = Annotated[
     typer.Option(
         "--loss",
         metavar="TERM[=WEIGHT],...",
-        help="Only these terms: spec, spat, qnr, ship, d, wald. All unless given.",
+        help="Only these terms: spec, spat, qnr, rho, ship, d, wald. All unless given.",
         rich_help_panel=_LANGUAGE,
     ),
 ]

@@ -16,11 +16,15 @@ _TERMS = {
     "spec": "spectral",
     "spat": "spatial",
     "qnr": "qnr",
+    "rho": "correlation",
     "ship": "ship",
     "d": "direction",
     "wald": "reduced",
 }
-"""The terms of the loss as the paper calls them; `wald` is ours, the truth at reduced resolution."""
+"""The terms of the loss as the paper calls them.
+
+Ours are `wald`, the truth at reduced resolution, and `rho`, detail that follows PAN.
+"""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (("--loss", "spec,clip"), USAGE, ("'clip'", "spec, spat, qnr, ship, d, wald")),
+        (("--loss", "spec,clip"), USAGE, ("'clip'", "spec, spat, qnr, rho, ship, d, wald")),
         (("--loss", ""), USAGE, ("''", "spec")),
         (("--loss", "d=much"), USAGE, ("'much'", "number")),
         (("--loss", "d=0"), USAGE, ("'d'", "leave out")),

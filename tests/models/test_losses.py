@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from skimage import metrics as skimage_metrics
 
+from clippan_models.losses.correlation import correlation_loss, local_correlation
 from clippan_models.losses.qnr import qnr_loss
 from clippan_models.losses.similarity import ssim_map
 from clippan_models.losses.spatial import spatial_loss
@@ -62,6 +64,7 @@ def test_flat_patches_give_numbers_and_gradients() -> None:
     flat = torch.full((2, 3, 64, 64), 0.4, requires_grad=True)
     pan = torch.full((2, 1, 64, 64), 0.4)
     loss = qnr_loss(flat, flat.detach(), pan, pan) + spectral_loss(flat, flat.detach(), everywhere())
+    loss = loss + correlation_loss(flat, pan, flat.detach(), pan.expand(-1, 3, -1, -1), 4.0, everywhere())
     torch.autograd.backward(loss)
     assert torch.isfinite(loss) and flat.grad is not None and torch.isfinite(flat.grad).all()
 
@@ -78,3 +81,42 @@ def test_descending_the_gradient_lowers_the_qnr_loss() -> None:
         torch.autograd.backward(loss)
         optimiser.step()
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_local_correlation_is_one_with_itself_whatever_the_gain_and_minus_one_with_the_negative() -> None:
+    pan = image(1)
+    bands = torch.cat([3 * pan + 7, 0.2 * pan, -pan], 1)
+    found = local_correlation(bands, pan, 2)
+    torch.testing.assert_close(found[:, :2], torch.ones_like(found[:, :2]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found[:, 2:], -torch.ones_like(found[:, 2:]), atol=1e-3, rtol=0)
+
+
+def test_local_correlation_is_that_of_d_rho() -> None:
+    one, pan = image(1), image(1, seed=2)
+    a, b = (x[0, 0].double().numpy() for x in (one, pan))
+    residuals = []
+    for x in (a, b):  # windows of 5 x 5, far from the border
+        means = np.lib.stride_tricks.sliding_window_view(x, (5, 5)).mean((-2, -1))
+        residuals.append(np.lib.stride_tricks.sliding_window_view(x[2:-2, 2:-2] - means, (5, 5)))
+    left, right = (r.reshape(*r.shape[:2], -1) for r in residuals)
+    expected = (left * right).sum(-1) / np.sqrt((left**2).sum(-1) * (right**2).sum(-1))
+    found = local_correlation(one, pan, 2)[0, 0, 4:-4, 4:-4].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_fringe_along_a_line_costs_and_a_band_that_pan_does_not_see_is_left_alone() -> None:
+    ground = 0.2 * image(1)
+    line = ground.clone()
+    line[..., 30:32] += 1
+    fringe = line.clone()
+    fringe[..., 28:30] -= 0.3
+    blurred = torch.nn.functional.avg_pool2d(line, (1, 9), 1, (0, 4))
+
+    def cost(band: torch.Tensor, exp: torch.Tensor) -> float:
+        return float(correlation_loss(band, line, exp, blurred, 4.0, everywhere()))
+
+    assert cost(2 * line, 2 * blurred) == pytest.approx(0, abs=1e-3)
+    assert cost(fringe, blurred) > 0.005
+    unseen = image(1, seed=9)
+    other = torch.nn.functional.avg_pool2d(unseen, 9, 1, 4)
+    assert cost(unseen, other) < cost(unseen, blurred) / 2

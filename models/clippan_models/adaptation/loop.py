@@ -23,6 +23,7 @@ from clippan_models.adaptation.processes import ALONE, Processes
 from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.errors import UsageError
 from clippan_models.guidance.radiometry import to_unit
+from clippan_models.losses.correlation import correlation_loss
 from clippan_models.losses.qnr import qnr_loss
 from clippan_models.losses.similarity import masked_mean
 from clippan_models.losses.spatial import spatial_loss
@@ -39,6 +40,7 @@ class LossWeights:
         spectral: the fused image, seen as MS sees, is MS.
         spatial: a weighted sum of its bands is PAN.
         qnr: 1 - QNR.
+        correlation: detail follows PAN at least as closely as MS does.
         ship: distance to the teacher.
         direction: disagreement with the prompt (L_d), where there is a judge.
         reduced: distance to the truth at reduced resolution.
@@ -47,12 +49,13 @@ class LossWeights:
     spectral: float = 1.0
     spatial: float = 0.2
     qnr: float = 0.1
+    correlation: float = 1.0
     ship: float = 0.1
     direction: float = 0.3
     reduced: float = 4.0
 
 
-_NOTHING = LossWeights(spectral=0, spatial=0, qnr=0, ship=0, direction=0, reduced=0)
+_NOTHING = LossWeights(spectral=0, spatial=0, qnr=0, correlation=0, ship=0, direction=0, reduced=0)
 
 _VALIDATION_BYTES = 5e8
 
@@ -247,6 +250,8 @@ class Objective:
             parts["spectral"] = spectral_loss(seen, prior.normalise(patches.ms), usable)
         if weights.qnr:
             parts["qnr"] = self._qnr(fused, patches)
+        if weights.correlation:
+            parts["correlation"] = self._correlation(fused, patches)
         if weights.spatial and prior.trust > 0:
             projected = (prior.pan_weights * fused).sum(-3, keepdim=True) + prior.pan_offset
             mask = patches.valid & (patches.pan < prior.pan_ceiling)
@@ -269,6 +274,13 @@ class Objective:
         at_once = max(1, int(_VALIDATION_BYTES / (cost * patches.pan[0].numel())))
         pieces = torch.split(torch.arange(len(patches)), at_once)
         return torch.cat([fuse(self.network, self.prior, patches.take(p), self.options.rounds) for p in pieces])
+
+    def _correlation(self, fused: Tensor, patches: Patches) -> Tensor:
+        prior = self.prior
+        bands = prior.normalise(fused), prior.normalise(patches.ms_up)
+        pans = prior.normalise_pan(patches.pan), prior.normalise_pan(patches.pan_low)
+        ratio = patches.pan.shape[-1] / patches.ms.shape[-1]
+        return correlation_loss(bands[0], pans[0], bands[1], pans[1], ratio, patches.valid)
 
     def _qnr(self, fused: Tensor, patches: Patches) -> Tensor:
         # one unit for all bands and PAN: UQI compares means and variances

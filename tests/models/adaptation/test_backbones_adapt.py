@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from tests.models.networks.test_backbones import small
 TILES = tiles(2, side=64)
 OBSERVATION, _ = estimate_observation(TILES, Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15))
 SLOW = 20  # seconds per megapixel
-TERMS = {"spectral", "spatial", "qnr", "ship", "direction", "reduced"}
+TERMS = {field.name for field in fields(LossWeights)}
 
 
 def marked(names: list[str]) -> list[object]:
@@ -65,7 +65,7 @@ def test_a_backbone_adapts_with_all_terms_and_fuses(name: str, guide: Guide) -> 
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_any_backbone_can_teach(name: str) -> None:
-    weights = LossWeights(spectral=0, spatial=0, qnr=0, direction=0, reduced=0, ship=1.0)
+    weights = LossWeights(spectral=0, spatial=0, qnr=0, correlation=0, direction=0, reduced=0, ship=1.0)
     seen: list[str] = []
     options = AdaptOptions(steps=3, teacher=name, weights=weights, rounds=0, validate_every=100)
     _, adapted = adapt_network(
