@@ -38,7 +38,7 @@ class Terminal:
 
     @contextmanager
     def running(self) -> Iterator[Control]:
-        """A control whose progress is drawn and that SIGINT and SIGTERM stop at the next boundary."""
+        """A control whose progress is drawn and that SIGINT, SIGTERM and SIGHUP stop at the next boundary."""
         control = Control(on_note=self.note)
         with self._logging(), stopped_by_signals(control):
             if self.quiet:

@@ -184,7 +184,7 @@ Backbone = Annotated[
     typer.Option(
         "--backbone",
         metavar="NAME",
-        help="The network that learns; the preset's if not given; clippan models list shows them.",
+        help="The network that learns, see clippan models list; if not given, that of --weights or the usual one.",
         rich_help_panel=_LANGUAGE,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Writes the parts of these pages that follow from the code: options, exit codes, sensors.
+"""Writes the parts of these pages that follow from the code: options, exit codes, sensors, backbones.
 
     python docs/generate.py            write them
     python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 if there are

@@ -45,7 +45,7 @@ PRESETS = {
     "balanced": Preset(100, "lambda-pnn"),
     "best": Preset(600, "lambda-pnn"),
 }
-"""By name; `docs/benchmarks.md` says how long each takes and how good it gets."""
+"""By name."""
 
 DEFAULT_PRESET = "balanced"
 

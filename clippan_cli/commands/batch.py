@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clippan_cli import options as opt
+from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from clippan_cli.tasks.batch import BatchResult
     from clippan_cli.tasks.pairs import PairTable
 
-_BATCH, _OUTPUT, _METHOD = "Batch", "Output", "Method"
+_BATCH, _OUTPUT = "Batch", "Output"
 
 
 def batch(
@@ -77,7 +78,7 @@ def batch(
         ),
     ] = None,
     method: opt.Method = "clippan",
-    preset: opt.PresetName = "balanced",
+    preset: opt.PresetName = DEFAULT_PRESET,
     steps: opt.Steps = None,
     time_limit: opt.TimeLimit = None,
     clip: opt.Clip = "auto",

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from clippan_cli import options as opt
+from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET, PRESETS
+
+_STEPS = PRESETS[DEFAULT_PRESET].steps
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it.")] = Path("clippan-demo"),
-    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")] = 150,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")] = _STEPS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
     device: opt.Device = "auto",
     threads: opt.Threads = None,

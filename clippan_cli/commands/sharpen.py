@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from clippan_cli import options as opt
+from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
     from clippan_cli.tasks.sharpen import SharpenResult
 
-_OUTPUT, _METHOD = "Output", "Method"
+_OUTPUT = "Output"
 
 
 def sharpen(
@@ -34,7 +35,7 @@ def sharpen(
         ),
     ] = None,
     method: opt.Method = "clippan",
-    preset: opt.PresetName = "balanced",
+    preset: opt.PresetName = DEFAULT_PRESET,
     steps: opt.Steps = None,
     time_limit: opt.TimeLimit = None,
     clip: opt.Clip = "auto",

@@ -1,4 +1,4 @@
-"""Cut a pair into tiles with the halo a method asks for, and join fused tiles without seams."""
+"""Cut a pair into tiles with the halo a method asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
@@ -79,57 +78,6 @@ def ms_window_of(pan_window: Window, sampling: Sampling, margin: int) -> Window:
     first_row, stop_row = _span(pan_window.row, pan_window.row_stop, sampling.phase_y[0], sampling.ratio_y)
     first_col, stop_col = _span(pan_window.col, pan_window.col_stop, sampling.phase_x[0], sampling.ratio_x)
     return Window(first_row, first_col, stop_row - first_row, stop_col - first_col).grown(margin)
-
-
-class Mosaic:
-    """Joins tiles that overlap by `overlap` pixels on their right and lower side, blending with a smooth window.
-
-    Tiles arrive in the order of `plan_tiles`, each covering its core and the overlap beyond it (less at the edge of
-    the scene). Equal values blend to exactly themselves, so tiles that agree leave no trace. Holds one strip of
-    `overlap` rows of the scene's width, and one tile.
-    """
-
-    def __init__(self, window: Window, overlap: int) -> None:
-        """Start a mosaic of `window`; with `overlap` 0 tiles pass through."""
-        self.window = window
-        self.overlap = overlap
-        self._right: Values | None = None
-        self._below: dict[int, Values] = {}
-        self._ramp = _smooth_ramp(overlap)
-
-    def outer(self, core: Window) -> Window:
-        """The window that a tile must cover: its core and the overlap to its right and below."""
-        height = min(core.height + self.overlap, self.window.row_stop - core.row)
-        width = min(core.width + self.overlap, self.window.col_stop - core.col)
-        return Window(core.row, core.col, height, width)
-
-    def add(self, core: Window, fused: Values) -> Values:
-        """Take the tile over `outer(core)`, `[C, h, w]`, and give the finished pixels of its core."""
-        if self.overlap == 0:
-            return fused
-        fused = fused.copy()
-        if core.col > self.window.col and self._right is not None:
-            width = min(self._right.shape[2], fused.shape[2])
-            _blend(fused[:, :, :width], self._right[:, :, :width], self._ramp[:width])
-        self._right = fused[:, :, core.width :].copy()
-        above = self._below.pop(core.col, None)
-        done = fused[:, : core.height, : core.width]
-        if above is not None:
-            height = min(above.shape[1], done.shape[1])
-            _blend(done[:, :height], above[:, :height], self._ramp[:height, None])
-        if core.row_stop < self.window.row_stop:
-            self._below[core.col] = fused[:, core.height :, : core.width].copy()
-        return done
-
-
-def _blend(new: Values, old: Values, weight: NDArray[np.float32]) -> None:
-    """Move `new` towards `old` where its weight is below one, in place; where both agree nothing changes."""
-    new += (old - new) * (1 - weight)
-
-
-def _smooth_ramp(length: int) -> NDArray[np.float32]:
-    position = (np.arange(length) + 0.5) / max(length, 1)
-    return np.asarray(0.5 - 0.5 * np.cos(np.pi * position), np.float32)
 
 
 def _span(start: int, stop: int, phase: float, ratio: float) -> tuple[int, int]:

@@ -79,7 +79,8 @@ class ArchiveOptions:
         scenes_per_step: scenes that each step takes patches from, a multiple of the processes; None: one for each.
         validation: how much to measure on the scenes held back; None: nothing.
         tensorboard: a folder for what TensorBoard draws, or None.
-        workers: processes that read the scenes, 0: this one does; None: one for each thread, at most `_MOST_READERS`.
+        workers: processes that read the scenes, 0: this one does; None: one for each thread, at
+            most `_MOST_READERS`, and none where there is one thread.
     """
 
     output: Path

@@ -115,7 +115,7 @@ def _loss(found: ArchiveResult) -> str:
 
 def _scratch(found: Validation, learned: dict[str, float], scratch: dict[str, float] | None) -> str:
     if scratch is None:
-        return "What learning on each of these scenes alone would give was not measured; --compare-scratch 300 does so."
+        return "What learning on each of these scenes alone would give was not measured; --compare-scratch 100 does so."
     won = [n for n in ALL if _better(n, learned, scratch)]
     return (
         f"They are better than learning on each of these scenes alone, {found.scratch_steps} steps from scratch, in "

@@ -86,7 +86,7 @@ def run_demo(
         output=paths["hrms"],
         encoding=OutputOptions(overwrite=True),
         compute=compute or ComputeOptions(),
-        adapt=adapt or AdaptOptions(steps=150),
+        adapt=adapt or AdaptOptions(),
         quicklook=folder / "quicklook.png",
     )
     inputs = SceneOptions(ms=(str(paths["ms"]),), pan=str(paths["pan"]))

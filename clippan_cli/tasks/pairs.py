@@ -28,7 +28,7 @@ from clippan_cli.tasks.stac_pairs import ENDINGS, stac_items
 from clippan_models.errors import ClippanError, InputError, in_one_line
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
-_RATIOS = (1.5, 16.5)  # PAN pixels per MS pixel of any camera
+_RATIOS = (1.2, 16.5)  # PAN pixels per MS pixel of any camera, with some room
 _OVERLAP = 0.5  # share of the smaller footprint that both must cover
 _SECONDS = 2.0
 _ROLES = {

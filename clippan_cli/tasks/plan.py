@@ -42,7 +42,7 @@ class Plan:
         tiles: how many.
         memory_mb: estimated peak of the tiles in flight, or of a step of learning.
         disk_mb: estimated space needed beside the output.
-        seconds: rough time on this machine's kind of CPU.
+        seconds: rough time on two cores of a server.
     """
 
     width: int

@@ -29,7 +29,7 @@ from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.output_path import check_free_space, check_output_path
 from clippan_cli.rasters.rehearsal import check_encoding
 from clippan_cli.rasters.source import Mask, RasterSource
-from clippan_cli.rasters.tiles import Mosaic, TileArrays, plan_tiles
+from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.rasters.writer import CommitReport, SafeWriter
 from clippan_cli.tasks.assessment import Assessment
 from clippan_cli.tasks.compute import (
@@ -392,7 +392,6 @@ def _fuse(
 ) -> CommitReport:
     """Fuse all tiles into the file; nothing appears at the path before it is verified."""
     window = scene.window
-    mosaic = Mosaic(window, find_method(options.method).overlap)
     cores = plan_tiles(window, plan.tile)
     origin = (window.row, window.col)
 
@@ -401,11 +400,10 @@ def _fuse(
         place = Window(core.row - origin[0], core.col - origin[1], core.height, core.width)
         writer.write(place, values, np.asarray(valid.all(0)) if pixels.mask else None)
 
-    outer = [mosaic.outer(core) for core in cores]
-    with control.timed("sharpen"), _read(scene, outer, plan.halo) as tiles, Behind(write) as behind:
+    with control.timed("sharpen"), _read(scene, cores, plan.halo) as tiles, Behind(write) as behind:
         done = 0
         for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
-            fused = mosaic.add(core, sharpen_tile(arrays, sharpener, estimate.observation, device))[bands]
+            fused = sharpen_tile(arrays, sharpener, estimate.observation, device)[bands]
             valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
             behind.put((core, pixels.encode(fused, valid), valid))
             done += core.pixels

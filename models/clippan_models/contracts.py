@@ -208,7 +208,7 @@ class Views(Protocol):
 
     @property
     def pan_mtf_at_ms(self) -> Tensor:
-        """PAN blurred with PAN's own nominal MTF at the MS samples, `[1, h, w]` (BDSD)."""
+        """PAN through the blur of `Observation.pan_gain` at the MS samples, `[1, h, w]` (BDSD)."""
 
     @property
     def ms_core(self) -> Tensor:

@@ -63,7 +63,7 @@ class BatchError(ClippanError):
 
 
 class Interrupted(ClippanError):
-    """A signal asked the run to stop; it stopped at a tile boundary."""
+    """A signal asked the run to stop; it stopped at the next tile, step or task."""
 
     def __init__(self, signal_number: int, left: str = "nothing unfinished was left behind") -> None:
         super().__init__(f"stopped by signal {signal_number}; {left}")

@@ -2,7 +2,8 @@
 
 For a candidate blur and shift, PAN is brought to the MS grid and regressed on the MS bands; where the candidate is
 right, the bands explain nearly all of it (R2 of .99 and more on real scenes). The shift of each band follows from its
-own local correlation with PAN. Where there is nothing to correlate the answer is the nominal model and a shift of zero.
+own local correlation with PAN; where the bands lie apart, all are then moved together to where they explain PAN best.
+Where there is nothing to correlate the answer is the nominal model and a shift of zero.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any
 from measure import CLIPPAN, measure, show, write_pair
 
 from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.networks.registry import DEFAULT_BACKBONE
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=40)
     parser.add_argument("--side", type=int, default=1024, help="PAN pixels")
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
     parser.add_argument("--ram", default="4096,256", help="MB")
     parser.add_argument("--workers", default="0,2")
     parser.add_argument("--json", action="store_true")
@@ -32,7 +34,7 @@ def main() -> None:
         folder = Path(temporary)
         table = write_archive(folder, arguments.scenes, arguments.side)
         rows = [
-            learn(table, folder, arguments.steps, int(ram), int(workers))
+            learn(table, folder, arguments.backbone, arguments.steps, int(ram), int(workers))
             for ram in arguments.ram.split(",")
             for workers in arguments.workers.split(",")
         ]
@@ -54,16 +56,28 @@ def write_archive(folder: Path, scenes: int, side: int) -> Path:
     return table
 
 
-def learn(table: Path, folder: Path, steps: int, ram: int, workers: int) -> dict[str, Any]:
+def learn(table: Path, folder: Path, backbone: str, steps: int, ram: int, workers: int) -> dict[str, Any]:
     """One training."""
     out, said = folder / "w.safetensors", folder / "said.json"
     command = [
         *(*CLIPPAN, "adapt", str(table), "-o", str(out), "--overwrite", "--steps", str(steps), "--coregister", "off"),
-        *("--no-validation", "--clip", "none", "--ram", str(ram), "--workers", str(workers), "--json", "-q"),
+        *(
+            "--backbone",
+            backbone,
+            "--no-validation",
+            "--clip",
+            "none",
+            "--ram",
+            str(ram),
+            "--workers",
+            str(workers),
+            "--json",
+            "-q",
+        ),
     ]
     figure = measure(["sh", "-c", 'exec "$@" > "$0"', str(said), *command])
     found = json.loads(said.read_text())
-    patches = 5 * AdaptOptions().patches_per_step * steps  # one at full resolution, four at reduced
+    patches = 5 * AdaptOptions(backbone=backbone).patches_per_step * steps  # one at full resolution, four at reduced
     return {
         "--ram": ram,
         "--workers": workers,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from clippan_models.adaptation.patches import draw
 from clippan_models.errors import UsageError
 from clippan_models.guidance.adapters import Adapter, FusionAdapter
 from clippan_models.guidance.embedded import TRUTH_DIRECTION
@@ -29,7 +30,7 @@ from clippan_models.losses.direction import direction_loss
 STAGE1_TERMS = ("inter", "intra", "fusion")
 """The terms of the loss of stage I: InterMCL, IntraMCL and fusion-aware alignment."""
 
-OnAlignStep = Callable[[int, int, float], None]
+OnStep = Callable[[int, int, float], None]
 """Called with the step, the steps in all and the loss; may raise to stop."""
 
 _MAX_VIEWS = 512  # more would cost more time to encode than the steps see of them
@@ -181,7 +182,7 @@ def align(
     prompts: Prompts,
     images: AlignmentImages,
     options: AlignOptions,
-    on_step: OnAlignStep | None = None,
+    on_step: OnStep | None = None,
 ) -> Judge:
     """Adapt CLIP to a scene: stage I.
 
@@ -192,14 +193,14 @@ def align(
         prompts: texts of the three types.
         images: places of the scene; with a single view of one place, IntraMCL is left out.
         options: how to adapt.
-        on_step: see `OnAlignStep`.
+        on_step: see `OnStep`.
 
     Raises:
         UsageError: a prompt is too long for the encoder, or the stem does not fit the bands.
     """
     generator = torch.Generator().manual_seed(options.seed)
     views = images.views(encoder.identity.side) if encoder.identity.native else images
-    views = views.take(_draw(len(views), _MAX_VIEWS, generator).to(views.pan.device))
+    views = views.take(draw(len(views), _MAX_VIEWS, generator).to(views.pan.device))
     texts = encoder.texts(prompts.texts())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -208,7 +209,7 @@ def align(
     trainer = _Trainer(encoder, branches, fusion, texts, views, options)
     with torch.enable_grad():
         for step in range(1, options.steps + 1):
-            loss = trainer.step(_draw(len(views), options.batch, generator).to(texts.device))
+            loss = trainer.step(draw(len(views), options.batch, generator).to(texts.device))
             if on_step is not None:
                 on_step(step, options.steps, loss)
     with torch.no_grad():
@@ -321,7 +322,3 @@ class _Trainer:
     @torch.no_grad()
     def _encode_all(self, kind: str, images: Tensor) -> Tensor:
         return self.encoder.images(self.branches.show(kind, images))
-
-
-def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:
-    return torch.randperm(available, generator=generator)[: min(count, available)]

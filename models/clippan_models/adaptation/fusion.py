@@ -2,7 +2,7 @@
 
 MS and PAN each fix part of the answer (`contracts.Observation`). What they leave open - the null space - is the
 network's to choose. The start lies halfway between two injections of detail with regression gains, one that adds it
-(MTF-GLP, Aiazzi et al. 2007) and one that multiplies (HPM-R, Vivone et al. 2018). Each round of projections moves the
+(MTF-GLP, Aiazzi et al. 2006) and one that multiplies (HPM-R, Vivone et al. 2018). Each round of projections moves the
 image onto PAN = a . HRMS + b along the injection gains, then adds back what MS misses of it. Saturated samples, which
 say only "at least this much", take no part.
 """

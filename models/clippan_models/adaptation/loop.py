@@ -9,16 +9,16 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.alignment import Judge
+from clippan_models.adaptation.alignment import Judge, OnStep
 from clippan_models.adaptation.fusion import Prior
-from clippan_models.adaptation.patches import Patches
+from clippan_models.adaptation.patches import Patches, draw
 from clippan_models.adaptation.processes import ALONE, Processes
 from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.errors import UsageError
@@ -142,10 +142,6 @@ class Material:
     held_full: Patches
     reduced: Patches | None
     held_reduced: Patches | None
-
-
-OnStep = Callable[[int, int, float], None]
-"""Called with the step, the steps in all and the loss; may raise to stop."""
 
 
 def adapt(
@@ -350,10 +346,10 @@ class _Run:
         self.network.train()
         set_rate(optimiser, options, step)
         batch = options.patches_per_step
-        full = material.full.take(_draw(len(material.full), batch, generator))
+        full = material.full.take(draw(len(material.full), batch, generator))
         reduced = None
         if material.reduced is not None and options.weights.reduced:
-            reduced = material.reduced.take(_draw(len(material.reduced), 4 * batch, generator))
+            reduced = material.reduced.take(draw(len(material.reduced), 4 * batch, generator))
         return descend(self.network, optimiser, [self.objective.step_loss(full, reduced, generator)])
 
     def _validate(self, step: int) -> None:
@@ -396,10 +392,6 @@ def descend(
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
     return processes.sum(sum(values)) / count
-
-
-def _draw(available: int, count: int, generator: torch.Generator) -> Tensor:
-    return torch.randperm(available, generator=generator)[: min(count, available)]
 
 
 def _from_any_side(patches: Patches, generator: torch.Generator) -> Patches:

@@ -155,6 +155,11 @@ def count_reduced(tile: Tile, observation: Observation, side: int) -> int:
     return len(_places(_seen_as_ms(tile, observation)[1], side))
 
 
+def draw(available: int, count: int, generator: torch.Generator) -> Tensor:
+    """Numbers of patches at random, none twice: `count`, or all where there are fewer."""
+    return torch.randperm(available, generator=generator)[: min(count, available)]
+
+
 def join_patches(parts: Sequence[Patches]) -> Patches:
     """Patches one after another; all of one size, and all with or all without what can be None."""
     if len(parts) == 1:
@@ -294,4 +299,4 @@ def _stack(pieces: Sequence[dict[str, Tensor | None]]) -> Patches:
         values = [piece[key] for piece in pieces]
         tensors = [v for v in values if v is not None]
         stacked[key] = torch.stack(tensors) if tensors else None
-    return Patches(**stacked)  # type: ignore[arg-type]  # the first ten are tensors
+    return Patches(**stacked)  # type: ignore[arg-type]  # only truth and what follows the matrices can be None

@@ -11,14 +11,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.alignment import AlignmentImages, AlignOptions, Judge, align
+from clippan_models.adaptation.alignment import AlignmentImages, AlignOptions, Judge, OnStep, align
 from clippan_models.adaptation.fusion import Prior, fit_prior
 from clippan_models.adaptation.loop import (
     Adapted,
     AdaptOptions,
     LossWeights,
     Material,
-    OnStep,
     adapt,
     fuse,
     unit_image,

@@ -119,11 +119,11 @@ class TileViews:
 
     @cached_property
     def pan_mtf_at_ms(self) -> Tensor:
-        """PAN blurred with its own nominal MTF at the MS samples, `[1, h, w]`."""
-        nominal = self.sampling.select([0])
+        """PAN through the blur of `Observation.pan_gain` at the MS samples, `[1, h, w]`."""
+        reference = self.sampling.select([0])
         gain = (self.observation.pan_gain,)
         values, _ = project_to_ms(
-            self.pan, self.tile.pan_valid, self.tile.pan_window, self.tile.ms_window, nominal, gain
+            self.pan, self.tile.pan_valid, self.tile.pan_window, self.tile.ms_window, reference, gain
         )
         return values
 

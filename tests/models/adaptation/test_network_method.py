@@ -59,11 +59,10 @@ def adapted(steps: int, seed: int = 0) -> tuple[NetworkSharpener, Adapted, Obser
 def test_the_same_seed_gives_the_same_image_and_another_does_not() -> None:
     images = []
     for seed in (1, 1, 2):
-        sharpener, result, observation, scene = adapted(6, seed)
-        assert result.steps == 6
-        # the last step, not the best one: on a toy scene the untrained network may well be best
+        sharpener, result, observation, scene = adapted(50, seed)
+        assert result.best_step > 0
         images.append(sharpener.sharpen(TileViews(scene[0], observation)))
-    assert torch.equal(images[0], images[1])
+    assert torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
 
 
 def test_learning_lowers_the_held_back_loss_and_keeps_the_best_checkpoint() -> None:
