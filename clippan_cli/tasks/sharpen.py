@@ -247,7 +247,7 @@ def _check_paths(scene: SceneOptions, options: SharpenOptions) -> None:
     inputs = [Path(name) for name in (*scene.ms, scene.pan) if Path(name).exists()]
     check_output_path(options.output, inputs, options.encoding.overwrite)
     if options.quicklook is not None:
-        check_output_path(options.quicklook, [*inputs, options.output], overwrite=True)
+        check_output_path(options.quicklook, [*inputs, options.output], options.encoding.overwrite)
     for option, path in (("--weights", options.weights), ("--save-weights", options.save_weights)):
         if path is not None and find_method(options.method).fitter is not None:
             raise UsageError(f"{option} needs a network, and --method {options.method} has none")

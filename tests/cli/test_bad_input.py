@@ -284,6 +284,13 @@ def quicklook_is_ms(desk: Desk) -> list[str]:
     return desk.sharpen("--quicklook", desk.path("ms.tif"))
 
 
+@fails(OUTPUT, "picture.png", "exists", "--overwrite")
+def quicklook_exists(desk: Desk) -> list[str]:
+    picture = Path(desk.path("picture.png"))
+    picture.write_bytes(b"somebody's")
+    return desk.sharpen("--quicklook", str(picture))
+
+
 @fails(OUTPUT, "fused.tif", "same file")
 def quicklook_is_the_output(desk: Desk) -> list[str]:
     return desk.sharpen("--quicklook", str(desk.out))

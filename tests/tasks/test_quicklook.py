@@ -22,6 +22,7 @@ def overview_of_ms(bench: Bench, town: DemoScene, values: NDArray[np.float32], g
     ms = bench.write("ms.tif", np.rint(values).astype("uint16"), grid)
     pan = bench.write("pan.tif", np.rint(town.pan).astype("uint16"), Grid(PAN_PIXEL, 128, 128))
     path = Path(bench.folder / "look.png")
+    path.unlink(missing_ok=True)
     bench.sharpen(ms, pan, quicklook=path)
     picture = np.asarray(Image.open(path), np.float64).mean(2)
     return np.asarray(picture[:PANEL, PANEL + GAP : 2 * PANEL + GAP])
