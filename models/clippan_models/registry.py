@@ -40,11 +40,7 @@ METHODS: dict[str, MethodSpec] = {
     "brovey": MethodSpec(BroveyFitter, looks_around=False),
     "gsa": MethodSpec(GsaFitter, looks_around=False),
     "mtf-glp-fs": MethodSpec(MtfGlpFsFitter, looks_around=True, planes=8),
-    "mtf-glp-hpm-r": MethodSpec(
-        MtfGlpHpmRFitter,
-        looks_around=True,
-        planes=9,
-    ),
+    "mtf-glp-hpm-r": MethodSpec(MtfGlpHpmRFitter, looks_around=True, planes=9),
     "bdsd-pc": MethodSpec(BdsdPcFitter, looks_around=False),
     "sr-d": MethodSpec(SrDFitter, looks_around=True, planes=40),
     "network": MethodSpec(None, looks_around=True, planes=20),

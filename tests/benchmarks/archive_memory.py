@@ -61,19 +61,8 @@ def learn(table: Path, folder: Path, backbone: str, steps: int, ram: int, worker
     out, said = folder / "w.safetensors", folder / "said.json"
     command = [
         *(*CLIPPAN, "adapt", str(table), "-o", str(out), "--overwrite", "--steps", str(steps), "--coregister", "off"),
-        *(
-            "--backbone",
-            backbone,
-            "--no-validation",
-            "--clip",
-            "none",
-            "--ram",
-            str(ram),
-            "--workers",
-            str(workers),
-            "--json",
-            "-q",
-        ),
+        *("--backbone", backbone, "--clip", "none", "--no-validation", "--json", "-q"),
+        *("--ram", str(ram), "--workers", str(workers)),
     ]
     figure = measure(["sh", "-c", 'exec "$@" > "$0"', str(said), *command])
     found = json.loads(said.read_text())

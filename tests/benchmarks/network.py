@@ -65,20 +65,8 @@ def sharpened(ms: Path, pan: Path, out: Path, arguments: argparse.Namespace) -> 
     """Seconds of the stages of our process, and of all of it."""
     command = [
         *(*CLIPPAN, "sharpen", str(ms), str(pan), "-o", str(out), "--overwrite", "-q", "--json", "--no-quality"),
-        *(
-            "--method",
-            "network",
-            "--backbone",
-            arguments.backbone,
-            "--steps",
-            str(arguments.steps),
-            "--of",
-            "gtiff",
-            "--compress",
-            "none",
-            "--threads",
-            str(arguments.threads),
-        ),
+        *("--method", "network", "--backbone", arguments.backbone, "--steps", str(arguments.steps)),
+        *("--of", "gtiff", "--compress", "none", "--threads", str(arguments.threads)),
     ]
     started = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)

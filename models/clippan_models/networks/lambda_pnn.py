@@ -5,8 +5,8 @@ bands, added to the start. The gates are those of CBAM (Woo et al. 2018): each c
 maximum over the image, then each pixel by a 7x7 convolution of the mean and the maximum over the channels. 198,442
 parameters for four bands.
 
-Difference: means and maxima over an image would make tiles differ. In use, they are the averages
-over patches of the scene, recorded and frozen (`networks.statistics`); in training, each patch has its own.
+Difference: means and maxima over an image would make tiles differ. In use, they are the averages over
+patches of the scene, recorded and frozen (`networks.statistics`); in training, each patch has its own.
 """
 
 from __future__ import annotations
