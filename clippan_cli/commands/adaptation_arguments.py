@@ -122,7 +122,7 @@ def loss_weights(text: str) -> LossWeights:
     """
     from clippan_models.adaptation.loop import LossWeights
 
-    chosen = dict.fromkeys(_TERMS.values(), 0.0)
+    chosen: dict[str, float] = {}
     for item in text.split(","):
         name, given, number = (part.strip() for part in item.partition("="))
         if name not in _TERMS:
@@ -134,7 +134,7 @@ def loss_weights(text: str) -> LossWeights:
             raise UsageError(f"--loss {text}: '{number}' is not a number") from error
         if not 0 < chosen[term] < 1e6:
             raise UsageError(f"--loss {text}: the weight of '{name}' must be more than 0; leave out what is not wanted")
-    return LossWeights(**chosen)
+    return LossWeights.only(**chosen)
 
 
 def guidance_options(

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +54,13 @@ class LossWeights:
     direction: float = 0.3
     reduced: float = 4.0
 
+    @classmethod
+    def only(cls, **weights: float) -> LossWeights:
+        """These terms and no others."""
+        return cls(**{term.name: weights.get(term.name, 0.0) for term in fields(cls)})
 
-_NOTHING = LossWeights(spectral=0, spatial=0, qnr=0, correlation=0, ship=0, direction=0, reduced=0)
+
+_NOTHING = LossWeights.only()
 
 _VALIDATION_BYTES = 5e8
 

@@ -43,7 +43,7 @@ REDUCED_SIDE = 24
 OnStageStep = Callable[[str, int, int, float], None]
 """Called with the stage ("align", "teacher", "adapt"), the step, the steps in all and the loss; may raise to stop."""
 
-_REDUCED_ONLY = LossWeights(spectral=0, spatial=0, qnr=0, correlation=0, ship=0, direction=0)
+_REDUCED_ONLY = LossWeights.only(reduced=LossWeights().reduced)
 
 _GPU_BLOCK_BYTES = 2e9
 

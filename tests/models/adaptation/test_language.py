@@ -31,7 +31,7 @@ OBSERVATION, _ = estimate_observation(TILES, NOMINAL)
 ALL = LossWeights(direction=1.0)
 TERMS = {field.name for field in fields(LossWeights)}
 Result = tuple[NetworkSharpener, Adapted]
-NOTHING = LossWeights(spectral=0, spatial=0, qnr=0, correlation=0, ship=0, direction=0, reduced=0)
+NOTHING = LossWeights.only()
 
 
 @pytest.fixture(scope="module")
