@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from clippan_models.losses.direction import LENGTH_FLOOR, direction_loss
+from clippan_models.losses.direction import LENGTH_FLOOR, direction_loss, through_intensity
 
 
 def unit(*shape: int, seed: int) -> Tensor:
@@ -92,3 +92,17 @@ def test_only_the_output_receives_a_gradient_and_following_it_helps() -> None:
         torch.autograd.backward(loss)
         optimiser.step()
     assert losses[-1] < losses[0] - 0.3
+
+
+@given(st.integers(0, 10_000), st.integers(1, 13))
+@settings(deadline=None, max_examples=40)
+def test_what_is_wrong_with_three_bands_moves_all_bands_alike(seed: int, bands: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scale = 1 + 99 * torch.rand(bands, 1, 1, generator=generator)
+    image = (500 + scale * torch.randn(2, bands, 5, 4, generator=generator)).requires_grad_()
+    shown = through_intensity(image, scale)
+    assert torch.equal(shown, image)
+    torch.autograd.backward((shown[:, :3] ** 2).sum())
+    assert image.grad is not None and float(image.grad.abs().min()) > 0
+    steps = image.grad * scale
+    torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))

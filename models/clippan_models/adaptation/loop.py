@@ -24,6 +24,7 @@ from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.errors import UsageError
 from clippan_models.guidance.radiometry import to_unit
 from clippan_models.losses.correlation import correlation_loss
+from clippan_models.losses.direction import through_intensity
 from clippan_models.losses.qnr import qnr_loss
 from clippan_models.losses.similarity import masked_mean
 from clippan_models.losses.spatial import spatial_loss
@@ -51,7 +52,7 @@ class LossWeights:
     qnr: float = 0.1
     correlation: float = 1.0
     ship: float = 0.1
-    direction: float = 0.3
+    direction: float = 0.5
     reduced: float = 4.0
 
     @classmethod
@@ -263,7 +264,7 @@ class Objective:
         if weights.direction and self.judge is not None:
             if patches.ms_feature is None or patches.pan_feature is None:
                 raise ValueError("patches for a judge carry the features of their MS and PAN")
-            unit = unit_image(prior, fused[:judged])
+            unit = unit_image(prior, through_intensity(fused[:judged], prior.ms_std))
             parts["direction"] = self.judge.direction(unit, patches.ms_feature[:judged], patches.pan_feature[:judged])
         return parts
 

@@ -2,6 +2,9 @@
 
 Where the length of a displacement of the image is near zero, its direction means nothing and its gradient grows without
 bound; so lengths have a floor. Where a prompt equals the one of the fused image there is no way to go, and no loss.
+
+CLIP sees three channels. What it finds wrong with them the paper's gradient mends in those bands alone, and the colour
+of the others against them is lost; here it moves all bands of a pixel together (`through_intensity`).
 """
 
 from __future__ import annotations
@@ -36,6 +39,17 @@ def direction_loss(
     lost = counts_ms * (1 - from_ms) + counts_pan * (1 - from_pan)
     loss: Tensor = lost / terms.clamp(min=1)
     return loss
+
+
+def through_intensity(image: Tensor, scale: Tensor) -> Tensor:
+    """The same image, whose gradient moves all bands of a pixel by as many of their scales.
+
+    Args:
+        image: `[B, C, H, W]`.
+        scale: of each band, such as its standard deviation, `[C, 1, 1]`.
+    """
+    intensity = (image / scale).mean(1, keepdim=True)
+    return image.detach() + scale * (intensity - intensity.detach())
 
 
 def _agreement(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
