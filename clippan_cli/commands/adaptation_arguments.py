@@ -41,7 +41,7 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(75, "apnn"),
+    "fast": Preset(75, "fusionnet"),
     "balanced": Preset(100, "lambda-pnn"),
     "best": Preset(600, "lambda-pnn"),
 }

@@ -1,8 +1,7 @@
-"""Accuracy against truth: triplets (ms, pan, gt) of a folder, each an ordinary scene whose truth only scores.
+"""Accuracy against truth: each triplet (triplets.py) is an ordinary scene whose truth only scores.
 
-Triplets are .npz files with `ms [C, h, w]`, `pan [H, W]` and `gt [C, H, W]` in one unit (stacks of patches become one
-mosaic; values of at most 1 are taken for shares of 2047 DN). Each run is a method with options of `clippan sharpen`.
-Scores leave out 16 PAN pixels at the border. Prints a Markdown table of means over the seeds, and JSON with --json.
+Each run is a method with options of `clippan sharpen`. Scores leave out 16 PAN pixels at the border. Prints a Markdown
+table of means over the seeds, and JSON with --json.
 
 Usage: python tests/benchmarks/accuracy.py FOLDER --run "exp" --run "gsa" --run "clippan --clip none" --seeds 0,1,2
 """
@@ -23,17 +22,14 @@ from typing import Any
 import numpy as np
 import rasterio
 import torch
-from affine import Affine
 from measure import CLIPPAN
-from numpy.typing import NDArray
+from triplets import PEAK, Image, triplets
 
 from clippan_models.metrics.ergas import ergas
 from clippan_models.metrics.psnr import psnr
 from clippan_models.metrics.q2n import q2n
 from clippan_models.metrics.sam import sam
 
-Image = NDArray[np.float32]
-PEAK = 2047.0
 BORDER = 16
 METRICS = ("PSNR", "SAM", "ERGAS", "Q2n", "seconds")
 
@@ -41,23 +37,21 @@ METRICS = ("PSNR", "SAM", "ERGAS", "Q2n", "seconds")
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", help="of triplets, or demo: generated ones")
     parser.add_argument("--run", action="append", required=True, metavar='"METHOD OPTIONS"')
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--only", default="", help="names of triplets that contain this")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     rows = []
-    for path in sorted(p for p in arguments.folder.glob("*.npz") if arguments.only in p.stem):
+    for triplet in triplets(arguments.folder, arguments.only):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            ms, pan, truth = load(path)
-            write(folder / "ms.tif", ms, 4)
-            write(folder / "pan.tif", pan, 1)
+            triplet.write(folder)
             for run in arguments.run:
                 seeds = [int(s) for s in arguments.seeds.split(",")]
-                found = [score(folder, run, seed, truth) for seed in seeds]
-                row: dict[str, Any] = {"scene": path.stem, "run": run}
+                found = [score(folder, run, seed, triplet.truth) for seed in seeds]
+                row: dict[str, Any] = {"scene": triplet.name, "run": run}
                 for metric in METRICS:
                     values = [f[metric] for f in found]
                     row[metric] = statistics.mean(values)
@@ -74,35 +68,6 @@ def main() -> None:
             f"{row[m]:.3f}" + (f" ± {row[f'{m} deviation']:.3f}" if row[f"{m} deviation"] else "") for m in METRICS
         )
         print(f"| {row['scene']} | {row['run']} | {figures} |")
-
-
-def load(path: Path) -> tuple[Image, Image, Image]:
-    """MS, PAN and truth of a triplet, `[C, h, w]`, `[1, H, W]`, `[C, H, W]`, DN."""
-    with np.load(path) as file:
-        ms, pan, truth = (file[k].astype(np.float32) for k in ("ms", "pan", "gt"))
-    if ms.ndim == 4:
-        ms, pan, truth = (mosaic(stack) for stack in (ms, pan[:, None], truth))
-    elif pan.ndim == 2:
-        pan = pan[None]
-    unit = PEAK if truth.max() <= 1 else 1.0
-    return ms * unit, pan * unit, truth * unit
-
-
-def mosaic(stack: Image) -> Image:
-    """A stack of patches `[N, C, h, w]` side by side in as square an image as they fill."""
-    across = int(len(stack) ** 0.5)
-    count, bands, height, width = stack[: across * across].shape
-    square = stack[:count].reshape(across, across, bands, height, width).transpose(2, 0, 3, 1, 4)
-    return np.ascontiguousarray(square.reshape(bands, across * height, across * width))
-
-
-def write(path: Path, image: Image, scale: int) -> None:
-    """A GeoTIFF whose pixels are `scale` PAN pixels wide."""
-    transform = Affine.translation(500_000, 5_400_000) @ Affine.scale(0.5 * scale, -0.5 * scale)
-    bands, height, width = image.shape
-    profile = {"driver": "GTiff", "dtype": "float32", "count": bands, "height": height, "width": width}
-    with rasterio.open(path, "w", crs="EPSG:32633", transform=transform, **profile) as dataset:
-        dataset.write(image)
 
 
 def score(folder: Path, run: str, seed: int, truth: Image) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """How good each backbone gets on triplets with truth: by equal steps and by equal time, with language and without.
 
 For equal time, the seconds that a step takes are measured first, and as many steps are done as fill the time; a time
-limit would cut the decay of the learning rate short. Triplets and scores are those of accuracy.py.
+limit would cut the decay of the learning rate short. Scores are those of accuracy.py.
 
 Usage: python tests/benchmarks/backbone_quality.py FOLDER --only wv3_rr --steps 100 --seconds 30 --seeds 0,1,2
 """
@@ -17,8 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from accuracy import load, score, write
+from accuracy import score
 from measure import CLIPPAN, show
+from triplets import triplets
 
 from clippan_models.networks.registry import BACKBONES
 
@@ -30,7 +31,7 @@ def main() -> None:
     """Run the benchmark."""
     fusing = [name for name, spec in BACKBONES.items() if spec.fuses]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", help="of triplets, or demo: generated ones")
     parser.add_argument("--only", default="", help="names of triplets that contain this")
     parser.add_argument("--backbones", default=",".join(fusing))
     parser.add_argument("--methods", default="network,clippan", help="without language, and with")
@@ -39,12 +40,10 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    for path in sorted(p for p in arguments.folder.glob("*.npz") if arguments.only in p.stem):
+    for triplet in triplets(arguments.folder, arguments.only):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            ms, pan, truth = load(path)
-            write(folder / "ms.tif", ms, 4)
-            write(folder / "pan.tif", pan, 1)
+            triplet.write(folder)
             rows = []
             for backbone in arguments.backbones.split(","):
                 step = seconds_of_a_step(folder, backbone)
@@ -52,11 +51,11 @@ def main() -> None:
                 for steps in dict.fromkeys(s for s in (arguments.steps, arguments.seconds and in_time) if s):
                     for method in arguments.methods.split(","):
                         run = f"{method} --backbone {backbone} --steps {steps}"
-                        found = [score(folder, run, int(seed), truth) for seed in arguments.seeds.split(",")]
+                        found = [score(folder, run, int(seed), triplet.truth) for seed in arguments.seeds.split(",")]
                         row = {"backbone": backbone, "method": method, "steps": steps, "s/step": step}
                         rows.append(row | _means(found))
                         print(rows[-1], file=sys.stderr, flush=True)
-            show(path.stem, rows, as_json=arguments.json)
+            show(triplet.name, rows, as_json=arguments.json)
 
 
 def seconds_of_a_step(folder: Path, backbone: str) -> float:

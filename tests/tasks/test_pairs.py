@@ -132,6 +132,13 @@ def test_copies_are_not_guessed_at(tmp_path: Path) -> None:
     assert "scene_PAN.TIF, scene_pan.tif fit it alike" in reasons(tmp_path)["scene_ms.tif"]
 
 
+@pytest.mark.parametrize(("ratio", "camera"), [(1.25, "SkySat"), (2.0, "Landsat"), (4.0, "WorldView"), (15.0, "VIIRS")])
+def test_a_pair_of_any_camera_is_found(ratio: float, camera: str, tmp_path: Path) -> None:
+    raster(tmp_path / f"{camera}_ms.tif", 4, 2 * ratio, side=60)
+    raster(tmp_path / f"{camera}_pan.tif", 1, 2.0, side=round(60 * ratio))
+    assert list(found(tmp_path)) == [camera.lower()]
+
+
 def test_every_file_that_is_left_out_has_its_reason(tmp_path: Path) -> None:
     pair(tmp_path, "good_ms.tif", "good_pan.tif")
     (tmp_path / "broken.tif").write_bytes(b"II*\0 not a raster")
