@@ -17,6 +17,7 @@ from clippan_cli.tasks.report_files import write_text
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
 from clippan_models.errors import ClippanError, OutputError
+from clippan_models.files import sha256_of
 from clippan_models.guidance.encoder import AUTO, AUTO_PRETRAINED, cached_weights
 from clippan_models.registry import find_method
 
@@ -179,8 +180,7 @@ def may_replace(job: Job, record: Record | None) -> bool:
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file; empty where it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(Path(path))
     except OSError:
         return ""
 

@@ -24,6 +24,7 @@ from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_me
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
 from clippan_cli.rasters.source import RasterSource, Trust, open_source
 from clippan_cli.tasks.control import Control, Progress
+from clippan_cli.tasks.file_table import is_address, read_file_table
 from clippan_cli.tasks.stac_pairs import ENDINGS, stac_items
 from clippan_models.errors import ClippanError, InputError, in_one_line
 
@@ -86,7 +87,7 @@ class PairTable:
         writer.writerow(["ms", "pan", "id"])
         for pair in self.pairs:
             names = (*pair.ms, pair.pan)
-            absolute = [name if _is_address(name) else str(Path(name).absolute()) for name in names]
+            absolute = [name if is_address(name) else str(Path(name).absolute()) for name in names]
             writer.writerow([";".join(absolute[:-1]), absolute[-1], pair.id])
         return out.getvalue()
 
@@ -120,25 +121,12 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
 
 
 def _of_table(path: Path) -> PairTable:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}") from error
-    missing = [column for column in ("ms", "pan") if not rows or column not in rows[0]]
-    if missing:
-        raise InputError(f"{path} has no column {' and no column '.join(missing)}, or no line below its header")
-
-    def files(text: str | None) -> tuple[str, ...]:
-        parts = [part.strip() for part in (text or "").split(";") if part.strip()]
-        return tuple(part if _is_address(part) else str(path.parent / part) for part in parts)
-
     pairs = []
-    for number, row in enumerate(rows, start=2):
-        ms, pan = files(row["ms"]), files(row["pan"])
+    for row in read_file_table(path, ("ms", "pan")):
+        ms, pan = row.files("ms"), row.files("pan")
         if not ms or len(pan) != 1:
-            raise InputError(f"{path}, line {number}: one or more files under ms and one under pan are needed")
-        pairs.append(FoundPair(_safe(row.get("id") or _stem(ms[0])), ms, pan[0], f"line {number} of {path.name}"))
+            raise InputError(f"{path}, line {row.line}: one or more files under ms and one under pan are needed")
+        pairs.append(FoundPair(_safe(row.text("id") or _stem(ms[0])), ms, pan[0], f"line {row.line} of {path.name}"))
     return PairTable(_named_apart(pairs))
 
 
@@ -371,10 +359,6 @@ def _named_apart(pairs: Sequence[FoundPair]) -> tuple[FoundPair, ...]:
         seen[name.lower()] += 1
         named.append(replace(pair, id=name))
     return tuple(named)
-
-
-def _is_address(name: str) -> bool:
-    return "://" in name or name.startswith("/vsi")
 
 
 def _safe(name: str) -> str:

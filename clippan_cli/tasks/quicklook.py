@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from clippan_cli.tasks.control import Control
 from clippan_cli.tasks.scene import Scene, SceneOptions, open_scene
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError
+from clippan_models.files import written_whole
 from clippan_models.sensors import Sensor
 
 _PANEL = 512  # pixels: width of one panel
@@ -38,12 +38,10 @@ def write_quicklook(path: Path, scene_options: SceneOptions, fused_name: Path, s
         fused = open_source([str(fused_name)], "fused", scene.options.pair.trust, stack)
         bands = rgb_bands(fused, sensor)
         picture = _Drawing(scene, fused, bands).draw()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        Image.fromarray(picture).save(temporary, format="PNG")
-        os.replace(temporary, path)
+        with written_whole(path) as partial:
+            Image.fromarray(picture).save(partial, format="PNG")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     return path
 

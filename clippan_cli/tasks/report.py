@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import sys
 import time
@@ -33,6 +32,7 @@ from clippan_cli.tasks.scene import Estimate, Scene
 from clippan_cli.tasks.verdict import decide
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError
+from clippan_models.files import sha256_of
 from clippan_models.metrics.catalogue import INDICES
 
 MAX_BYTES = 9_500_000
@@ -290,9 +290,4 @@ def _file(name: str, source: RasterSource) -> str:
     if not path.is_file():
         return f"{name}: {size}"
     changed = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(path.stat().st_mtime))
-    return f"{name}: {size}, {path.stat().st_size} bytes, changed {changed}, sha256 {_sha256(path)}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{name}: {size}, {path.stat().st_size} bytes, changed {changed}, sha256 {sha256_of(path)}"

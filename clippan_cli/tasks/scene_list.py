@@ -3,17 +3,17 @@
 A folder, and each folder in it, may hold `NAME_ms.tif`, `NAME_pan.tif`, any fused `NAME_*.tif`, and the truth as
 `NAME_gt.tif`, `NAME_truth.tif` or `NAME_reference.tif`; or the same without NAME, when the folder names the scene. A
 CSV has the columns `ms`, `pan` and `fused`, and may have `name`, `reference` and `sensor`; several files stand in one
-cell with semicolons between, relative to the CSV.
+cell with semicolons between, relative to the CSV or by their address.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clippan_cli.tasks.file_table import read_file_table
 from clippan_models.errors import InputError
 
 _RASTERS = (".tif", ".tiff")
@@ -50,27 +50,17 @@ def find_scenes(path: Path) -> tuple[SceneEntry, ...]:
 
 
 def _of_table(path: Path) -> list[SceneEntry]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}") from error
-    missing = [column for column in ("ms", "pan", "fused") if not rows or column not in rows[0]]
-    if missing:
-        raise InputError(f"{path} has no column {', '.join(missing)}; ms, pan and fused are needed")
-
-    def files(text: str | None) -> tuple[str, ...]:
-        return tuple(str(path.parent / part.strip()) for part in (text or "").split(";") if part.strip())
-
-    found = []
-    for number, row in enumerate(rows, start=1):
-        ms, pan, reference = files(row["ms"]), files(row["pan"]), files(row.get("reference"))
-        name = (row.get("name") or "").strip() or f"scene {number}"
-        sensor = (row.get("sensor") or "").strip() or None
-        found.append(
-            SceneEntry(name, ms, pan[0] if pan else "", files(row["fused"]), next(iter(reference), None), sensor)
+    return [
+        SceneEntry(
+            name=row.text("name") or f"scene {number}",
+            ms=row.files("ms"),
+            pan=next(iter(row.files("pan")), ""),
+            fused=row.files("fused"),
+            reference=next(iter(row.files("reference")), None),
+            sensor=row.text("sensor") or None,
         )
-    return found
+        for number, row in enumerate(read_file_table(path, ("ms", "pan", "fused")), start=1)
+    ]
 
 
 def _of_folder(folder: Path) -> list[SceneEntry]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import save
 from clippan_models.adaptation.archive import Progressed
 from clippan_models.adaptation.loop import CurvePoint
 from clippan_models.errors import WeightsError
+from clippan_models.files import written_whole
 
 _HEADER = "clippan-snapshot"
 _GROUPS = ("network", "optimiser", "best")
@@ -44,15 +44,8 @@ def save_snapshot(progress: Progressed, key: str, path: Path) -> None:
         "stopped": progress.stopped,
         "curve": [asdict(point) for point in progress.curve],
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(save(tensors, metadata={_HEADER: json.dumps(header)}))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path, synced=True) as partial:
+        partial.write_bytes(save(tensors, metadata={_HEADER: json.dumps(header)}))
 
 
 def load_snapshot(path: Path) -> tuple[Progressed, str]:

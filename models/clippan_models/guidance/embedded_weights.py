@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from clippan_models.errors import WeightsError
+from clippan_models.files import written_whole
 from clippan_models.guidance.embedded import CONFIG, build_embedded
 from clippan_models.guidance.weights import WeightsFile, fill, read_weights
 
@@ -29,9 +29,8 @@ def save_embedded(model: nn.Module, path: Path, about: dict[str, Any]) -> None:
     """
     tensors = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in model.state_dict().items()}
     header = {"model": _NAME, _HEADER: json.dumps({"format": 1, "config": CONFIG, **about})}
-    partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata=header)
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        save_file(tensors, partial, metadata=header)
 
 
 def read_about(path: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ architecture in open_clip.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from clippan_models.errors import WeightsError
+from clippan_models.files import sha256_of
 
 _UNUSED = ("logit_scale", "logit_bias")  # scale of CLIP's own training; features do not depend on it
 
@@ -43,8 +43,7 @@ def read_weights(path: Path) -> WeightsFile:
         WeightsError: it cannot be read, is no safetensors, is cut short, or holds NaN or infinity; names the file.
     """
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(path)
         with safe_open(path, framework="pt") as content:
             metadata = dict(content.metadata() or {})
             stored = {name: content.get_tensor(name) for name in content.keys()}

@@ -6,7 +6,6 @@ The header says which backbone it is, with which options and for how many bands,
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from clippan_models.errors import UsageError, WeightsError
+from clippan_models.files import written_whole
 from clippan_models.guidance.weights import WeightsFile, fill, read_weights
 from clippan_models.networks.card import ModelCard, card_from
 from clippan_models.networks.registry import find_backbone
@@ -83,12 +83,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "card": checkpoint.card.as_json() if checkpoint.card else None,
     }
     state = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as partial:
         partial.write_bytes(save(state, metadata={_HEADER: json.dumps(header)}))  # save_file would bar other users
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

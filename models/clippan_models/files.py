@@ -1,0 +1,44 @@
+"""Files that are there whole or not at all, and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path, *, synced: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write to; what is there moves onto `path` if the block ends well, else it is removed.
+
+        with written_whole(path) as partial:
+            partial.write_text(text)
+
+    Args:
+        path: replaced if it exists.
+        synced: wait until the content is on the disk, so that it outlasts a power failure.
+
+    Raises:
+        OSError: the file cannot be written; `path` is as it was.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        if synced:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
