@@ -7,22 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from clippan_cli.tasks.adapt_survey import ReadWindow, Survey, SurveyScene, held_windows
+from clippan_cli.tasks.adapt_survey import ReadWindow, Survey, SurveyScene
 from clippan_cli.tasks.control import Control, Progress
 from clippan_cli.tasks.network_weights import scene_card
 from clippan_cli.tasks.pairs import FoundPair, LeftOut, PairTable
-from clippan_cli.tasks.scene import SceneOptions, open_scene, training_core
+from clippan_cli.tasks.scene import TRAINING_WINDOWS, SceneOptions, open_scene, training_core
 from clippan_cli.tasks.scene_readers import Readers
 from clippan_models.adaptation.archive import ArchiveScene, strata_edges, strata_of
 from clippan_models.adaptation.patches import patch_bytes
 from clippan_models.adaptation.processes import Processes
-from clippan_models.adaptation.sharpener import REDUCED_SIDE
+from clippan_models.adaptation.sharpener import REDUCED_SIDE, held_windows
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Pending, SceneWindows, WindowCache
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 from clippan_models.networks.card import ModelCard, mismatch
 
-_WINDOWS = 40  # of a scene, at most
 _SHARE = 0.5  # of --ram for the windows; the rest is for the network at work
 _JUDGED_IMAGES = 64  # that stage I sees, of all scenes
 
@@ -164,7 +163,9 @@ def _survey_tasks(members: Sequence[Member], teacher: str, images: int) -> list[
     shown = {round(number * len(members) / images) for number in range(images)} if images else set()
     each = max(1, images // len(members))
     return [
-        SurveyScene(member.options, core, _WINDOWS, classical, each if number in shown else 0, alone=len(members) == 1)
+        SurveyScene(
+            member.options, core, TRAINING_WINDOWS, classical, each if number in shown else 0, alone=len(members) == 1
+        )
         for number, member in enumerate(members)
     ]
 

@@ -14,18 +14,12 @@ from clippan_models.adaptation.alignment import AlignmentImages
 from clippan_models.adaptation.fusion import Prior, fit_prior
 from clippan_models.adaptation.loop import unit_image, unit_pan
 from clippan_models.adaptation.patches import WindowPatches, count_reduced, full_patches, window_patches
-from clippan_models.adaptation.sharpener import REDUCED_SIDE, scene_moments
+from clippan_models.adaptation.sharpener import REDUCED_SIDE, held_windows, scene_moments
 from clippan_models.adaptation.teacher import core_image, fit_classical
 from clippan_models.contracts import Observation, Sharpener, Tile, Window
 from clippan_models.ops.views import TileViews, fit_halo
 
 _STAGE1_METHOD = "bdsd-pc"  # stands for the good image in stage I
-_HELD_BACK = 5  # of a single scene, one window in so many
-
-
-def held_windows(count: int) -> list[int]:
-    """Numbers of the windows that a single scene holds back."""
-    return list(range(0, count, _HELD_BACK))
 
 
 @dataclass(frozen=True)

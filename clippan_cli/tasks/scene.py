@@ -140,6 +140,10 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
     return Estimate(observation, registration, ceilings)
 
 
+TRAINING_WINDOWS = 40
+"""Windows that stand for a scene when a network learns, at most."""
+
+
 def training_core(scene: Scene) -> int:
     """Side in PAN pixels of the windows that a scene is sampled by: 32 MS pixels at least, a multiple of 32."""
     return max(128, 32 * math.ceil(max(scene.nominal.sampling.ratio_y, scene.nominal.sampling.ratio_x)))

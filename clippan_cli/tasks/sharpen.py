@@ -49,6 +49,7 @@ from clippan_cli.tasks.plan import Plan, output_grid, plan_run
 from clippan_cli.tasks.quality import AssessOptions, assess_image
 from clippan_cli.tasks.quicklook import write_quicklook
 from clippan_cli.tasks.scene import (
+    TRAINING_WINDOWS,
     Estimate,
     Scene,
     SceneOptions,
@@ -67,7 +68,6 @@ from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
 
-_TRAINING_TILES = 40
 _STATISTICS_CELL = 512
 _STATISTICS_PIXELS = 16_000_000  # valid PAN pixels that the statistics of a classical method are taken from, at most
 
@@ -353,7 +353,7 @@ def _adapt(
 ) -> tuple[Sharpener, Adapted]:
     with control.timed("adapt"):
         core = training_core(scene)
-        arrays = sample_tiles(scene, core, _TRAINING_TILES, fit_halo(estimate.observation), control)
+        arrays = sample_tiles(scene, core, TRAINING_WINDOWS, fit_halo(estimate.observation), control)
         tiles = [to_tile(a, torch.device("cpu")) for a in arrays]
 
         def on_step(stage: str, step: int, steps: int, loss: float) -> None:

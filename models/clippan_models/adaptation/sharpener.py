@@ -47,8 +47,6 @@ _REDUCED_ONLY = LossWeights.only(reduced=LossWeights().reduced)
 
 _GPU_BLOCK_BYTES = 2e9
 
-_HELD_BACK = 5  # one tile in so many is kept for validation
-
 
 @dataclass(frozen=True)
 class Guide:
@@ -273,9 +271,15 @@ def scene_moments(tiles: Sequence[Tile], observation: Observation, ceilings: tup
     return moments
 
 
+def held_windows(count: int) -> list[int]:
+    """Numbers of the windows, of so many, that a scene holds back for validation: one in five."""
+    return list(range(0, count, 5))
+
+
 def _split(tiles: Sequence[Tile]) -> tuple[list[Tile], list[Tile]]:
     """Tiles to train on and tiles held back."""
-    held, train = list(tiles[::_HELD_BACK]), [t for i, t in enumerate(tiles) if i % _HELD_BACK]
+    numbers = held_windows(len(tiles))
+    held, train = [tiles[i] for i in numbers], [tile for i, tile in enumerate(tiles) if i not in numbers]
     return train or held, held  # a scene of a single tile has nothing to hold back
 
 
