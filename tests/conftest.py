@@ -22,6 +22,7 @@ from clippan_cli.tasks.demo_scene import DemoScene, make_demo_scene
 from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
 from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.networks.registry import DEFAULT_BACKBONE
 
 Array = NDArray[np.float64]
 
@@ -127,6 +128,7 @@ class Bench:
         method: str = "exp",
         tile: int | None = None,
         steps: int = 2,
+        backbone: str = DEFAULT_BACKBONE,
         coregister: Any = "off",
         pair: PairOptions | None = None,
         bands: tuple[int, ...] | None = None,
@@ -143,7 +145,7 @@ class Bench:
             bands=bands,
             encoding=encoding or OutputOptions(driver="gtiff"),
             compute=ComputeOptions(device="cpu", threads=1, tile=tile),
-            adapt=AdaptOptions(steps=steps),
+            adapt=AdaptOptions(steps=steps, backbone=backbone),
             quicklook=quicklook,
             assess=False,
         )

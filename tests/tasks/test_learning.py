@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from clippan_cli.commands.adaptation_arguments import PRESETS
 from clippan_cli.tasks.demo_scene import Image, make_demo_scene
 from tests.conftest import Array, Bench
 
@@ -19,11 +20,13 @@ def rms(image: Array, truth: Image) -> float:
 
 
 @pytest.mark.slow
-def test_learning_beats_the_closed_form_where_lines_are_thinner_than_an_ms_pixel(bench: Bench) -> None:
+@pytest.mark.parametrize("backbone", sorted({preset.backbone for preset in PRESETS.values()}))
+def test_learning_beats_the_closed_form_where_lines_are_thinner_than_an_ms_pixel(bench: Bench, backbone: str) -> None:
     """What is learned one scale down does not hold for them."""
     scene = make_demo_scene(SIDE)
     files = bench.write_demo(scene)
     closed, learned = (
-        bench.sharpen(*files, method="clippan", steps=steps, coregister="auto").pixels for steps in (0, 40)
+        bench.sharpen(*files, method="clippan", backbone=backbone, steps=steps, coregister="auto").pixels
+        for steps in (0, 40)
     )
     assert rms(learned, scene.truth) < 0.97 * rms(closed, scene.truth)
