@@ -13,6 +13,7 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.enlarged import samples_of
 from clippan_cli.rasters.source import Mask, RasterSource, Trust, open_source
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
 from clippan_models.contracts import Sampling, Window
@@ -128,13 +129,14 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
     """
     ms = open_source(ms_names, "MS", options.trust, stack)
     pan = _choose_pan_band(open_source([pan_name], "PAN", options.trust, stack), ms, options.pan_band)
-    notes = [*ms.notes, *pan.notes]
+    ms, enlarged = samples_of(ms)
+    notes = [*ms.notes, *pan.notes, *([] if enlarged is None else [enlarged])]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
         to_pan = _assume_aligned(ms, pan, options, notes)
     elif (ms.grid.crs is None) != (pan.grid.crs is None):
         to_pan = _assume_same_crs(ms, pan, options, notes)
     elif same_crs(ms.grid.crs, pan.grid.crs):
-        to_pan = ~pan.grid.transform @ ms.grid.transform
+        to_pan = ~pan.transform @ ms.transform
     else:
         notes.append(f"MS is warped from {_crs_name(ms.grid.crs)} to the CRS of PAN, {_crs_name(pan.grid.crs)}")
         ms, to_pan = _warp(ms, pan)
@@ -193,7 +195,7 @@ def _assume_aligned(ms: RasterSource, pan: RasterSource, options: PairOptions, n
             "if both cover exactly the same ground, add --assume-aligned"
         )
     notes.append("without georeferencing, MS and PAN are assumed to cover exactly the same ground (--assume-aligned)")
-    return Affine.scale(pan.width / ms.width, pan.height / ms.height)
+    return Affine.scale(pan.width / ms.grid.width, pan.height / ms.grid.height) @ ms.in_file
 
 
 def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, notes: list[str]) -> Affine:
@@ -204,7 +206,7 @@ def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, 
             "set it with gdal_edit.py -a_srs, or add --assume-aligned if both are in the same CRS"
         )
     notes.append("one of MS and PAN has no CRS: both are assumed to be in the same (--assume-aligned)")
-    to_pan: Affine = ~pan.grid.transform @ ms.grid.transform
+    to_pan: Affine = ~pan.transform @ ms.transform
     return to_pan
 
 
@@ -243,8 +245,9 @@ def _pixel_mappers(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]
         crs = pyproj.CRS.from_wkt(ms.grid.crs.to_wkt()), pyproj.CRS.from_wkt(pan.grid.crs.to_wkt())
 
     def mapper(source: RasterSource, target: RasterSource, between: tuple[pyproj.CRS, pyproj.CRS] | None) -> Mapper:
-        forward, backward = source.grid.transform, ~target.grid.transform
-        middle_x, _ = target.grid.transform @ (target.width / 2, target.height / 2)
+        forward: Any = source.transform
+        backward: Any = ~target.transform
+        middle_x, _ = target.transform @ (target.width / 2, target.height / 2)
         try:
             project = pyproj.Transformer.from_crs(*between, always_xy=True).transform if between else None
         except pyproj.exceptions.ProjError as error:

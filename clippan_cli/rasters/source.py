@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError, RasterioIOError
@@ -83,6 +84,17 @@ class RasterSource:
     def grid(self) -> Any:
         """The dataset that stands for the grid: CRS, transform, size."""
         return self.datasets[0]
+
+    @property
+    def in_file(self) -> Affine:
+        """From its pixels to those of the file, both in corner coordinates."""
+        return Affine.identity()
+
+    @property
+    def transform(self) -> Affine:
+        """Geotransform of its pixels."""
+        on_grid: Affine = self.grid.transform
+        return on_grid @ self.in_file
 
     @property
     def count(self) -> int:
