@@ -41,16 +41,21 @@ class SampleSource(RasterSource):
     """The samples of an enlarged raster, one pixel each.
 
     A sample is valid where all of its pixels are. Datasets, nodata and everything beside the pixels are those of the
-    raster itself.
+    raster itself; a note says what was done.
     """
 
     def __init__(self, source: RasterSource, blocks: Blocks) -> None:
         """Take the raster and its blocks."""
-        super().__init__(source.names, source.datasets, source.bands, source.alphas, source.notes)
+        height = -(-(source.height - blocks.top) // blocks.rows)
+        width = -(-(source.width - blocks.left) // blocks.cols)
+        note = (
+            f"MS was enlarged by nearest neighbour: each sample fills {blocks.cols}x{blocks.rows} pixels; "
+            f"it is read as {width}x{height} samples"
+        )
+        super().__init__(source.names, source.datasets, source.bands, source.alphas, (*source.notes, note))
         self._source = source
         self._blocks = blocks
-        self.height = -(-(source.height - blocks.top) // blocks.rows)
-        self.width = -(-(source.width - blocks.left) // blocks.cols)
+        self.height, self.width = height, width
 
     @property
     def in_file(self) -> Affine:
@@ -84,8 +89,8 @@ class SampleSource(RasterSource):
         shape = (len(values), window.height, b.rows, window.width, b.cols)
         good = np.logical_and((valid | ~on_raster).reshape(shape).all((2, 4)), valid.reshape(shape).any((2, 4)))
         # all pixels of a block are equal, so that the largest of those on the raster is any of them
-        samples = np.where(valid, values, -np.inf).reshape(shape).max((2, 4))
-        return np.where(good, samples, np.float32(0)).astype(np.float32), good
+        samples = np.where(valid, values, np.float32(-np.inf)).reshape(shape).max((2, 4))
+        return np.where(good, samples, np.float32(0)), good
 
     def picture(
         self, bands: Sequence[tuple[int, int]], window: tuple[float, float, float, float], shape: tuple[int, int]
@@ -97,20 +102,14 @@ class SampleSource(RasterSource):
         return self._source.picture(bands, place, shape)
 
 
-def samples_of(source: RasterSource) -> tuple[RasterSource, str | None]:
-    """A raster by its samples, and a sentence that says so where it was enlarged by nearest neighbour.
+def samples_of(source: RasterSource) -> RasterSource:
+    """MS by its samples where it was enlarged by nearest neighbour, else MS itself.
 
     Raises:
         InputError: the file cannot be read.
     """
     blocks = _blocks_of(source)
-    if blocks is None:
-        return source, None
-    samples = SampleSource(source, blocks)
-    return samples, (
-        f"MS was enlarged by nearest neighbour: each sample fills {blocks.cols}x{blocks.rows} pixels; "
-        f"it is read as {samples.width}x{samples.height} samples"
-    )
+    return source if blocks is None else SampleSource(source, blocks)
 
 
 def _blocks_of(source: RasterSource) -> Blocks | None:

@@ -127,10 +127,9 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
         InputError: a file that cannot be read.
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
-    ms = open_source(ms_names, "MS", options.trust, stack)
+    ms = samples_of(open_source(ms_names, "MS", options.trust, stack))
     pan = _choose_pan_band(open_source([pan_name], "PAN", options.trust, stack), ms, options.pan_band)
-    ms, enlarged = samples_of(ms)
-    notes = [*ms.notes, *pan.notes, *([] if enlarged is None else [enlarged])]
+    notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
         to_pan = _assume_aligned(ms, pan, options, notes)
     elif (ms.grid.crs is None) != (pan.grid.crs is None):

@@ -92,8 +92,8 @@ def test_any_lattice_is_found_wherever_it_begins(data: st.DataObject) -> None:
     samples = rng.integers(0, 50, (2, 36, 33)).astype(np.float32)
     hidden = rng.random(samples.shape) < 0.1
     large, mask = (enlarged(image, rows, cols)[:, top:, left:] for image in (samples, ~hidden))
-    source, sentence = samples_of(Memory(large, mask))
-    assert isinstance(source, SampleSource) and sentence is not None
+    source = samples_of(Memory(large, mask))
+    assert isinstance(source, SampleSource) and len(source.notes) == 1
     values, valid = source.read(Window(0, 0, source.height, source.width))
     np.testing.assert_array_equal(valid, ~hidden)
     np.testing.assert_array_equal(values, np.where(hidden, 0, samples))
