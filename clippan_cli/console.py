@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
-from clippan_cli.tasks.control import Control, Progress, stopped_by_signals
+from clippan_cli.running.control import Control, Progress, stopped_by_signals
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

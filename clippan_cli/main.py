@@ -20,7 +20,7 @@ from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
-from clippan_cli.tasks.control import listen
+from clippan_cli.running.control import listen
 from clippan_models.errors import ClippanError, Interrupted
 
 app = typer.Typer(

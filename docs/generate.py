@@ -20,7 +20,7 @@ from typing import Any
 import typer.main
 
 from clippan_cli.main import app
-from clippan_cli.tasks.backbones import list_backbones
+from clippan_cli.weights.backbones import list_backbones
 from clippan_models import errors
 from clippan_models.errors import ClippanError
 from clippan_models.sensors.loader import builtin_sensors

@@ -14,13 +14,13 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.pair import PairOptions
-from clippan_cli.tasks.compute import ComputeOptions
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.demo_scene import DemoScene, make_demo_scene
-from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.running.control import Control
+from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
 from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
+from clippan_cli.writing.options import OutputOptions
 from clippan_models.adaptation.loop import AdaptOptions
 from clippan_models.networks.registry import DEFAULT_BACKBONE
 

@@ -13,7 +13,7 @@ from clippan_models.errors import UsageError
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
     from clippan_cli.tasks.adapt import ArchiveResult
-    from clippan_cli.tasks.adapt_validation import Validation
+    from clippan_cli.training.validation import Validation
 
 _OUTPUT, _LEARNING, _BATCH, _VALIDATION, _COMPUTE = "Output", "Learning", "Batch", "Validation", "Compute"
 _STEPS = 1000
@@ -154,15 +154,15 @@ def adapt(
     from clippan_cli.commands.scene_arguments import EACH_OF_MANY, scene_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
+    from clippan_cli.report.files import write_text
+    from clippan_cli.report.training import check_adapt_report, write_adapt_report
+    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.running.distributed import is_first
+    from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
-    from clippan_cli.tasks.adapt_report import check_adapt_report, write_adapt_report
-    from clippan_cli.tasks.adapt_validation import ValidationOptions
-    from clippan_cli.tasks.compute import ComputeOptions
-    from clippan_cli.tasks.pairs import find_pairs
-    from clippan_cli.tasks.processes import is_first
-    from clippan_cli.tasks.report_files import write_text
-    from clippan_models.networks.card import NO_LICENCE
+    from clippan_cli.training.validation import ValidationOptions
     from clippan_models.networks.registry import DEFAULT_BACKBONE
+    from clippan_models.store.card import NO_LICENCE
 
     if output is None and not dry_run:
         raise UsageError("say where to write the weights: -o FILE.safetensors")
@@ -254,7 +254,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
 
 
 def _show_validation(found: Validation, terminal: Terminal) -> None:
-    from clippan_cli.tasks.adapt_validation import ALL
+    from clippan_cli.training.validation import ALL
     from clippan_models.metrics.catalogue import INDICES
 
     best = found.best

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast, get_args
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.tasks.guidance import GuidanceOptions
+    from clippan_cli.sharpening.guidance import GuidanceOptions
     from clippan_models.adaptation.loop import AdaptOptions, LossWeights
 
 _TERMS = {
@@ -109,7 +109,7 @@ def chosen_backbone(backbone: str | None, weights: Path | None) -> str | None:
     """
     if backbone is not None or weights is None:
         return backbone
-    from clippan_cli.tasks.network_weights import backbone_of
+    from clippan_cli.weights.cards import backbone_of
 
     return backbone_of(weights)
 
@@ -145,8 +145,8 @@ def guidance_options(
     Raises:
         UsageError: prompts, a stem, a number or a term that there is not.
     """
-    from clippan_cli.tasks.guidance import GuidanceOptions
-    from clippan_models.adaptation.alignment import STAGE1_TERMS
+    from clippan_cli.sharpening.guidance import GuidanceOptions
+    from clippan_models.adaptation.clip_adaptation import STAGE1_TERMS
     from clippan_models.guidance.prompts import find_prompts, load_prompts
     from clippan_models.guidance.stem import StemKind
 

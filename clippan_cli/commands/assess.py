@@ -12,9 +12,9 @@ from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
+    from clippan_cli.quality.result import AssessReport
+    from clippan_cli.scene.scene import SceneOptions
     from clippan_cli.tasks.assess import AssessOptions, ReportFiles
-    from clippan_cli.tasks.assessment import AssessReport
-    from clippan_cli.tasks.scene import SceneOptions
 
 _COMPARE, _GATES, _PAGE = "Comparison", "Gates", "Report"
 
@@ -115,9 +115,9 @@ def assess(
     """
     from clippan_cli.commands.scene_arguments import EACH_OF_MANY, one_of, scene_options
     from clippan_cli.console import Terminal
+    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.scene.listed import is_index
     from clippan_cli.tasks import assess as task
-    from clippan_cli.tasks.compute import ComputeOptions
-    from clippan_cli.tasks.scene_list import is_index
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     gates = [task.Gate.parse(text, at_least=True) for text in minimum or []]
@@ -161,9 +161,9 @@ def assess(
 def _assess_many(
     path: str, scene: SceneOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal
 ) -> None:
-    from clippan_cli.report.index import some_of
+    from clippan_cli.pages.index import some_of
+    from clippan_cli.scene.listed import find_scenes
     from clippan_cli.tasks.assess_index import assess_scenes
-    from clippan_cli.tasks.scene_list import find_scenes
     from clippan_models.metrics.catalogue import HEADLINE
 
     entries = find_scenes(Path(path))
@@ -187,7 +187,7 @@ def _assess_many(
 
 
 def _show(found: AssessReport, terminal: Terminal, *, quiet: bool) -> None:
-    from clippan_cli.tasks.assessment import short_names
+    from clippan_cli.quality.result import short_names
     from clippan_models.metrics.catalogue import INDICES
 
     best = found.best() if len(found.images) > 1 else {}

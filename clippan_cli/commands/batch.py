@@ -13,8 +13,8 @@ from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
+    from clippan_cli.scene.pairs import PairTable
     from clippan_cli.tasks.batch import BatchResult
-    from clippan_cli.tasks.pairs import PairTable
 
 _BATCH, _OUTPUT = "Batch", "Output"
 
@@ -132,14 +132,14 @@ def batch(
     from clippan_cli.commands.scene_arguments import EACH_OF_MANY, scene_options
     from clippan_cli.commands.sharpen import parse_creation_options
     from clippan_cli.console import Terminal
-    from clippan_cli.rasters import output_options as out
     from clippan_cli.rasters.source import Trust
+    from clippan_cli.report.files import ReportFiles, write_text
+    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.batch import BatchOptions, run_batch
     from clippan_cli.tasks.batch_report import write_batch_report
-    from clippan_cli.tasks.compute import ComputeOptions
-    from clippan_cli.tasks.pairs import find_pairs
-    from clippan_cli.tasks.report_files import ReportFiles, write_text
     from clippan_cli.tasks.sharpen import SharpenOptions
+    from clippan_cli.writing import options as out
 
     if output is None and not dry_run:
         raise UsageError("say where to write the results: -o DIR")
@@ -224,7 +224,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     Raises:
         OutputError: see `check_output_path`.
     """
-    from clippan_cli.rasters.output_path import check_output_path
+    from clippan_cli.writing.path import check_output_path
 
     check_output_path(path, [], overwrite)
 

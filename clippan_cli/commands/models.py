@@ -12,7 +12,7 @@ from clippan_cli import options as opt
 
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
-    from clippan_cli.tasks.backbones import BackboneInfo
+    from clippan_cli.weights.backbones import BackboneInfo
 
 models = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +51,7 @@ def fetch(
     for name in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
     from clippan_cli.console import Terminal
-    from clippan_cli.tasks.fetch import DEFAULT_MODEL, FetchOptions, fetch_clip
+    from clippan_cli.weights.fetch import DEFAULT_MODEL, FetchOptions, fetch_clip
     from clippan_models.errors import UsageError
 
     if what != "clip":
@@ -80,7 +80,7 @@ def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = Fal
     Example: clippan models list
     """
     from clippan_cli.console import Terminal
-    from clippan_cli.tasks.backbones import list_backbones
+    from clippan_cli.weights.backbones import list_backbones
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     found = list_backbones(bands)
@@ -123,7 +123,7 @@ def show(
     Example: clippan models show lformer
     """
     from clippan_cli.console import Terminal
-    from clippan_cli.tasks.backbones import show_backbone
+    from clippan_cli.weights.backbones import show_backbone
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     if name.endswith(".safetensors"):
@@ -180,7 +180,7 @@ def convert(
     Example: clippan models convert theirs.pth ours.safetensors --backbone pnn --trust
     """
     from clippan_cli.console import Terminal
-    from clippan_cli.tasks.backbones import ConvertOptions, convert_weights
+    from clippan_cli.weights.backbones import ConvertOptions, convert_weights
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     options = ConvertOptions(source, target, backbone, bands, trust=trust, overwrite=overwrite)
@@ -194,7 +194,7 @@ def convert(
 
 
 def _show_weights(path: Path, terminal: Terminal) -> None:
-    from clippan_cli.tasks.network_weights import show_weights
+    from clippan_cli.weights.cards import show_weights
 
     found = show_weights(path)
     if terminal.as_json:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from clippan_models.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.tasks.control import Control
-    from clippan_cli.tasks.report_files import ReportFiles
-    from clippan_cli.tasks.scene import SceneOptions
+    from clippan_cli.report.files import ReportFiles
+    from clippan_cli.running.control import Control
+    from clippan_cli.scene.scene import SceneOptions
     from clippan_cli.tasks.sharpen import SharpenOptions
 
 
@@ -23,7 +23,7 @@ def check_report(
         UsageError: a choice of bands, which the indices cannot compare.
         OutputError: the page cannot be written.
     """
-    from clippan_cli.tasks.report_files import ReportFiles
+    from clippan_cli.report.files import ReportFiles
 
     if sharpening.bands is not None:
         raise UsageError("--report needs all bands: the indices compare the result with all of MS; leave out --bands")

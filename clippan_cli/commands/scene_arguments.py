@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.tasks.scene import SceneOptions
+    from clippan_cli.scene.scene import SceneOptions
 
 EACH_OF_MANY: tuple[list[str], list[str], str] = ([], ["ms"], "pan")
 """Stands for the names of files where a command has many scenes, each of which brings its own."""
@@ -38,7 +38,7 @@ def scene_options(
     """
     from clippan_cli.rasters.pair import PairOptions
     from clippan_cli.rasters.source import Trust
-    from clippan_cli.tasks.scene import SceneOptions
+    from clippan_cli.scene.scene import SceneOptions
 
     ms_names, pan_name = name_files(files, ms, pan)
     if bbox is not None and aoi is not None:

@@ -104,9 +104,9 @@ def sharpen(
     from clippan_cli.commands.report_arguments import check_report, write_report
     from clippan_cli.commands.scene_arguments import scene_options
     from clippan_cli.console import Terminal
-    from clippan_cli.rasters.output_options import Driver, OutputOptions
+    from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.tasks import sharpen as task
-    from clippan_cli.tasks.compute import ComputeOptions
+    from clippan_cli.writing.options import Driver, OutputOptions
 
     if output is None:
         raise UsageError("say where to write the result: -o FILE")

@@ -17,7 +17,7 @@ import rasterio.env
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
-from clippan_cli.rasters.output_path import shown
+from clippan_cli.writing.path import shown
 from clippan_models.errors import OutputError
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, SystemError)

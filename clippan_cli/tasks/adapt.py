@@ -12,8 +12,16 @@ from typing import Any
 import torch
 
 from clippan_cli import __version__
-from clippan_cli.rasters.output_path import check_output_path, shown
-from clippan_cli.tasks.adapt_scenes import (
+from clippan_cli.batch.record import chosen_clip, digest_of, file_sha256, pixels_of
+from clippan_cli.quality.wald import bare_sharpening
+from clippan_cli.running.compute import ComputeOptions, limited_threads
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.distributed import is_first, joined
+from clippan_cli.scene.pairs import LeftOut, PairTable
+from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.sharpening.guidance import GuidanceOptions
+from clippan_cli.training.log import check_training_log, training_log
+from clippan_cli.training.members import (
     Member,
     Surveyed,
     find_members,
@@ -22,24 +30,14 @@ from clippan_cli.tasks.adapt_scenes import (
     window_cache,
     windows_in_memory,
 )
-from clippan_cli.tasks.adapt_supervision import adapt_judge, adapt_teacher, finishing, guide_for
-from clippan_cli.tasks.adapt_validation import Validation, ValidationOptions, validate
-from clippan_cli.tasks.batch_record import chosen_clip, digest_of, file_sha256, pixels_of
-from clippan_cli.tasks.compute import ComputeOptions, limited_threads
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.guidance import GuidanceOptions
-from clippan_cli.tasks.network_weights import check_weights_path, with_learning, write_weights
-from clippan_cli.tasks.pairs import LeftOut, PairTable
-from clippan_cli.tasks.processes import is_first, joined
-from clippan_cli.tasks.scene import SceneOptions
-from clippan_cli.tasks.scene_readers import Readers
-from clippan_cli.tasks.training_log import check_training_log, training_log
-from clippan_cli.tasks.wald import bare_sharpening
+from clippan_cli.training.readers import Readers
+from clippan_cli.training.supervision import adapt_judge, adapt_teacher, finishing, guide_for
+from clippan_cli.training.validation import Validation, ValidationOptions, validate
+from clippan_cli.weights.cards import check_weights_path, with_learning, write_weights
+from clippan_cli.writing.path import check_output_path, shown
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.adaptation.processes import Processes
-from clippan_models.adaptation.sharpener import Guide, new_network
-from clippan_models.adaptation.snapshot import load_snapshot, save_snapshot
 from clippan_models.errors import (
     ClippanError,
     InputError,
@@ -49,9 +47,11 @@ from clippan_models.errors import (
     WeightsError,
     in_one_line,
 )
-from clippan_models.networks.card import NO_LICENCE, ModelCard, mismatch
-from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint
+from clippan_models.methods.network import Guide, new_network
 from clippan_models.networks.registry import find_fusing_backbone
+from clippan_models.store.card import NO_LICENCE, ModelCard, mismatch
+from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint
+from clippan_models.store.snapshot import load_snapshot, save_snapshot
 
 _MOST_READERS = 4  # they are quicker than what learns from them
 _MOST_WORKERS = 256

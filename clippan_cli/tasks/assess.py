@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from clippan_cli.quality.baselines import make_baselines
+from clippan_cli.quality.cautions import warn_of_pair
+from clippan_cli.quality.measure import AssessOptions, assess_image, measure, open_reference, open_subject
+from clippan_cli.quality.planes import toolbox_fits
+from clippan_cli.quality.result import Assessment, AssessReport, Gate
+from clippan_cli.quality.wald import degraded_size, score_wald
 from clippan_cli.rasters.points import read_points
-from clippan_cli.tasks.assessment import Assessment, AssessReport, Gate
-from clippan_cli.tasks.baselines import make_baselines
-from clippan_cli.tasks.cautions import warn_of_pair
-from clippan_cli.tasks.compute import limited_threads
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.quality import AssessOptions, assess_image, measure, open_reference, open_subject
-from clippan_cli.tasks.quality_planes import toolbox_fits
-from clippan_cli.tasks.report import write_maps, write_page
-from clippan_cli.tasks.report_files import ReportFiles, write_text
-from clippan_cli.tasks.scene import Estimate, Scene, SceneOptions, estimate_scene, open_scene
-from clippan_cli.tasks.wald import degraded_size, score_wald
+from clippan_cli.report.assessment import write_maps, write_page
+from clippan_cli.report.files import ReportFiles, write_text
+from clippan_cli.running.compute import limited_threads
+from clippan_cli.running.control import Control
+from clippan_cli.scene.scene import Estimate, Scene, SceneOptions, estimate_scene, open_scene
 from clippan_models.errors import ClippanError, Interrupted, UsageError
-from clippan_models.registry import find_method
+from clippan_models.methods.registry import find_method
 
 __all__ = ["AssessOptions", "AssessReport", "Assessment", "Gate", "ReportFiles", "assess", "assess_image"]
 

@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from clippan_cli.pages.content import Pixels
+from clippan_cli.pages.index import IndexContent, IndexLine, render_index
+from clippan_cli.quality.measure import AssessOptions
+from clippan_cli.quality.result import AssessReport, short_names
 from clippan_cli.rasters.source import open_source
-from clippan_cli.report.content import Pixels
-from clippan_cli.report.index import IndexContent, IndexLine, render_index
+from clippan_cli.report.crops import Stretch
+from clippan_cli.report.files import ReportFiles, write_text
+from clippan_cli.report.quicklook import rgb_bands
+from clippan_cli.running.control import Control
+from clippan_cli.scene.listed import SceneEntry
+from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.tasks.assess import assess
-from clippan_cli.tasks.assessment import AssessReport, short_names
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.quality import AssessOptions
-from clippan_cli.tasks.quicklook import rgb_bands
-from clippan_cli.tasks.report_crops import Stretch
-from clippan_cli.tasks.report_files import ReportFiles, write_text
-from clippan_cli.tasks.scene import SceneOptions
-from clippan_cli.tasks.scene_list import SceneEntry
 from clippan_models.errors import ClippanError, InputError, Interrupted, OutputError, in_one_line
 from clippan_models.metrics.catalogue import INDICES
 from clippan_models.sensors import load_sensor

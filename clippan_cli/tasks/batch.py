@@ -10,18 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from clippan_cli.rasters.output_path import shown
-from clippan_cli.tasks.batch_cluster import ClusterCrew
-from clippan_cli.tasks.batch_crew import Crew, LocalCrew, Lost
-from clippan_cli.tasks.batch_record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
-from clippan_cli.tasks.batch_worker import Task
-from clippan_cli.tasks.compute import ComputeOptions, choose_device
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.pairs import FoundPair, PairTable
-from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.batch.cluster import ClusterCrew
+from clippan_cli.batch.crew import Crew, LocalCrew, Lost
+from clippan_cli.batch.record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
+from clippan_cli.batch.worker import Task
+from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.pairs import FoundPair, PairTable
+from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.writing.path import shown
 from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError
-from clippan_models.registry import find_method
+from clippan_models.methods.registry import find_method
 from clippan_models.sensors import load_sensor
 
 SCHEMA = "clippan.batch/1"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from clippan_cli.quality.measure import AssessOptions
+from clippan_cli.report.files import ReportFiles
+from clippan_cli.running.control import Control
+from clippan_cli.scene.listed import SceneEntry
+from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.tasks.assess_index import assess_scenes
 from clippan_cli.tasks.batch import BatchResult
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.quality import AssessOptions
-from clippan_cli.tasks.report_files import ReportFiles
-from clippan_cli.tasks.scene import SceneOptions
-from clippan_cli.tasks.scene_list import SceneEntry
 from clippan_cli.tasks.sharpen import SharpenOptions
 
 

@@ -11,13 +11,13 @@ import rasterio
 import torch
 from affine import Affine
 
-from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.source import Trust, open_source
-from clippan_cli.tasks.compute import ComputeOptions
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.demo_scene import BAND_NAMES, RATIO, DemoScene, make_demo_scene
-from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.running.control import Control
+from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.synthetic import BAND_NAMES, RATIO, DemoScene, make_demo_scene
 from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
+from clippan_cli.writing.options import OutputOptions
 from clippan_models.adaptation.loop import AdaptOptions
 from clippan_models.errors import OutputError
 from clippan_models.metrics.ergas import ergas

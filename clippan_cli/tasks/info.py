@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from clippan_cli.rasters.source import RasterSource
-from clippan_cli.tasks.compute import ComputeOptions, limited_threads
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.scene import Scene, SceneOptions, estimate_scene, open_scene
+from clippan_cli.running.compute import ComputeOptions, limited_threads
+from clippan_cli.running.control import Control
+from clippan_cli.scene.scene import Scene, SceneOptions, estimate_scene, open_scene
 
 
 @dataclass(frozen=True)

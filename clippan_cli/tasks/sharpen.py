@@ -1,7 +1,7 @@
 """Sharpen a scene: adapt or fit, then fuse tile by tile into a georeferenced file.
 
 from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
-from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.scene.scene import SceneOptions
 
 result = sharpen(SceneOptions(ms=("ms.tif",), pan="pan.tif"), SharpenOptions(output=Path("hrms.tif")))
 """
@@ -23,16 +23,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clippan_cli import __version__
-from clippan_cli.rasters.encode import PixelFormat, choose_format
+from clippan_cli.quality.measure import AssessOptions, assess_image
+from clippan_cli.quality.result import Assessment
 from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_metadata
-from clippan_cli.rasters.output_options import OutputOptions
-from clippan_cli.rasters.output_path import check_free_space, check_output_path
-from clippan_cli.rasters.rehearsal import check_encoding
 from clippan_cli.rasters.source import Mask, RasterSource
 from clippan_cli.rasters.tiles import TileArrays, plan_tiles
-from clippan_cli.rasters.writer import CommitReport, SafeWriter
-from clippan_cli.tasks.assessment import Assessment
-from clippan_cli.tasks.compute import (
+from clippan_cli.report.quicklook import write_quicklook
+from clippan_cli.running.compute import (
     ComputeOptions,
     choose_device,
     limited_threads,
@@ -40,15 +37,9 @@ from clippan_cli.tasks.compute import (
     sharpen_tile,
     to_tile,
 )
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.guidance import GuidanceOptions, describe_guide, open_guide
-from clippan_cli.tasks.learning import describe_curve
-from clippan_cli.tasks.network_weights import check_weights_path, learned_card, load_fitting, write_weights
-from clippan_cli.tasks.pipeline import Behind, ahead
-from clippan_cli.tasks.plan import Plan, output_grid, plan_run
-from clippan_cli.tasks.quality import AssessOptions, assess_image
-from clippan_cli.tasks.quicklook import write_quicklook
-from clippan_cli.tasks.scene import (
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.pipeline import Behind, ahead
+from clippan_cli.scene.scene import (
     TRAINING_WINDOWS,
     Estimate,
     Scene,
@@ -59,14 +50,23 @@ from clippan_cli.tasks.scene import (
     sample_tiles,
     training_core,
 )
+from clippan_cli.sharpening.guidance import GuidanceOptions, describe_guide, open_guide
+from clippan_cli.sharpening.learning import describe_curve
+from clippan_cli.sharpening.plan import Plan, output_grid, plan_run
+from clippan_cli.weights.cards import check_weights_path, learned_card, load_fitting, write_weights
+from clippan_cli.writing.encode import PixelFormat, choose_format
+from clippan_cli.writing.options import OutputOptions
+from clippan_cli.writing.path import check_free_space, check_output_path
+from clippan_cli.writing.rehearsal import check_encoding
+from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
-from clippan_models.adaptation.sharpener import Guide, NetworkSharpener, adapt_network, network_halo
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
-from clippan_models.networks.checkpoint import Checkpoint
+from clippan_models.methods.network import Guide, NetworkSharpener, adapt_network, network_halo
+from clippan_models.methods.registry import DEFAULT_METHOD, MethodSpec, find_method
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
-from clippan_models.registry import DEFAULT_METHOD, MethodSpec, find_method
+from clippan_models.store.checkpoint import Checkpoint
 
 _STATISTICS_CELL = 512
 _STATISTICS_PIXELS = 16_000_000  # valid PAN pixels that the statistics of a classical method are taken from, at most

@@ -15,7 +15,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.tasks.demo_scene import make_demo_scene
+from clippan_cli.scene.synthetic import make_demo_scene
 
 Image = NDArray[np.float32]
 PEAK = 2047.0

@@ -17,7 +17,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.tasks.worker import Worker
+from clippan_cli.running.worker import Worker
 
 PAN_SIDE, RATIO = 64, 4
 PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)

@@ -21,8 +21,14 @@ from affine import Affine
 from safetensors.torch import load_file
 
 from clippan_cli.rasters.source import Trust
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.pairs import find_pairs
+from clippan_cli.scene.scene import Scene, SceneOptions
+from clippan_cli.scene.synthetic import make_demo_scene
+from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
-from clippan_cli.tasks.adapt_scenes import (
+from clippan_cli.training.members import (
     Surveyed,
     find_members,
     make_ready,
@@ -30,14 +36,8 @@ from clippan_cli.tasks.adapt_scenes import (
     window_bytes,
     window_cache,
 )
-from clippan_cli.tasks.adapt_survey import ReadWindow, Survey, SurveyScene
-from clippan_cli.tasks.compute import ComputeOptions
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.demo_scene import make_demo_scene
-from clippan_cli.tasks.guidance import GuidanceOptions
-from clippan_cli.tasks.pairs import find_pairs
-from clippan_cli.tasks.scene import Scene, SceneOptions
-from clippan_cli.tasks.scene_readers import Readers
+from clippan_cli.training.readers import Readers
+from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
 from clippan_models.adaptation.archive_teacher import train_teacher
 from clippan_models.adaptation.loop import AdaptOptions, LossWeights
@@ -46,7 +46,7 @@ from clippan_models.adaptation.processes import ALONE
 from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
-from clippan_models.networks.checkpoint import load_checkpoint
+from clippan_models.store.checkpoint import load_checkpoint
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
 
 STEPS = 12

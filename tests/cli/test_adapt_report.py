@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from clippan_cli.rasters.source import Trust
+from clippan_cli.report.training import decide, write_adapt_report
+from clippan_cli.running.control import Control
+from clippan_cli.scene.pairs import LeftOut, find_pairs
 from clippan_cli.tasks.adapt import ArchiveResult
-from clippan_cli.tasks.adapt_report import decide, write_adapt_report
-from clippan_cli.tasks.adapt_validation import ALL, LEARNED
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.pairs import LeftOut, find_pairs
+from clippan_cli.training.validation import ALL, LEARNED
 from clippan_models.contracts import Window
 from tests.cli.conftest import RunMain
 from tests.cli.test_adapt_validation import learn, options_of, write_archive

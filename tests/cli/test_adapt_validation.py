@@ -14,8 +14,14 @@ from affine import Affine
 from safetensors.torch import load_file
 
 from clippan_cli.rasters.source import Trust
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.pairs import find_pairs
+from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.synthetic import make_demo_scene
+from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
-from clippan_cli.tasks.adapt_validation import (
+from clippan_cli.training.validation import (
     ALL,
     BEFORE,
     CLASSICAL,
@@ -25,13 +31,7 @@ from clippan_cli.tasks.adapt_validation import (
     SCRATCH,
     ValidationOptions,
 )
-from clippan_cli.tasks.compute import ComputeOptions
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.demo_scene import make_demo_scene
-from clippan_cli.tasks.guidance import GuidanceOptions
-from clippan_cli.tasks.network_weights import show_weights
-from clippan_cli.tasks.pairs import find_pairs
-from clippan_cli.tasks.scene import SceneOptions
+from clippan_cli.weights.cards import show_weights
 from clippan_models.adaptation.loop import AdaptOptions
 from clippan_models.errors import Interrupted
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain

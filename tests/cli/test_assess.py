@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clippan_cli.tasks.assessment import SCHEMA
+from clippan_cli.quality.result import SCHEMA
 from tests.cli.conftest import Desk, RunMain
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from clippan_models.networks.checkpoint import load_checkpoint
 from clippan_models.networks.registry import BACKBONES
+from clippan_models.store.checkpoint import load_checkpoint
 from tests.cli.conftest import RunMain
 
 USAGE, OUTPUT, WEIGHTS = 2, 5, 7

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from affine import Affine
 
-from clippan_cli.rasters.output_options import OutputOptions
 from clippan_cli.rasters.source import Trust
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.pairs import FoundPair, find_pairs
+from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.tasks.batch import BatchOptions, BatchResult, in_shard, run_batch
-from clippan_cli.tasks.compute import ComputeOptions
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.pairs import FoundPair, find_pairs
-from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import Interrupted, UsageError
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from clippan_cli.batch import cluster as batch_cluster
 from clippan_cli.rasters.source import Trust
-from clippan_cli.tasks import batch_cluster
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.running.control import Control
+from clippan_cli.scene.pairs import find_pairs
+from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.tasks.batch import BatchOptions, run_batch
-from clippan_cli.tasks.compute import ComputeOptions
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.pairs import find_pairs
-from clippan_cli.tasks.scene import SceneOptions
 from clippan_cli.tasks.sharpen import SharpenOptions
 from clippan_models.adaptation.loop import AdaptOptions
 from clippan_models.errors import Interrupted

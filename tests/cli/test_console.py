@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from clippan_cli.console import Terminal
-from clippan_cli.tasks.control import Progress
+from clippan_cli.running.control import Progress
 
 
 def test_lines_of_progress_say_how_long_it_still_takes(

@@ -13,9 +13,9 @@ import pytest
 import typer.main
 
 from clippan_cli.main import app
+from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks.demo import write_demo_scene
-from clippan_cli.tasks.demo_scene import make_demo_scene
-from clippan_models.registry import METHODS
+from clippan_models.methods.registry import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "models" / "README.md"]

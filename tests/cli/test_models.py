@@ -19,8 +19,8 @@ import torch
 from huggingface_hub import close_session, constants
 from safetensors.torch import save
 
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.fetch import FetchOptions, fetch_clip
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.weights.fetch import FetchOptions, fetch_clip
 from clippan_models.errors import Interrupted, UsageError
 from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights, pretrained_location
 from clippan_models.guidance.pinned import PINNED

@@ -18,12 +18,12 @@ import pytest
 import rasterio
 from PIL import Image
 
-from clippan_cli.report.charts import density_chart, line_chart, vector_chart
-from clippan_cli.report.content import Chart, Density, Line, Vectors
-from clippan_cli.report.html import data_script, figure_text, tag
-from clippan_cli.report.pictures import viridis
+from clippan_cli.pages.charts import density_chart, line_chart, vector_chart
+from clippan_cli.pages.content import Chart, Density, Line, Vectors
+from clippan_cli.pages.html import data_script, figure_text, tag
+from clippan_cli.pages.pictures import viridis
+from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks.demo import write_demo_scene
-from clippan_cli.tasks.demo_scene import make_demo_scene
 from clippan_models.metrics.catalogue import INDICES
 from tests.cli.conftest import RunMain
 
@@ -94,9 +94,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the page, the maps, the CSV and the JSON of one run."""
+    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.scene.scene import SceneOptions
     from clippan_cli.tasks.assess import AssessOptions, Gate, ReportFiles, assess
-    from clippan_cli.tasks.compute import ComputeOptions
-    from clippan_cli.tasks.scene import SceneOptions
 
     out = tmp_path_factory.mktemp("made")
     image = next(path for path in scene.iterdir() if "alert" in path.name)
@@ -282,9 +282,9 @@ def test_sharpen_reports_on_its_own_result(scene: Path, tmp_path: Path, run_main
 
 @pytest.mark.parametrize(("step", "words"), [(0, "No seams"), (150, "look there")])
 def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path, tmp_path: Path) -> None:
+    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.scene.scene import SceneOptions
     from clippan_cli.tasks.assess import AssessOptions, ReportFiles, assess
-    from clippan_cli.tasks.compute import ComputeOptions
-    from clippan_cli.tasks.scene import SceneOptions
 
     with rasterio.open(scene / "truth.tif") as truth:
         pixels, profile = truth.read().astype(np.int32), dict(truth.profile)
@@ -302,7 +302,7 @@ def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path,
 def test_a_page_that_grows_too_large_shows_less(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_main: RunMain
 ) -> None:
-    from clippan_cli.tasks import report
+    from clippan_cli.report import assessment as report
 
     monkeypatch.setattr(report, "MAX_BYTES", 240_000)
     target = tmp_path / "small.html"

@@ -12,10 +12,10 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from clippan_cli.tasks.demo_scene import make_demo_scene
-from clippan_models.networks.card import CardBand, ModelCard
-from clippan_models.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_models.networks.registry import DEFAULT_BACKBONE, find_backbone
+from clippan_models.store.card import CardBand, ModelCard
+from clippan_models.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.cli.conftest import Desk, RunMain
 
 USAGE, OUTPUT, WEIGHTS = 2, 5, 7

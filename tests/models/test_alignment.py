@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.alignment import STAGE1_TERMS, AlignmentImages, AlignOptions, Judge, align
+from clippan_models.adaptation.clip_adaptation import STAGE1_TERMS, AlignmentImages, AlignOptions, Judge, align
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clippan_models.files import sha256_of, written_whole
+from clippan_models.store.files import sha256_of, written_whole
 
 OLD = "01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee"
 """By `printf 'old\\n' | sha256sum`."""

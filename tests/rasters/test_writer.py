@@ -26,19 +26,20 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rio_cogeo.cogeo import cog_validate
 
-from clippan_cli.rasters import output_options, translation
+from clippan_cli.rasters import translation
 from clippan_cli.rasters.gdal_errors import stderr_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
-from clippan_cli.rasters.output_options import (
+from clippan_cli.writing import options as output_options
+from clippan_cli.writing.options import (
     Driver,
     OutputGrid,
     OutputOptions,
     estimate_disk_bytes,
     needs_bigtiff,
 )
-from clippan_cli.rasters.output_path import check_output_path, new_token, temporary_path
-from clippan_cli.rasters.rehearsal import available_compressions, check_encoding
-from clippan_cli.rasters.writer import CommitReport, SafeWriter
+from clippan_cli.writing.path import check_output_path, new_token, temporary_path
+from clippan_cli.writing.rehearsal import available_compressions, check_encoding
+from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Window
 from clippan_models.errors import Interrupted, OutputError, UsageError
 
@@ -609,8 +610,8 @@ WRITE_AN_IMAGE = """
     sys.path[:] = job["path"]
     import numpy as np
     from pathlib import Path
-    from clippan_cli.rasters.output_options import OutputGrid, OutputOptions
-    from clippan_cli.rasters.writer import SafeWriter
+    from clippan_cli.writing.options import OutputGrid, OutputOptions
+    from clippan_cli.writing.writer import SafeWriter
     from clippan_models.contracts import Window
     from clippan_models.errors import OutputError
 

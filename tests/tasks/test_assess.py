@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from clippan_cli.quality.result import SCHEMA
+from clippan_cli.quality.wald import degrade
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.scene import SceneOptions, open_scene
+from clippan_cli.scene.synthetic import DemoScene
 from clippan_cli.tasks.assess import AssessOptions, AssessReport, Gate, ReportFiles, assess
-from clippan_cli.tasks.assessment import SCHEMA
-from clippan_cli.tasks.compute import ComputeOptions
-from clippan_cli.tasks.control import Control, Progress
-from clippan_cli.tasks.demo_scene import DemoScene
-from clippan_cli.tasks.scene import SceneOptions, open_scene
-from clippan_cli.tasks.wald import degrade
 from clippan_models.errors import (
     ClippanError,
     IncompatiblePairError,

@@ -15,9 +15,9 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 import clippan_cli
-from clippan_cli.rasters.output_options import Driver, OutputOptions
 from clippan_cli.rasters.pair import PairOptions
-from clippan_cli.tasks.demo_scene import DemoScene
+from clippan_cli.scene.synthetic import DemoScene
+from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_models.errors import UsageError
 from tests.conftest import PAN_PIXEL, Bench, Grid, Output
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from clippan_cli.rasters.tiles import TileArrays
+from clippan_cli.running.compute import sharpen_tile, to_tile
+from clippan_cli.running.control import Control
+from clippan_cli.scene.scene import SceneOptions, open_scene
+from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks import sharpen as sharpening
-from clippan_cli.tasks.compute import sharpen_tile, to_tile
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.demo_scene import make_demo_scene
-from clippan_cli.tasks.scene import SceneOptions, open_scene
 from clippan_models.classical.mtf_glp import MtfGlpFsFitter
 from clippan_models.contracts import Observation, Sharpener, Views, Window
 from clippan_models.errors import ResourceError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from clippan_cli.tasks.demo_scene import GAIN, RATIO, make_demo_scene
+from clippan_cli.scene.synthetic import GAIN, RATIO, make_demo_scene
 from tests.conftest import Array, Bench
 
 SIDE = 192

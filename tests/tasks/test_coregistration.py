@@ -9,7 +9,7 @@ import pytest
 from affine import Affine
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from clippan_cli.tasks.demo_scene import RATIO, DemoScene, make_demo_scene
+from clippan_cli.scene.synthetic import RATIO, DemoScene, make_demo_scene
 from tests.conftest import PAN_PIXEL, Array, Bench, Grid, Output
 
 SIDE = 320

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clippan_cli.rasters.enlarged import SampleSource, samples_of
 from clippan_cli.rasters.source import Mask, RasterSource, Values
-from clippan_cli.tasks.demo_scene import DemoScene, make_demo_scene
+from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
 from clippan_models.contracts import Window
 from tests.conftest import PAN_PIXEL, Bench, Grid
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clippan_cli.commands.adaptation_arguments import PRESETS
-from clippan_cli.tasks.demo_scene import Image, make_demo_scene
+from clippan_cli.scene.synthetic import Image, make_demo_scene
 from tests.conftest import Array, Bench
 
 SIDE = 320

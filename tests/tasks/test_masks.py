@@ -16,11 +16,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from scipy.ndimage import binary_dilation
 
 from clippan_cli.rasters.pair import PairOptions
-from clippan_cli.tasks.demo_scene import DemoScene
+from clippan_cli.scene.synthetic import DemoScene
 from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.errors import InputError
+from clippan_models.methods.registry import METHODS
 from clippan_models.ops.views import TileViews
-from clippan_models.registry import METHODS
 from tests.conftest import PAN_PIXEL, Array, Bench, Grid, Output
 
 Mask = NDArray[np.bool_]

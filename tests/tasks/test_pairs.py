@@ -12,8 +12,8 @@ from rasterio.warp import transform
 
 from clippan_cli.rasters.footprint import acquired, footprint
 from clippan_cli.rasters.source import Trust
-from clippan_cli.tasks.control import Control
-from clippan_cli.tasks.pairs import PairTable, find_pairs
+from clippan_cli.running.control import Control
+from clippan_cli.scene.pairs import PairTable, find_pairs
 from clippan_models.errors import InputError
 
 UTM31, UTM32, DEGREES = "EPSG:32631", "EPSG:32632", "EPSG:4326"

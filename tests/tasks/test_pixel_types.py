@@ -10,9 +10,9 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.rasters.output_options import Driver, OutputOptions
-from clippan_cli.tasks.demo_scene import DemoScene
-from clippan_models.registry import METHODS
+from clippan_cli.scene.synthetic import DemoScene
+from clippan_cli.writing.options import Driver, OutputOptions
+from clippan_models.methods.registry import METHODS
 from tests.conftest import PAN_PIXEL, Bench, Grid, Output
 
 PAN_GRID = Grid(PAN_PIXEL, 128, 128)

@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
-from clippan_cli.tasks.demo_scene import DemoScene
+from clippan_cli.scene.synthetic import DemoScene
 from tests.conftest import PAN_PIXEL, Array, Bench, Grid
 
 PANEL, GAP = 512, 8

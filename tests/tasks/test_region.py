@@ -19,7 +19,7 @@ from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box, mapp
 from shapely.geometry.base import BaseGeometry
 
 from clippan_cli.rasters.pair import PairOptions
-from clippan_cli.tasks.demo_scene import DemoScene
+from clippan_cli.scene.synthetic import DemoScene
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 from tests.conftest import PAN_PIXEL, UTM31, Bench, Grid, Output
 

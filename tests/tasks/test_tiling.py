@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from clippan_cli.tasks.demo_scene import DemoScene, make_demo_scene
-from clippan_models.registry import METHODS
+from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
+from clippan_models.methods.registry import METHODS
 from tests.conftest import PAN_PIXEL, Array, Bench, Grid, Output
 
 SIDE = 200

@@ -19,7 +19,7 @@ from itertools import accumulate, zip_longest
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.alignment import Judge
+from clippan_models.adaptation.clip_adaptation import Judge
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.loop import (
     Adapted,

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from clippan_models.adaptation.alignment import OnStep
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene
+from clippan_models.adaptation.clip_adaptation import OnStep
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.loop import AdaptOptions
 from clippan_models.adaptation.patches import Patches
 from clippan_models.adaptation.processes import Processes
-from clippan_models.adaptation.sharpener import lessons_of, new_teacher, teacher_images
+from clippan_models.methods.network import lessons_of, new_teacher, teacher_images
 
 
 @dataclass(frozen=True)

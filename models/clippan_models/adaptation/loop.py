@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.alignment import Judge, OnStep
+from clippan_models.adaptation.clip_adaptation import Judge, OnStep
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.patches import Patches, draw
 from clippan_models.adaptation.processes import ALONE, Processes

@@ -22,7 +22,7 @@ from clippan_models.errors import UsageError, WeightsError
 from clippan_models.guidance.backend import import_open_clip
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.radiometry import clip_normalise
-from clippan_models.guidance.weights import WeightsFile, fill, read_weights
+from clippan_models.store.weights_file import WeightsFile, fill, read_weights
 
 EMBEDDED = "embedded"
 AUTO = "auto"

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from clippan_models.adaptation.alignment import AlignOptions
+from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.loop import AdaptOptions, LossWeights
-from clippan_models.adaptation.sharpener import Guide, adapt_network
 from clippan_models.contracts import Observation, Sampling, Window
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.prompts import find_prompts
-from clippan_models.networks.checkpoint import load_checkpoint, save_checkpoint
+from clippan_models.methods.network import Guide, adapt_network
 from clippan_models.networks.registry import BACKBONES
 from clippan_models.networks.statistics import is_recorded
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
+from clippan_models.store.checkpoint import load_checkpoint, save_checkpoint
 from tests.models.adaptation.test_network_method import CPU, tiles
 from tests.models.networks.test_backbones import small
 

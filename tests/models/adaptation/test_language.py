@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from clippan_models.adaptation.alignment import AlignOptions
+from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.loop import Adapted, AdaptOptions, LossWeights
-from clippan_models.adaptation.sharpener import Guide, NetworkSharpener, adapt_network
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
@@ -21,6 +20,7 @@ from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_toke
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.prompts import PROMPTS, find_prompts
 from clippan_models.guidance.stem import STEMS, StemKind
+from clippan_models.methods.network import Guide, NetworkSharpener, adapt_network
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
 from tests.models.adaptation.test_network_method import CPU, tiles

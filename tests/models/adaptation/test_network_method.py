@@ -8,8 +8,8 @@ from torch import Tensor
 
 from clippan_models.adaptation.loop import Adapted, AdaptOptions, fuse
 from clippan_models.adaptation.patches import reduced_patches
-from clippan_models.adaptation.sharpener import NetworkSharpener, adapt_network
 from clippan_models.contracts import Observation, Sampling, Tile, Window
+from clippan_models.methods.network import NetworkSharpener, adapt_network
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
 from clippan_models.ops.views import TileViews

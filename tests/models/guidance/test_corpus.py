@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from clip_training.captions import STRENGTHS, Caption, affinity, describe, dominant_content, kinds
+from clip_training.corpus import HIGHEST, LOWEST, Corpus, Sample
+from clip_training.degradations import FAULTS
+from clip_training.scenes import made_up_scene, read_scenes
 from clippan_models.errors import InputError
-from clippan_models.guidance.captions import STRENGTHS, Caption, affinity, describe, dominant_content, kinds
-from clippan_models.guidance.corpus import HIGHEST, LOWEST, Corpus, Sample
-from clippan_models.guidance.degradations import FAULTS
 from clippan_models.guidance.embedded import SIDE, embedded_tokenizer
 from clippan_models.guidance.prompts import PROMPTS
-from clippan_models.guidance.scenes import made_up_scene, read_scenes
 
 # At least one of these words stands in every caption of a family, and in none of a sharp reference's.
 WORDS = {

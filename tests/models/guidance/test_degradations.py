@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from skimage.registration import phase_cross_correlation
 from torch import Tensor
 
-from clippan_models.guidance.corpus import draw_crop
-from clippan_models.guidance.degradations import FAULTS, WORK, Crop, as_ms, fused, independent, middle
-from clippan_models.guidance.scenes import made_up_scene
+from clip_training.corpus import draw_crop
+from clip_training.degradations import FAULTS, WORK, Crop, as_ms, fused, independent, middle
+from clip_training.scenes import made_up_scene
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from clippan_models.contracts import Window
-from clippan_models.metrics.toolbox_planes import ToolboxPlanes
+from clippan_models.measuring.toolbox_planes import ToolboxPlanes
 
 GAINS = {
     4: (0.34, 0.32, 0.30, 0.22),

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from clippan_models.measuring.no_reference import score
 from clippan_models.metrics.d_lambda import d_lambda
 from clippan_models.metrics.d_lambda_k import d_lambda_k
 from clippan_models.metrics.d_rho import d_rho
 from clippan_models.metrics.d_s import d_s
 from clippan_models.metrics.d_sr import d_sr
 from clippan_models.metrics.ergas import ergas
-from clippan_models.metrics.no_reference import score
 from clippan_models.metrics.psnr import psnr, psnr_global
 from clippan_models.metrics.q2n import q2n
 from clippan_models.metrics.q_avg import q_avg

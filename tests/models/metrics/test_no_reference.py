@@ -13,15 +13,15 @@ from torch.nn.functional import pad
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
+from clippan_models.measuring.fill import fill_invalid
+from clippan_models.measuring.local_maps import LocalMaps
+from clippan_models.measuring.no_reference import NoReferenceScores, QualityPlanes, score
+from clippan_models.measuring.toolbox_planes import ToolboxPlanes
 from clippan_models.metrics.d_lambda import d_lambda
 from clippan_models.metrics.d_lambda_k import d_lambda_k
 from clippan_models.metrics.d_rho import d_rho
 from clippan_models.metrics.d_s import d_s
 from clippan_models.metrics.d_sr import d_sr
-from clippan_models.metrics.fill import fill_invalid
-from clippan_models.metrics.local_maps import LocalMaps
-from clippan_models.metrics.no_reference import NoReferenceScores, QualityPlanes, score
-from clippan_models.metrics.toolbox_planes import ToolboxPlanes
 from clippan_models.ops.toolbox import imresize_bicubic, interp23, mtf_filter
 
 BLOCK_INDICES = ["D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR"]

@@ -15,16 +15,16 @@ from torch import Tensor
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
+from clippan_models.measuring.no_reference import score
+from clippan_models.measuring.reference import ReferenceScores, score_reference
+from clippan_models.measuring.reprojected import Phase, Reprojection, estimate_phases
+from clippan_models.measuring.toolbox_planes import ToolboxPlanes
 from clippan_models.metrics.ergas import ergas
-from clippan_models.metrics.no_reference import score
 from clippan_models.metrics.psnr import psnr, psnr_global
 from clippan_models.metrics.q2n import q2n
-from clippan_models.metrics.reference import ReferenceScores, score_reference
-from clippan_models.metrics.reprojected import Phase, Reprojection, estimate_phases
 from clippan_models.metrics.sam import sam
 from clippan_models.metrics.scc import scc
 from clippan_models.metrics.ssim import ssim
-from clippan_models.metrics.toolbox_planes import ToolboxPlanes
 from clippan_models.ops.toolbox import decimate, interp23, mtf_filter
 
 PEAK = 2047.0

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from clippan_models.errors import WeightsError
-from clippan_models.networks.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
-from clippan_models.networks.foreign import fit_foreign, read_foreign
 from clippan_models.networks.registry import BACKBONES
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.networks.statistics import recording, statistics_of
+from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
+from clippan_models.store.foreign import fit_foreign, read_foreign
 
 ALL = list(BACKBONES.values())
 NORMALISATION = Normalisation((300.5, 401.25, 512.0), (30.5, 40.125, 51.0), 444.5, 66.25)

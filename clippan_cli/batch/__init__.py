@@ -1,0 +1,1 @@
+"""Many scenes, each sharpened once."""

@@ -1,0 +1,201 @@
+"""What a batch remembers of each scene: by which inputs, parameters and version it was made, and how that went."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from clippan_cli import __version__
+from clippan_cli.rasters.source import open_source
+from clippan_cli.report.files import write_text
+from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.sharpening.guidance import GuidanceOptions
+from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_models.errors import ClippanError, OutputError
+from clippan_models.guidance.encoder import AUTO, AUTO_PRETRAINED, cached_weights
+from clippan_models.methods.registry import find_method
+from clippan_models.store.files import sha256_of
+
+FOLDER = ".clippan-batch"
+"""Within the folder of the outputs."""
+
+Status = Literal["running", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to sharpen.
+
+    Attributes:
+        id: names output and record.
+        scene: what to read.
+        options: what to make of it.
+    """
+
+    id: str
+    scene: SceneOptions
+    options: SharpenOptions
+
+    @property
+    def record(self) -> Path:
+        """The file in which the batch remembers it."""
+        return self.options.output.parent / FOLDER / f"{self.id}.json"
+
+    def absolute(self) -> Job:
+        """The same for a process with another working directory; the key is that of the job as it was given."""
+        scene, options = self.scene, self.options
+        guidance = options.guidance
+        return replace(
+            self,
+            scene=replace(
+                scene,
+                ms=tuple(_absolute(name) for name in scene.ms),
+                pan=_absolute(scene.pan),
+                aoi=scene.aoi and scene.aoi.absolute(),
+                sensor=_absolute(scene.sensor),
+            ),
+            options=replace(
+                options,
+                output=options.output.absolute(),
+                weights=options.weights and options.weights.absolute(),
+                guidance=replace(guidance, clip=_absolute(guidance.clip)),
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a scene went.
+
+    Attributes:
+        key: of inputs, parameters and version, see `key_of`.
+        status: "running" from before the first byte is written.
+        ours: there was no output, or one of ours, when it began: it may be replaced.
+        output_sha256: of the finished file.
+        error: what failed, in a line.
+        exit_code: of that failure.
+        seconds: wall time.
+        quality: indices without reference.
+    """
+
+    key: str
+    status: Status
+    ours: bool = False
+    output_sha256: str = ""
+    error: str = ""
+    exit_code: int = 0
+    seconds: float = 0.0
+    quality: dict[str, float] | None = None
+
+
+def key_of(job: Job) -> str:
+    """SHA-256 of all that the result follows from: the bytes of its inputs, the parameters, and the version.
+
+    Where the result goes and whether it may replace another is no part of it.
+    """
+    scene, options = job.scene, job.options
+    read = [options.weights, scene.aoi, *(Path(name) for name in (scene.sensor, options.guidance.clip))]
+    parameters: dict[str, Any] = {
+        "version": __version__,
+        "scene": asdict(replace(scene, ms=(), pan="", aoi=None)),
+        "options": asdict(
+            replace(
+                options,
+                output=Path(),
+                weights=None,
+                save_weights=None,
+                encoding=replace(options.encoding, overwrite=False),
+                compute=replace(options.compute, threads=options.compute.thread_count),
+            )
+        ),
+        "pixels": pixels_of(scene),
+        "clip": chosen_clip(options.guidance) if find_method(options.method).language else None,
+        "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
+    }
+    return digest_of(parameters)
+
+
+def chosen_clip(guidance: GuidanceOptions) -> str:
+    """Which CLIP a name stands for on this machine: what `auto` takes depends on what was fetched."""
+    if guidance.clip != AUTO:
+        return guidance.clip
+    return str(cached_weights(*AUTO_PRETRAINED) or "embedded").rpartition("/")[2]
+
+
+def digest_of(parameters: dict[str, Any]) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def pixels_of(scene: SceneOptions) -> list[list[str]]:
+    """The names of the files of a scene, and what is in them, as hashes."""
+    return [[Path(name).name, *_content(name, scene)] for name in (*scene.ms, scene.pan)]
+
+
+def read_record(job: Job) -> Record | None:
+    """What is remembered of a scene; None where that is nothing, or damaged."""
+    try:
+        return Record(**json.loads(job.record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_record(job: Job, record: Record) -> None:
+    """Remember how a scene went.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
+    try:
+        job.record.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{job.record.parent} cannot be made: {error.strerror or error}") from error
+    write_text(job.record, json.dumps(asdict(record), indent=1) + "\n")
+
+
+def is_finished(job: Job, record: Record | None, key: str) -> bool:
+    """The output is what this job would make: made by the same key, and not changed since."""
+    if record is None or record.status != "done" or record.key != key:
+        return False
+    return job.options.output.is_file() and file_sha256(job.options.output) == record.output_sha256
+
+
+def may_replace(job: Job, record: Record | None) -> bool:
+    """Whatever is at the output is of this batch, and of nobody else."""
+    output = job.options.output
+    if not os.path.lexists(output):
+        return True
+    if record is None or not output.is_file():
+        return False
+    if record.status == "done":
+        return file_sha256(output) == record.output_sha256
+    return record.ours
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file; empty where it cannot be read."""
+    try:
+        return sha256_of(Path(path))
+    except OSError:
+        return ""
+
+
+def _absolute(name: str) -> str:
+    """Where a file is; what is no file here, such as an address or the name of a sensor, stays as it is."""
+    path = Path(name)
+    return str(path.absolute()) if path.is_file() else name
+
+
+def _content(name: str, scene: SceneOptions) -> list[str]:
+    """What a raster is made of: its file, those beside it that GDAL reads with it, and those that a VRT names."""
+    files = {name}
+    with suppress(ClippanError), ExitStack() as stack:
+        source = open_source([name], "MS", scene.pair.trust, stack)
+        files |= {str(file) for dataset in source.datasets for file in dataset.files}
+    local = {file: file_sha256(file) for file in sorted(files)}
+    return [f"{Path(file).name}:{digest or file}" for file, digest in local.items()]

@@ -1,0 +1,1 @@
+"""HTML of typed content; touches no file."""

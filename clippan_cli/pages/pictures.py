@@ -1,0 +1,54 @@
+"""Pictures within a page: arrays as data addresses, and colours that everybody can tell apart."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from clippan_cli.pages.content import Floats, Pixels
+
+LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b2a400")
+"""Okabe and Ito's colours, which people with any kind of colour vision tell apart."""
+
+LINE_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2", "12 4", "6 2 1 2 1 2")
+"""A pattern for each colour: black and white prints keep the lines apart."""
+
+_VIRIDIS = (
+    (68, 1, 84), (72, 36, 117), (65, 68, 135), (53, 95, 141), (42, 120, 142), (33, 145, 140),
+    (34, 168, 132), (68, 191, 112), (122, 209, 81), (189, 223, 38), (253, 231, 37),
+)  # fmt: skip
+
+
+def jpeg(pixels: Pixels, quality: int = 92) -> str:
+    """A photograph, `[h, w, 3]`, as a data address; every pixel keeps its own colour."""
+    return _address(pixels, "JPEG", quality=quality, subsampling=0)
+
+
+def png(pixels: Pixels) -> str:
+    """A picture, `[h, w, 3 or 4]`, as a data address, without loss."""
+    return _address(pixels, "PNG", optimize=True)
+
+
+def viridis(values: Floats, low: float, high: float) -> Pixels:
+    """Values as colours from dark blue to yellow, `[h, w, 4]`; NaN is transparent."""
+    share = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
+    known = np.isfinite(share)
+    stops = np.array(_VIRIDIS, np.float64)
+    position = np.where(known, share, 0) * (len(stops) - 1)
+    colours = [np.interp(position, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
+    return np.asarray(np.stack([*colours, np.where(known, 255, 0)], axis=-1) + 0.5, np.uint8)
+
+
+def viridis_stops() -> tuple[tuple[float, str], ...]:
+    """The scale itself: shares 0 .. 1 and their colours."""
+    last = len(_VIRIDIS) - 1
+    return tuple((k / last, f"rgb({r},{g},{b})") for k, (r, g, b) in enumerate(_VIRIDIS))
+
+
+def _address(pixels: Pixels, kind: str, **options: int | bool) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format=kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,1 @@
+"""Quality of fused images: indices, baselines, Wald's protocol, and what they come to."""

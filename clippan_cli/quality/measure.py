@@ -1,0 +1,411 @@
+"""Measure one fused image: all indices in one pass over its windows, streamed and masked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clippan_cli.quality.cautions import warn_of_image
+from clippan_cli.quality.definitions import define
+from clippan_cli.quality.planes import (
+    Cropped,
+    FusedImage,
+    GeoreferencedPlanes,
+    PlaneReader,
+    make_planes,
+    place_of,
+)
+from clippan_cli.quality.result import Assessment, BandQuality, Gate, Role
+from clippan_cli.rasters.metadata import read_metadata
+from clippan_cli.rasters.source import RasterSource, open_source
+from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
+from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.scene import Scene
+from clippan_models.contracts import Sampling, Window
+from clippan_models.errors import IncompatiblePairError, InputError, UsageError
+from clippan_models.measuring.local_maps import LocalMaps
+from clippan_models.measuring.no_reference import QualityPlanes, SeenWindow, score
+from clippan_models.measuring.reference import ReferenceScores, score_reference
+from clippan_models.measuring.reprojected import ReprojectedScores, ReprojectedTotals, Reprojection, estimate_phases
+from clippan_models.measuring.toolbox_planes import ToolboxPlanes
+from clippan_models.metrics.catalogue import INDICES
+
+_WINDOW = 256  # the cache holds its planes: twice as fast as 512 for eight bands
+_SAMPLED_WINDOWS = 128  # 8 megapixels: enough for the third digit on scenes of any size
+_PHASE_WINDOWS = 24
+_MS_BLOCK = 32
+
+Convention = Literal["toolbox", "paper"]
+
+
+@dataclass(frozen=True)
+class AssessOptions:
+    """How to assess.
+
+    Attributes:
+        compute: device and threads.
+        sampled: look at evenly spread windows only, where the scene is large.
+        convention: of QNR: the toolbox's, whose references are interpolated, or that of the original paper.
+        reference: raster of the truth on the PAN grid, or None.
+        peak: largest possible DN, for PSNR and SSIM; None: from the sensor, or from the values.
+        baselines: compare with EXP and a classical method.
+        baseline_method: the classical method.
+        wald: methods to measure at reduced resolution.
+        gates: bounds that the given images must keep.
+    """
+
+    compute: ComputeOptions = ComputeOptions()
+    sampled: bool = False
+    convention: Convention = "toolbox"
+    reference: str | None = None
+    peak: float | None = None
+    baselines: bool = False
+    baseline_method: str = "gsa"
+    wald: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.peak is not None and not 0 < self.peak < math.inf:
+            raise UsageError(f"--peak {self.peak:g}: the largest possible value must be above 0")
+        for gate in self.gates:
+            if self.reference is None and INDICES[gate.index].family == "reference":
+                raise UsageError(f"a bound on {gate.index} needs --reference")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image to assess: what it is and where it lies on the PAN grid."""
+
+    image: FusedImage
+    place: Window
+    role: Role = "given"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An assessment with what it was made from, for those who want to look closer.
+
+    Attributes:
+        assessment: the result.
+        subject: the image.
+        planes: what it was compared with.
+        maps: where it is good and bad.
+    """
+
+    assessment: Assessment
+    subject: Subject
+    planes: QualityPlanes
+    maps: LocalMaps
+
+
+def assess_image(scene: Scene, name: str, options: AssessOptions, control: Control) -> Assessment:
+    """Assess one fused image against an open scene.
+
+    Raises:
+        InputError: it cannot be read, or has too few valid pixels.
+        IncompatiblePairError: it does not belong to the scene.
+    """
+    with ExitStack() as stack:
+        return measure(scene, open_subject(scene, name, stack), None, options, control).assessment
+
+
+def open_subject(scene: Scene, name: str, stack: ExitStack) -> Subject:
+    """Open a fused image and find its place; errors as in `assess_image`."""
+    fused = open_source([name], "fused", scene.options.pair.trust, stack)
+    return Subject(fused, place_of(fused, scene))
+
+
+def open_reference(scene: Scene, options: AssessOptions, stack: ExitStack) -> RasterSource | None:
+    """Open the reference, where there is one; errors as in `assess_image`."""
+    if options.reference is None:
+        return None
+    reference = open_source([options.reference], "reference", scene.options.pair.trust, stack)
+    place_of(reference, scene)
+    return reference
+
+
+def measure(
+    scene: Scene,
+    subject: Subject,
+    reference: RasterSource | None,
+    options: AssessOptions,
+    control: Control,
+    found_at: Sampling | None = None,
+) -> Measured:
+    """Measure one image.
+
+    Args:
+        scene: the pair.
+        subject: the image.
+        reference: the truth, or None.
+        options: how.
+        control: progress and the request to stop.
+        found_at: where co-registration found the samples of MS, for the R indices where the grids do not divide; None:
+            where the georeferencing says.
+
+    Raises:
+        InputError: too few valid pixels, or a file that cannot be read.
+        UsageError: the convention does not fit the grids.
+    """
+    device = measuring_device(options.compute)
+    planes = make_planes(scene, subject.image, subject.place, device)
+    exact = planes if isinstance(planes, ToolboxPlanes) else None
+    if options.convention == "paper" and exact is None:
+        raise UsageError("--qnr paper needs a ratio of 2, 4 or 8 and grids that share their corner; use --qnr toolbox")
+    windows = _spread(planes.shape) if options.sampled else None
+    maps, extremes = LocalMaps(planes.shape), _Extremes(*_limits(scene, options))
+    phases: tuple[tuple[float, float], ...]
+    reprojection = None
+    if exact is not None:
+        found = _phases(scene, exact, windows)
+        phases = tuple((float(row), float(col)) for row, col in found)
+        reprojection = Reprojection(PlaneReader(scene.pair.ms, device), exact.ratio, found)
+
+    workers = options.compute.thread_count if device.type == "cpu" else 1
+
+    def on_progress(done: int, total: int) -> None:
+        control.report(Progress(f"assess {subject.image.name}"[-40:], done, total, done * _WINDOW * _WINDOW))
+
+    try:
+        scores = score(
+            planes,
+            window_size=_WINDOW,
+            windows=windows,
+            on_progress=on_progress,
+            coarse=exact.on_ms_grid() if options.convention == "paper" and exact is not None else None,
+            maps=maps,
+            observers=[extremes] if reprojection is None else [extremes, reprojection],
+            workers=workers if exact is not None else 1,  # the other planes read as they go, from one thread
+        )
+        if reprojection is not None:
+            reprojected = reprojection.summarise()
+        else:
+            sampling = found_at or scene.nominal.sampling
+            phases = tuple(zip(sampling.phase_y, sampling.phase_x, strict=True))
+            reprojected = _reproject(scene, planes, sampling, windows, control)
+        truth = _against(scene, subject, reference, options, windows, control)
+    except InputError as error:
+        raise InputError(f"{subject.image.name}: {error}") from error
+    looked_at = 1.0 if windows is None else sum(w.pixels for w in windows) / (planes.shape[0] * planes.shape[1])
+    metrics = scores.as_metrics() | reprojected.as_metrics() | (truth.as_metrics() if truth else {})
+    convention = options.convention if exact is not None else "georeferenced"
+    assessment = Assessment(
+        path=subject.image.name,
+        metrics=metrics,
+        convention=convention,
+        sensor=scene.sensor.key,
+        valid_share=scores.valid_share,
+        blocks=scores.blocks,
+        looked_at=looked_at,
+        role=subject.role,
+        bands=_bands(scene, reprojected, extremes, truth),
+        phases=phases,
+        definition=define(
+            scene, convention, _where(phases, exact is not None or found_at is not None), truth, looked_at
+        ),
+        warnings=(),
+    )
+    return Measured(warn_of_image(assessment, scene, subject.place), subject, planes, maps)
+
+
+def _where(phases: tuple[tuple[float, float], ...], estimated: bool) -> str:
+    """The phases in words."""
+    places = [f"({row:.3g}, {col:.3g})" for row, col in phases]
+    shown = f"{places[0]} for all bands" if len(set(places)) == 1 else ", ".join(places)
+    how = "estimated, where the band correlates best with the blurred PAN" if estimated else "by the georeferencing"
+    return f"row, column within an MS pixel {shown}; {how}"
+
+
+class _Extremes:
+    """The least and largest value of each band, and how many pixels lie at the limits of the product."""
+
+    def __init__(self, lowest: float, highest: float) -> None:
+        self.lowest, self.highest = lowest, highest
+        self.minimum = self.maximum = torch.zeros(0)
+        self.at_limits: Tensor | float = 0.0
+        self.count = 0
+
+    def add(self, seen: SeenWindow) -> None:
+        values = seen.fused[:, seen.valid].cpu()
+        low, high = values.amin(dim=1), values.amax(dim=1)
+        self.minimum = torch.minimum(self.minimum, low) if self.count else low
+        self.maximum = torch.maximum(self.maximum, high) if self.count else high
+        self.at_limits = self.at_limits + ((values <= self.lowest) | (values >= self.highest)).sum(dim=1)
+        self.count += values.shape[1]
+
+
+def _limits(scene: Scene, options: AssessOptions) -> tuple[float, float]:
+    """The least and largest value that a product of this pair can hold; infinite where that is not known."""
+    if not np.issubdtype(np.dtype(scene.pair.ms.dtype), np.integer):
+        return -math.inf, options.peak or math.inf
+    info = np.iinfo(scene.pair.ms.dtype)
+    bits = _bits(scene)
+    return float(info.min), options.peak or float(min(info.max, 2**bits - 1) if bits else info.max)
+
+
+def _bits(scene: Scene) -> int | None:
+    """Bits in use, by the file or by the sensor; None where neither tells."""
+    dataset, index = scene.pair.ms.datasets[scene.pair.ms.bands[0][0]], scene.pair.ms.bands[0][1]
+    noted = read_metadata(dataset, [index]).nbits
+    return noted or (scene.sensor.bits if scene.sensor.bands else None)
+
+
+def measuring_device(compute: ComputeOptions) -> torch.device:
+    """Where to measure: the device asked for, if it knows float64."""
+    device = choose_device(compute.device)
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def peak_of(scene: Scene, options: AssessOptions, reference: FusedImage) -> float:
+    """The largest possible value: as told, by the file, by the sensor, or the power of two that holds the values."""
+    if options.peak is not None:
+        return options.peak
+    values, valid = reference.read(Window(0, 0, min(2048, reference.height), min(2048, reference.width)))
+    largest = float(values[valid].max()) if valid.any() else 1.0
+    bits = _bits(scene)
+    if bits is not None and largest <= 2**bits - 1 and largest > 1.5:
+        return float(2**bits - 1)
+    return 1.0 if largest <= 1.5 else float(2 ** max(8, math.ceil(math.log2(largest + 1))) - 1)
+
+
+def _phases(scene: Scene, planes: ToolboxPlanes, windows: tuple[Window, ...] | None) -> tuple[tuple[int, int], ...]:
+    """Where each band of MS is sampled, estimated from a bounded number of windows; the middle where nothing tells."""
+    gain, ratio = scene.nominal.ms_gain[0], planes.ratio
+    every = windows or plan_tiles(Window(0, 0, *planes.shape), _WINDOW)
+    step = max(1, len(every) // _PHASE_WINDOWS)
+
+    def pieces() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for window in every[::step]:
+            below = Window(window.row // ratio, window.col // ratio, window.height // ratio, window.width // ratio)
+            ms, valid = planes.ms_source.read(below).double(), planes.ms_source.valid(below)
+            share = torch.nn.functional.avg_pool2d(planes.pan_source.valid(window)[None].float(), ratio)[0]
+            yield ms, planes.pan_mtf(window, gain), valid & (share == 1)
+
+    try:
+        return tuple(phase for phase, _ in estimate_phases(pieces(), ratio))
+    except InputError:
+        return ((ratio // 2, ratio // 2),) * planes.bands
+
+
+def _reproject(
+    scene: Scene,
+    planes: QualityPlanes,
+    sampling: Sampling,
+    windows: tuple[Window, ...] | None,
+    control: Control,
+) -> ReprojectedScores:
+    """The R indices where the grids do not divide: over windows of the MS grid."""
+    if not isinstance(planes, GeoreferencedPlanes):
+        raise TypeError("the toolbox's planes are reprojected while they stream")
+    totals, unit = ReprojectedTotals(_MS_BLOCK), 2 * _MS_BLOCK
+    place = planes.place
+    around = ms_window_of(place, sampling, 0)
+    start = Window(around.row // unit * unit, around.col // unit * unit, 0, 0)
+    cells = plan_tiles(Window(start.row, start.col, around.row_stop - start.row, around.col_stop - start.col), unit)
+    step = 1 if windows is None else max(1, len(cells) // len(windows))
+    for cell in cells[::step]:
+        control.check()
+        values, valid = scene.pair.ms.read(cell)
+        degraded, seen = planes.at_ms(cell, sampling)
+        totals.add(torch.from_numpy(values).double(), degraded, torch.from_numpy(valid.all(0)) & seen)
+    return totals.summarise(sampling.ratio)
+
+
+def _against(
+    scene: Scene,
+    subject: Subject,
+    reference: RasterSource | None,
+    options: AssessOptions,
+    windows: tuple[Window, ...] | None,
+    control: Control,
+) -> ReferenceScores | None:
+    """Compare with the reference, on the ground that both cover."""
+    if reference is None:
+        return None
+    common = _intersection(subject.place, place_of(reference, scene), reference.name)
+    image, truth = (
+        Cropped(source, Window(common.row - at.row, common.col - at.col, common.height, common.width), source.name)
+        for source, at in ((subject.image, subject.place), (reference, place_of(reference, scene)))
+    )
+    device = measuring_device(options.compute)
+    return score_reference(
+        PlaneReader(truth, device),
+        PlaneReader(image, device),
+        scene.nominal.sampling.ratio,
+        peak_of(scene, options, truth),
+        window_size=_WINDOW,
+        windows=windows if common == subject.place else None,
+        on_progress=lambda done, total: control.report(Progress("reference", done, total)),
+        workers=options.compute.thread_count if device.type == "cpu" else 1,
+    )
+
+
+def _intersection(one: Window, other: Window, name: str) -> Window:
+    row, col = max(one.row, other.row), max(one.col, other.col)
+    height, width = min(one.row_stop, other.row_stop) - row, min(one.col_stop, other.col_stop) - col
+    if height <= 0 or width <= 0:
+        raise IncompatiblePairError(f"{name} and the fused image do not overlap")
+    return Window(row, col, height, width)
+
+
+def _bands(
+    scene: Scene, reprojected: ReprojectedScores, extremes: _Extremes, truth: ReferenceScores | None
+) -> tuple[BandQuality, ...]:
+    names = band_names(scene)
+    found = []
+    for b, errors in enumerate(reprojected.bands):
+        against = None
+        if truth is not None:
+            known = truth.bands[b]
+            against = {k: v for k, v in asdict(known).items() if k in ("bias", "rmse", "correlation")}
+            against["psnr"] = known.psnr(truth.peak)
+        found.append(
+            BandQuality(
+                band=b + 1,
+                name=names[b],
+                ms_mean=errors.reference_mean,
+                ms_std=errors.reference_std,
+                mean=errors.fused_mean,
+                std=errors.fused_std,
+                bias=errors.bias,
+                rmse=errors.rmse,
+                correlation=errors.correlation,
+                minimum=float(extremes.minimum[b]),
+                maximum=float(extremes.maximum[b]),
+                at_limits=float(torch.as_tensor(extremes.at_limits)[b]) / extremes.count,
+                reference=against,
+            )
+        )
+    return tuple(found)
+
+
+def band_names(scene: Scene) -> tuple[str, ...]:
+    """What to call the bands: by the sensor, else by the file, else by number."""
+    ms = scene.pair.ms
+    if len(scene.sensor.bands) == ms.count:
+        return tuple(band.name for band in scene.sensor.bands)
+    described = [ms.datasets[d].descriptions[i - 1] for d, i in ms.bands]
+    return tuple(text or f"band {b}" for b, text in enumerate(described, start=1))
+
+
+@lru_cache(maxsize=8)
+def _spread(shape: tuple[int, int]) -> tuple[Window, ...] | None:
+    """Windows spread evenly over a scene that is too large to look at all of it; None: look at all."""
+    height, width = shape
+    rows, cols = height // _WINDOW, width // _WINDOW
+    if rows * cols <= 2 * _SAMPLED_WINDOWS:
+        return None
+    # A low-discrepancy sequence leaves neither holes nor clusters, and is the same every time.
+    golden = np.array([0.7548776662466927, 0.5698402909980532])
+    points = (0.5 + np.arange(1, _SAMPLED_WINDOWS + 1)[:, None] * golden) % 1.0
+    cells = {(int(y * rows), int(x * cols)) for y, x in points}
+    return tuple(Window(r * _WINDOW, c * _WINDOW, _WINDOW, _WINDOW) for r, c in sorted(cells))

@@ -1,0 +1,1 @@
+"""How work runs: progress and stop, devices and threads, pools of processes."""

@@ -1,0 +1,58 @@
+"""Whether torchrun has started this process as one of several, and what it computes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import distributed
+
+from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_models.adaptation.processes import Processes
+from clippan_models.errors import UsageError
+
+
+def is_first() -> bool:
+    """This process speaks for all."""
+    return _number("WORLD_SIZE", 1) == 1 or _number("RANK", 0) == 0
+
+
+@contextmanager
+def joined(compute: ComputeOptions) -> Iterator[tuple[Processes, ComputeOptions]]:
+    """This process among those that torchrun has started; alone without it.
+
+    Each process of a machine gets a GPU of its own where GPUs are wanted, and its share of the CPUs.
+
+    Raises:
+        UsageError: the environment of torchrun is not whole.
+        ResourceError: a device that is not there.
+    """
+    count = _number("WORLD_SIZE", 1)
+    if count == 1:
+        yield Processes(device=choose_device(compute.device)), compute
+        return
+    own = compute.shared_by(_number("LOCAL_WORLD_SIZE", count))
+    device = choose_device(own.device)
+    if device.type == "cuda" and device.index is None:
+        device = choose_device(f"cuda:{_number('LOCAL_RANK', 0)}")
+        torch.cuda.set_device(device)
+    try:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except ValueError as error:
+        raise UsageError(f"torchrun's environment is not whole: {error}") from error
+    try:
+        yield Processes(_number("RANK", 0), count, device), replace(own, device=str(device))
+        distributed.barrier()  # none leaves while another still talks to it
+    finally:
+        distributed.destroy_process_group()
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    try:
+        return int(text) if text else default
+    except ValueError as error:
+        raise UsageError(f"the environment variable {name} is {text!r}; torchrun sets it to a number") from error

@@ -1,0 +1,1 @@
+"""Scenes: which files belong together, and how a pair is read."""

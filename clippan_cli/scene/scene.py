@@ -1,0 +1,299 @@
+"""A scene made ready: the pair, its region, its sensor, and how its two images were made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from clippan_cli.rasters.pair import Pair, PairOptions, open_pair
+from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
+from clippan_cli.rasters.source import Mask
+from clippan_cli.rasters.tiles import TileArrays, TileReader, plan_tiles
+from clippan_cli.running.compute import limited_threads, to_tile
+from clippan_cli.running.control import Control
+from clippan_models.contracts import Observation, Tile, Window
+from clippan_models.errors import InputError
+from clippan_models.observation import Registration, estimate_observation
+from clippan_models.ops.views import MS_MARGIN, fit_halo
+from clippan_models.sensors import Sensor, guess_sensor, load_sensor
+
+Coregister = Literal["auto", "off"]
+
+MS_READ_MARGIN = MS_MARGIN + 3
+"""MS samples read around a tile: what the views need, and shifts of up to an MS pixel."""
+
+_ESTIMATION_TILES, _ESTIMATION_SIDE = 4, 96  # windows, and MS pixels a side, that the observation model comes from
+_CANDIDATES = 3  # windows looked at for each one chosen
+_PLATEAU = 2e-4  # share of samples at the very maximum above which it is a saturation level, not a bright pixel
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What to read and how.
+
+    Attributes:
+        ms: one raster, or one-band rasters in band order.
+        pan: the panchromatic raster.
+        pair: how to relate them.
+        bbox: only this box (left, bottom, right, top).
+        bbox_crs: its CRS; None: that of PAN.
+        aoi: only the polygons of this GeoJSON file.
+        sensor: "auto", a known name, or the path of a TOML file.
+        coregister: estimate and compensate the shift of each band, or trust the geotransforms.
+        seed: of the choice of sample windows.
+    """
+
+    ms: tuple[str, ...]
+    pan: str
+    pair: PairOptions = PairOptions()
+    bbox: tuple[float, float, float, float] | None = None
+    bbox_crs: str | None = None
+    aoi: Path | None = None
+    sensor: str = "auto"
+    coregister: Coregister = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An open scene.
+
+    Attributes:
+        options: as asked for.
+        pair: the open files.
+        region: what to sharpen.
+        sensor: whose nominal gains stand where the pair does not tell.
+        sensor_reason: why this one.
+        nominal: the observation model by georeferencing and sensor.
+        reader: of its tiles.
+    """
+
+    options: SceneOptions
+    pair: Pair
+    region: Region
+    sensor: Sensor
+    sensor_reason: str
+    nominal: Observation
+    reader: TileReader
+
+    @property
+    def window(self) -> Window:
+        """The PAN pixels that are to be sharpened."""
+        return self.region.window
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How a scene was made, and where its values end.
+
+    Attributes:
+        observation: the model to use.
+        registration: the shifts, found or zero.
+        ceilings: DN from which MS and PAN are saturated; infinite where there is no such level.
+    """
+
+    observation: Observation
+    registration: Registration
+    ceilings: tuple[float, float]
+
+
+def open_scene(options: SceneOptions, control: Control, stack: ExitStack) -> Scene:
+    """Open the files of a scene and decide what they are.
+
+    Raises:
+        ClippanError: files that cannot be read or do not belong together, an unknown sensor, an empty region.
+    """
+    pair = open_pair(options.ms, options.pan, options.pair, stack)
+    for note in pair.notes:
+        control.on_note(note)
+    region = _region(pair, options)
+    sensor, reason = _sensor(pair, options)
+    gains = sensor.ms_gains(pair.ms.count)
+    nominal = Observation(pair.sampling, tuple(gains), sensor.pan_gain)
+    return Scene(options, pair, region, sensor, reason, nominal, TileReader(pair, MS_READ_MARGIN, region.polygon))
+
+
+def estimate_scene(scene: Scene, control: Control) -> Estimate:
+    """Estimate how MS and PAN were made from a bounded number of windows of the scene.
+
+    Raises:
+        InputError: no valid pixel, or a file that cannot be read.
+    """
+    with control.timed("estimate"):
+        # few large windows: the search evaluates every window hundreds of times, at a fixed cost for each
+        size = min(round(_ESTIMATION_SIDE * scene.nominal.sampling.ratio), max(scene.window.height, scene.window.width))
+        halo = fit_halo(scene.nominal)
+        tiles = sample_tiles(scene, size, _ESTIMATION_TILES, halo, control, prefer_detail=True)
+        ceilings = _ceilings(tiles)
+        usable = [_without_saturated(to_tile(t, torch.device("cpu")), ceilings) for t in tiles]
+        coregister = scene.options.coregister == "auto"
+        with limited_threads(1):  # the products are small: more threads only wait for each other
+            observation, registration = estimate_observation(usable, scene.nominal, coregister=coregister)
+        control.check()
+    return Estimate(observation, registration, ceilings)
+
+
+TRAINING_WINDOWS = 40
+"""Windows that stand for a scene when a network learns, at most."""
+
+
+def training_core(scene: Scene) -> int:
+    """Side in PAN pixels of the windows that a scene is sampled by: 32 MS pixels at least, a multiple of 32."""
+    return max(128, 32 * math.ceil(max(scene.nominal.sampling.ratio_y, scene.nominal.sampling.ratio_x)))
+
+
+def sample_tiles(
+    scene: Scene, size: int, count: int, halo: int, control: Control, *, prefer_detail: bool = False
+) -> list[TileArrays]:
+    """Choose disjoint windows that stand for a scene, stratified by how much detail they hold.
+
+    Reads a number of windows that depends on `count` only, so the cost does not grow with the scene.
+
+    Args:
+        scene: the scene.
+        size: side of the cores.
+        count: at most so many windows.
+        halo: PAN pixels to read around each.
+        control: may stop the reading.
+        prefer_detail: take the windows with the most detail rather than all strata alike.
+
+    Raises:
+        InputError: no window holds a valid pixel.
+    """
+    cells = _Cells(scene.window, size)
+    generator = np.random.default_rng(scene.options.seed)
+    # Nodata can leave most cells empty: look on, in an order drawn once, until enough hold pixels.
+    wanted, looked = _CANDIDATES * count, 8 * _CANDIDATES * count
+    found: list[tuple[float, TileArrays]] = []
+    for index in generator.choice(len(cells), min(looked, len(cells)), replace=False):
+        control.check()
+        arrays = scene.reader.read(cells[int(index)], halo)
+        seen = core_valid(arrays)
+        if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
+            found.append((detail_of(arrays), arrays))
+        if len(found) >= wanted:
+            break
+    if not found:
+        found = _anything_valid(scene, size, halo, control)
+    found.sort(key=lambda item: (item[0], item[1].core.row, item[1].core.col))
+    if prefer_detail:
+        chosen = found[-count:]
+    else:
+        chosen = [found[int(i)] for i in np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).round())]
+    order = generator.permutation(len(chosen))
+    return [chosen[int(i)][1] for i in order]
+
+
+def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> list[tuple[float, TileArrays]]:
+    """The fallback for scenes that are nearly all nodata: every cell in order, until some hold pixels."""
+    found = []
+    for cell in plan_tiles(scene.window, size):
+        control.check()
+        whole = Window(cell.row, cell.col, size, size)
+        arrays = scene.reader.read(whole, halo)
+        if core_valid(arrays).any():
+            found.append((detail_of(arrays), arrays))
+        if len(found) >= 8:
+            break
+    if not found:
+        raise InputError(
+            f"no pixel is valid in all bands of {scene.pair.ms.name} and in {scene.pair.pan.name}: "
+            "there is nothing to sharpen; is the nodata value right?"
+        )
+    return found
+
+
+def _region(pair: Pair, options: SceneOptions) -> Region:
+    if options.aoi is not None:
+        return region_from_file(pair, options.aoi)
+    if options.bbox is not None:
+        return region_from_bbox(pair, options.bbox, options.bbox_crs)
+    return Region(pair.window)
+
+
+def _sensor(pair: Pair, options: SceneOptions) -> tuple[Sensor, str]:
+    if options.sensor != "auto":
+        return load_sensor(options.sensor), "chosen by the user"
+    tags: dict[str, str] = {}
+    for dataset in (*pair.ms.datasets, *pair.pan.datasets):
+        for domain in dataset.tag_namespaces():
+            if not domain.startswith("xml:"):
+                tags.update({f"{domain}.{k}": v for k, v in dataset.tags(ns=domain).items()})
+        tags.update(dataset.tags())
+    descriptions = [pair.ms.datasets[d].descriptions[i - 1] for d, i in pair.ms.bands]
+    names = [Path(n).name for n in (*pair.ms.names, *pair.pan.names)]
+    guess = guess_sensor(tags, pair.ms.count, pair.sampling.ratio, descriptions, names)
+    return guess.sensor, guess.reason
+
+
+class _Cells:
+    """Disjoint cores of exactly `size`, centred in the window; at least one, which may reach outside.
+
+    Each is made when asked for: a file can claim dimensions of which a list would not fit into memory.
+    """
+
+    def __init__(self, window: Window, size: int) -> None:
+        self.size = size
+        self.rows, self.cols = max(1, window.height // size), max(1, window.width // size)
+        self.top = window.row + (window.height - self.rows * size) // 2
+        self.left = window.col + (window.width - self.cols * size) // 2
+
+    def __len__(self) -> int:
+        return self.rows * self.cols
+
+    def __getitem__(self, index: int) -> Window:
+        row, col = divmod(index, self.cols)
+        return Window(self.top + row * self.size, self.left + col * self.size, self.size, self.size)
+
+
+def core_valid(arrays: TileArrays) -> Mask:
+    """Pixels of the core that exist in all bands, `[h, w]`."""
+    return np.asarray(arrays.valid[:, *arrays.core.inside(arrays.pan_window)].all(0))
+
+
+def detail_of(arrays: TileArrays) -> float:
+    """How much PAN varies in a window, relative to its level."""
+    pan = arrays.pan[arrays.pan_valid]
+    return float(pan.std() / (abs(pan.mean()) + 1e-6)) if pan.size else 0.0
+
+
+def _ceilings(tiles: Sequence[TileArrays]) -> tuple[float, float]:
+    """Saturation levels, where samples pile up at the very maximum."""
+    ms = np.concatenate([t.ms[t.ms_valid] for t in tiles])
+    pan = np.concatenate([t.pan[t.pan_valid] for t in tiles])
+    return _plateau(ms), _plateau(pan)
+
+
+def _plateau(values: np.ndarray) -> float:
+    if not values.size:
+        return math.inf
+    top = float(values.max())
+    # Two neighbouring values alike filled (constant images, classes) are no saturation.
+    crowded = float((values == top).mean())
+    return top if _PLATEAU < crowded < 0.2 else math.inf
+
+
+def _without_saturated(tile: Tile, ceilings: tuple[float, float]) -> Tile:
+    """The tile with saturated samples marked invalid, for estimates."""
+    return Tile(
+        ms=tile.ms,
+        ms_valid=tile.ms_valid & (tile.ms < ceilings[0]),
+        pan=tile.pan,
+        pan_valid=tile.pan_valid & (tile.pan < ceilings[1]),
+        valid=tile.valid,
+        ms_window=tile.ms_window,
+        pan_window=tile.pan_window,
+        core=tile.core,
+    )
+
+
+def describe_window(window: Window) -> str:
+    """Size and place of a window of the PAN grid, for messages."""
+    return f"{window.width}x{window.height} PAN pixels from column {window.col}, row {window.row}"

@@ -1,0 +1,1 @@
+"""From an open scene to a fused file: plan, fit, fuse, provenance."""

@@ -1,0 +1,1 @@
+"""Training on an archive: its scenes, what supervises, validation."""

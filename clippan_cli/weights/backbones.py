@@ -1,0 +1,196 @@
+"""The backbones that there are, what each costs, and weights of others for them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from clippan_cli.writing.path import check_output_path
+from clippan_models.errors import OutputError, UsageError
+from clippan_models.methods.network import REDUCED_SIDE
+from clippan_models.networks.registry import BACKBONES, find_backbone
+from clippan_models.networks.spec import BackboneSpec
+from clippan_models.store.checkpoint import Checkpoint, save_checkpoint
+from clippan_models.store.foreign import fit_foreign, read_foreign
+
+_TRAINING_SIDE = 128  # of a full-resolution patch, at ratios up to 4
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """A backbone for a number of bands.
+
+    Attributes:
+        name: for `--backbone`.
+        title: what it is.
+        bands: that the numbers hold for.
+        parameters: how many weights it has.
+        macs_per_pixel: multiply-accumulates per PAN pixel.
+        seconds_per_megapixel: of one CPU core, to fuse.
+        halo: PAN pixels that an output pixel depends on, on every side; None: all of them.
+        overlap: PAN pixels that tiles are read with around them.
+        align: PAN pixels at multiples of which tiles begin.
+        tile_mode: how tiles relate to the whole, see `networks.spec.TileMode`.
+        global_operations: what looks at a whole image.
+        padding: at the edge of an image.
+        tile_memory_mb: of the network while it fuses a tile on a CPU.
+        training_memory_mb: of the network in a step of the adaptation.
+        learning_rate: default of the adaptation.
+        paper: where it was published.
+        doi: of the paper.
+        deviations: from the paper or its code.
+        licence: of our code.
+        extra: of the package that makes it faster.
+    """
+
+    name: str
+    title: str
+    bands: int
+    parameters: int
+    macs_per_pixel: int
+    seconds_per_megapixel: float
+    halo: int | None
+    overlap: int
+    align: int
+    tile_mode: str
+    global_operations: tuple[str, ...]
+    padding: str
+    tile_memory_mb: float
+    training_memory_mb: float
+    learning_rate: float
+    paper: str
+    doi: str
+    deviations: tuple[str, ...]
+    licence: str
+    extra: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What to convert.
+
+    Attributes:
+        source: a file of PyTorch.
+        target: the safetensors file to write.
+        backbone: whose weights they are.
+        bands: of MS; None: whatever number fits.
+        trust: the source may be read although it is a pickle.
+        overwrite: replace an existing target.
+    """
+
+    source: Path
+    target: Path
+    backbone: str
+    bands: int | None = None
+    trust: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was converted.
+
+    Attributes:
+        target: the file.
+        backbone: whose weights it holds.
+        bands: for how many.
+        parameters: how many numbers.
+        by_name: tensors were found by their names; False: by their order, as all shapes agree.
+    """
+
+    target: Path
+    backbone: str
+    bands: int
+    parameters: int
+    by_name: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "target": str(self.target)}
+
+
+def list_backbones(bands: int = 4) -> list[BackboneInfo]:
+    """All backbones, in the order of the registry.
+
+    Raises:
+        UsageError: a number of bands that there is not.
+    """
+    _check_bands(bands)
+    return [_describe(spec, bands) for spec in BACKBONES.values()]
+
+
+def show_backbone(name: str, bands: int = 4) -> BackboneInfo:
+    """One backbone.
+
+    Raises:
+        UsageError: none is called so, or a number of bands that there is not.
+    """
+    spec = find_backbone(name)
+    _check_bands(bands)
+    return _describe(spec, bands)
+
+
+def convert_weights(options: ConvertOptions) -> Converted:
+    """Turn the weights of others into a safetensors file of ours.
+
+    Raises:
+        UsageError: the source is not trusted, or a name or number that there is not.
+        WeightsError: the source cannot be read, is damaged, or holds something else.
+        OutputError: the target cannot be written.
+    """
+    spec = find_backbone(options.backbone)
+    if not options.trust:
+        raise UsageError(
+            f"{options.source} is a pickle, and pickles have run code on machines that only meant to read them; "
+            "say --trust if you know where it comes from"
+        )
+    if options.target.suffix != ".safetensors":
+        raise UsageError(f"{options.target}: name the target *.safetensors")
+    _check_bands(1 if options.bands is None else options.bands)
+    check_output_path(options.target, [options.source], options.overwrite)
+    fitted = fit_foreign(spec, read_foreign(options.source), options.bands)
+    checkpoint = Checkpoint(spec.name, fitted.bands, fitted.network, about={"converted_from": options.source.name})
+    try:
+        save_checkpoint(checkpoint, options.target)
+    except OSError as error:
+        raise OutputError(f"cannot write {options.target}: {error.strerror or error}") from error
+    return Converted(options.target, spec.name, fitted.bands, spec.parameters(fitted.bands), fitted.by_name)
+
+
+def _check_bands(bands: int) -> None:
+    if not 1 <= bands <= 1000:
+        raise UsageError(f"--bands {bands}: 1 to 1000")
+
+
+def _describe(spec: BackboneSpec, bands: int) -> BackboneInfo:
+    batch, cost = spec.training.batch, spec.cost
+    seen = batch * (_TRAINING_SIDE**2 + 4 * REDUCED_SIDE**2)
+    side = spec.block_side(bands) if spec.fuses else REDUCED_SIDE
+    tile_bytes = spec.block_bytes(bands) if spec.fuses else cost.working_bytes.at(bands) * side**2
+    return BackboneInfo(
+        name=spec.name,
+        title=spec.title,
+        bands=bands,
+        parameters=spec.parameters(bands),
+        macs_per_pixel=round(cost.macs.at(bands)),
+        seconds_per_megapixel=round(spec.fusing_seconds(bands) if spec.fuses else cost.cpu_seconds.at(bands), 2),
+        halo=None if spec.halo is None else round(spec.halo.at(bands)),
+        overlap=spec.overlap,
+        align=spec.align,
+        tile_mode=spec.tile_mode,
+        global_operations=spec.global_operations,
+        padding=spec.padding,
+        tile_memory_mb=round(tile_bytes / 1e6, 1),
+        training_memory_mb=round(spec.training_bytes(bands, seen) / 1e6, 1),
+        learning_rate=spec.training.learning_rate,
+        paper=spec.provenance.paper,
+        doi=spec.provenance.doi,
+        deviations=spec.provenance.deviations,
+        licence=spec.provenance.licence,
+        extra=None if spec.extra is None else f"clippan[{spec.extra}]",
+    )

@@ -1,0 +1,245 @@
+"""Weights of a network from one scene to the next: what a file says of its making, and whether it fits a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clippan_cli import __version__
+from clippan_cli.rasters.metadata import read_metadata
+from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.writing.path import check_output_path, shown
+from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.errors import OutputError, UsageError, WeightsError
+from clippan_models.methods.network import Guide
+from clippan_models.networks.registry import find_backbone
+from clippan_models.store.card import CardBand, ModelCard, mismatch
+from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
+
+_ENDING = ".safetensors"
+_BITS = {"uint8": 8, "uint16": 16, "int16": 15}
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a file of weights says of itself.
+
+    Attributes:
+        path: the file.
+        sha256: of its bytes.
+        backbone: what network it holds.
+        version: of that backbone.
+        bands: number of MS bands.
+        parameters: how many numbers learn.
+        normalisation: means and deviations of what it learned on, or None.
+        about: what else it says.
+        card: on what it learned and how well; None for weights from elsewhere.
+    """
+
+    path: Path
+    sha256: str
+    backbone: str
+    version: int
+    bands: int
+    parameters: int
+    normalisation: Normalisation | None
+    about: dict[str, str]
+    card: ModelCard | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "path": str(self.path)}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """All of it for a reader: what each line is about, and what it says."""
+        lines = [
+            ("parameters", f"{self.parameters:,}; version {self.version} of the backbone"),
+            ("sha256", self.sha256),
+            *((key.replace("_", " "), text) for key, text in self.about.items()),
+        ]
+        if self.normalisation is not None:
+            n = self.normalisation
+            each = " ".join(f"{m:.1f}±{s:.1f}" for m, s in zip(n.ms_mean, n.ms_std, strict=True))
+            lines.append(("learned at", f"MS {each}, PAN {n.pan_mean:.1f}±{n.pan_std:.1f}"))
+        return lines + (card_lines(self.card) if self.card else [("card", "none: nothing is known of their making")])
+
+
+def show_weights(path: Path) -> WeightsInfo:
+    """What a file of weights says of itself.
+
+    Raises:
+        WeightsError: see `load_checkpoint`.
+    """
+    found = load_checkpoint(path)
+    return WeightsInfo(
+        path,
+        found.sha256,
+        found.backbone,
+        find_backbone(found.backbone).version,
+        found.bands,
+        sum(parameter.numel() for parameter in found.network.parameters()),
+        found.normalisation,
+        found.about,
+        found.card,
+    )
+
+
+def card_lines(card: ModelCard) -> list[tuple[str, str]]:
+    """A card for a reader: what each line is about, and what it says."""
+
+    def named(numbers: Mapping[str, float]) -> str:
+        return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+
+    bands = ", ".join(
+        (band.name or "?") + (" {:g}-{:g} nm".format(*band.wavelength_nm) if band.wavelength_nm else "")
+        for band in card.bands
+    )
+    lines = [
+        (
+            "sensor",
+            f"{card.sensor}, {card.bits or 'floating-point'}{' bits' * bool(card.bits)}, ratio {card.ratio:.4g}",
+        ),
+        ("bands", bands),
+        ("MTF gains", ", ".join(f"{gain:g}" for gain in card.mtf_gains)),
+        ("shifts", "  ".join(f"{y:+.2f},{x:+.2f}" for y, x in card.shifts)),
+        ("CLIP", card.clip or "none"),
+        *((f"prompt {kind}", text) for kind, text in card.prompts.items()),
+        ("loss", named(card.loss)),
+        ("steps", f"{card.steps}, weights of step {card.best_step}, seed {card.seed}"),
+        *((when, named(parts)) for when, parts in card.validation.items()),
+        ("scenes", "; ".join(card.scenes)),
+        ("began with", card.started_from or "random weights"),
+        ("clippan", card.version),
+        ("licence", card.licence),
+    ]
+    return [(word, text) for word, text in lines if text]
+
+
+def backbone_of(path: Path) -> str:
+    """Which backbone a file of weights holds.
+
+    Raises:
+        WeightsError: see `load_checkpoint`.
+    """
+    return load_checkpoint(path).backbone
+
+
+def check_weights_path(path: Path, others: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse, before any work, a path that weights cannot or must not be saved to.
+
+    Args:
+        path: where they are to go.
+        others: the files that the run reads or writes.
+        overwrite: an existing file may be replaced.
+
+    Raises:
+        UsageError: the name does not say what it will hold.
+        OutputError: see `check_output_path`.
+    """
+    if path.suffix != _ENDING:
+        raise UsageError(f"{shown(path)}: name the file of weights *{_ENDING}")
+    check_output_path(path, others, overwrite)
+
+
+def load_fitting(path: Path, scene: Scene, backbone: str) -> Checkpoint:
+    """The network of a file, if it fits a scene.
+
+    Raises:
+        WeightsError: the file cannot be read, or its network is for other scenes or another backbone; says in what.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.backbone != backbone:
+        raise WeightsError(
+            f"{path} holds the backbone {checkpoint.backbone}, not {backbone}; leave out --backbone to use it"
+        )
+    bands = scene.pair.ms.count
+    if checkpoint.bands != bands:
+        raise WeightsError(
+            f"the weights {path} do not fit: they are for {checkpoint.bands} MS bands, but the scene has {bands}"
+        )
+    if checkpoint.card is not None:
+        difference = mismatch(checkpoint.card, scene_card(scene))
+        if difference is not None:
+            raise WeightsError(f"the weights {path} do not fit: {difference}")
+    return checkpoint
+
+
+def scene_card(scene: Scene) -> ModelCard:
+    """What a card says of a scene before anything is learned."""
+    names = [scene.options.pan, *scene.options.ms]
+    return ModelCard(
+        sensor=scene.sensor.key,
+        bands=_bands(scene),
+        bits=_bits(scene),
+        ratio=scene.nominal.sampling.ratio,
+        scenes=(" + ".join(Path(name).name for name in [*names[1:], names[0]]),),
+        version=__version__,
+    )
+
+
+def learned_card(
+    scene: Scene, estimate: Estimate, options: AdaptOptions, adapted: Adapted, guide: Guide | None, started_from: str
+) -> ModelCard:
+    """The card of a network that learned on a scene."""
+    registration = estimate.registration
+    return replace(
+        with_learning(scene_card(scene), options, adapted, guide, started_from),
+        shifts=tuple(
+            (round(y, 4), round(x, 4)) for y, x in zip(registration.shift_y, registration.shift_x, strict=True)
+        ),
+        mtf_gains=tuple(round(gain, 4) for gain in estimate.observation.ms_gain),
+    )
+
+
+def with_learning(
+    card: ModelCard, options: AdaptOptions, adapted: Adapted, guide: Guide | None, started_from: str
+) -> ModelCard:
+    """A card with how the network learned and how well."""
+    before = adapted.curve[0]
+    after = next(point for point in adapted.curve if point.step == adapted.best_step)
+    return replace(
+        card,
+        clip=f"{guide.encoder.identity.name} {guide.encoder.identity.sha256}" if guide else "",
+        prompts={"ms": guide.prompts.ms, "pan": guide.prompts.pan, "hrms": guide.prompts.hrms} if guide else {},
+        validation={
+            when: {"total": point.total, **point.parts} for when, point in (("before", before), ("after", after))
+        },
+        loss={term: weight for term, weight in asdict(options.weights).items() if weight},
+        steps=adapted.steps,
+        best_step=adapted.best_step,
+        seed=options.seed,
+        started_from=started_from,
+    )
+
+
+def write_weights(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a network with its card; the path holds the old file or the whole new one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        save_checkpoint(checkpoint, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {shown(path)}: {error.strerror or error}") from error
+
+
+def _bands(scene: Scene) -> tuple[CardBand, ...]:
+    """By the sensor where it knows its bands, else by what the files call them."""
+    ms, known = scene.pair.ms, scene.sensor.bands
+    if len(known) == ms.count:
+        return tuple(CardBand(band.name, band.wavelength_nm) for band in known)
+    return tuple(CardBand(ms.datasets[d].descriptions[i - 1] or "") for d, i in ms.bands)
+
+
+def _bits(scene: Scene) -> int:
+    """Significant bits of the values: by the file, else by the sensor, else by the type."""
+    ms = scene.pair.ms
+    number, index = ms.bands[0]
+    whole = _BITS.get(ms.dtype, 0)
+    stated = read_metadata(ms.datasets[number], [index]).nbits
+    if stated is None and scene.sensor.bands:
+        stated = scene.sensor.bits
+    return min(stated, whole) if stated is not None else whole

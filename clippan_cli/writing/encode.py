@@ -1,0 +1,89 @@
+"""From fused float values to the pixels of the file: rounding, clipping, and nodata that never eats a valid pixel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clippan_cli.rasters.pair import Pair
+from clippan_cli.rasters.source import Mask, Values
+from clippan_cli.writing.options import DataType
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How pixels are stored.
+
+    Attributes:
+        dtype: numpy name.
+        nodata: value of invalid pixels, or None.
+        mask: whether the file has a mask band instead.
+        nbits: bits in use, where fewer than the type has.
+    """
+
+    dtype: DataType
+    nodata: float | None
+    mask: bool
+    nbits: int | None
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest value that a pixel can have."""
+        if self.dtype == "float32":
+            return -math.inf, math.inf
+        info = np.iinfo(self.dtype)
+        top = int(info.max) if self.nbits is None else min(int(info.max), 2**self.nbits - 1)
+        return float(info.min), float(top)
+
+    def encode(self, fused: Values, valid: Mask) -> NDArray[Any]:
+        """Values `[C, h, w]` as they are stored; invalid ones become nodata, valid ones never do."""
+        low, high = self.limits
+        if self.dtype == "float32":
+            pixels = fused.astype(np.float32, copy=True)
+        else:
+            pixels = np.clip(np.rint(fused), low, high).astype(self.dtype)
+        if self.nodata is None:
+            pixels[~valid] = 0
+            return pixels
+        if not math.isnan(self.nodata):
+            clash = (pixels == self.nodata) & valid
+            if clash.any():
+                pixels[clash] = self._beside_nodata()
+        pixels[~valid] = self.nodata
+        return pixels
+
+    def _beside_nodata(self) -> float:
+        """The value next to nodata, towards the inside of the range."""
+        nodata = cast(float, self.nodata)
+        if self.dtype == "float32":
+            return float(np.nextafter(np.float32(nodata), np.float32(0 if nodata else 1)))
+        return nodata + 1 if nodata + 1 <= self.limits[1] else nodata - 1
+
+
+def choose_format(pair: Pair, *, partial: bool, nbits: int | None) -> PixelFormat:
+    """The pixel format of the fused image: that of MS.
+
+    Args:
+        pair: the open files.
+        partial: part of the output lies outside MS or the region.
+        nbits: bits in use according to MS.
+    """
+    dtype = cast(DataType, "float32" if pair.ms.dtype == "float64" else pair.ms.dtype)
+    nodata = next((n for n in pair.ms.nodata if n is not None and _representable(n, dtype, nbits)), None)
+    if nodata is None and dtype == "float32":
+        nodata = math.nan
+    pan_hides = pair.pan.masked or any(n is not None for n in pair.pan.nodata)
+    hidden = partial or pair.ms.masked or pan_hides or any(n is not None for n in pair.ms.nodata)
+    return PixelFormat(dtype, nodata, nodata is None and hidden, nbits if dtype != "float32" else None)
+
+
+def _representable(value: float, dtype: str, nbits: int | None) -> bool:
+    if dtype == "float32":
+        return math.isnan(value) or bool(np.isfinite(np.float32(value)))
+    info = np.iinfo(dtype)
+    top = info.max if nbits is None else min(info.max, 2**nbits - 1)
+    return math.isfinite(value) and value == int(value) and info.min <= value <= top

@@ -1,0 +1,1 @@
+"""The program that trains the embedded CLIP; not part of the installed package."""

@@ -1,0 +1,169 @@
+"""The samples that the embedded CLIP is trained on: crops of 64 x 64 pixels, each with a caption.
+
+Samples come in groups that show the same place: as the sharp reference, as MS, as PAN, as a classical fusion, and with
+some faults. So what tells them apart is what was done to the place, not what is there. (Of a real scene, MS and PAN as
+the sensor took them stand in at times; they show another place.) Everything is drawn from a generator made of the
+seed: the same seed gives the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clip_training.captions import STRENGTHS, Caption, describe, dominant_content
+from clip_training.degradations import FAULTS, MARGIN, WORK, Crop, as_ms, fused, independent, middle
+from clip_training.scenes import TruthScene
+from clippan_models.guidance.embedded import SIDE
+from clippan_models.guidance.radiometry import to_unit
+from clippan_models.ops.resample import interpolation_matrix
+
+LOWEST, HIGHEST = -0.5, 2.0
+"""Where the corpus clamps the unit range, so that one saturated roof does not outweigh a batch."""
+
+COMPOSITES = ((2, 1, 0), (3, 2, 1), (3, 1, 0))
+"""Bands shown as red, green and blue: true colour, and two with near infrared."""
+_COMPOSITE_SHARES = (0.8, 0.12, 0.08)
+
+_SHARE_OF_STRENGTHS = (0.25, 0.35, 0.4)
+_LEVELS = (0.2, 0.55, 0.95)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its caption.
+
+    Attributes:
+        image: `[3, 64, 64]` in the unit range of `radiometry.to_unit`.
+        caption: a text that is true of it, with its attribute key.
+        key: the attribute key of the image.
+        content: what the crop mostly shows, where it is known.
+        place: samples with the same number show the same place.
+    """
+
+    image: Tensor
+    caption: Caption
+    key: str
+    content: str | None
+    place: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where samples are drawn from.
+
+    Attributes:
+        made_up: scenes drawn from seeds.
+        real: real scenes; may be empty.
+        real_share: the share of groups that show a real scene, where there are any.
+        faults: how many faulty versions a group holds.
+    """
+
+    made_up: Sequence[TruthScene]
+    real: Sequence[TruthScene] = ()
+    real_share: float = 0.4
+    faults: int = 4
+
+    def group(self, rng: np.random.Generator, place: int = 0) -> list[Sample]:
+        """One place in `4 + faults` versions: reference, MS, PAN, and a fusion or noise, then the faults."""
+        scene = self._scene(rng)
+        crop = draw_crop(scene, rng)
+        composite = COMPOSITES[rng.choice(len(COMPOSITES), p=_COMPOSITE_SHARES)]
+        # The numbers of a real scene are not reflectances: its indices would name the wrong thing.
+        content = None if scene.real_pan is not None else dominant_content(middle(crop.bands))
+        images = {"hrms": show(crop.bands, crop, composite)}
+        images["ms"] = self._ms(scene, crop, composite, rng)
+        images["pan"] = self._pan(scene, crop, rng)
+        if rng.random() < 0.85:
+            images["fused"] = show(fused(crop, 1.0, rng), crop, composite)
+        else:
+            images["independent"] = show(independent(crop, 1.0, rng), crop, composite)
+        for family in rng.choice(list(FAULTS), self.faults, replace=False):
+            level = int(rng.choice(3, p=_SHARE_OF_STRENGTHS))
+            images[f"{family}/{STRENGTHS[level]}"] = show(
+                FAULTS[family](crop, fault_strength(level, rng), rng), crop, composite
+            )
+        return [Sample(image, describe(key, content, rng), key, content, place) for key, image in images.items()]
+
+    def batch(self, seed: int, number: int, groups: int) -> list[Sample]:
+        """The samples of batch `number` of a training with this seed: `groups` places in all their versions."""
+        rng = np.random.default_rng((seed, number))
+        return [sample for place in range(groups) for sample in self.group(rng, place)]
+
+    def _scene(self, rng: np.random.Generator) -> TruthScene:
+        if self.real and rng.random() < self.real_share:
+            areas = np.sqrt([scene.bands[0].numel() for scene in self.real])  # a large scene more often, not too often
+            return self.real[int(rng.choice(len(self.real), p=areas / areas.sum()))]
+        return self.made_up[int(rng.integers(len(self.made_up)))]
+
+    def _ms(self, scene: TruthScene, crop: Crop, composite: tuple[int, int, int], rng: np.random.Generator) -> Tensor:
+        """Mostly the crop as a coarser camera sees it; of a real scene, often its own MS as it is interpolated."""
+        if scene.real_pan is not None and rng.random() < 0.4:
+            step = WORK // 4
+            row, col = (int(rng.integers(extent - step + 1)) for extent in scene.bands.shape[1:])
+            matrix = interpolation_matrix(range(WORK), range(step), 1.5, 4.0).dense()
+            coarse = scene.bands[:, row : row + step, col : col + step]
+            return show(matrix @ coarse @ matrix.T, crop, composite)
+        ratio = int(rng.choice((4, 3, 2), p=(0.75, 0.1, 0.15)))
+        return show(as_ms(crop.bands, ratio, rng.uniform(0.15, 0.45), int(rng.integers(ratio))), crop, composite)
+
+    def _pan(self, scene: TruthScene, crop: Crop, rng: np.random.Generator) -> Tensor:
+        """The weighted sum of the bands, or PAN as the sensor of a real scene took it."""
+        if scene.real_pan is not None and rng.random() < 0.5:
+            pan = scene.real_pan
+            row, col = (int(rng.integers(extent - SIDE + 1)) for extent in pan.shape)
+            piece = pan[None, row : row + SIDE, col : col + SIDE]
+            return to_unit(piece, pan.mean()[None], pan.std()[None]).clamp(LOWEST, HIGHEST).repeat(3, 1, 1)
+        return show_pan(crop)
+
+
+def draw_crop(scene: TruthScene, rng: np.random.Generator) -> Crop:
+    """Draw a place of a scene, turned or mirrored, with the margin that faults look at.
+
+    Beyond the scene's edge its mirror image stands in, so that a scene of 64 pixels a side is enough. The statistics
+    are jittered: those of a larger scene around the same place would differ.
+    """
+    height, width = scene.bands.shape[1:]
+    row, col = int(rng.integers(max(height - SIDE, 0) + 1)), int(rng.integers(max(width - SIDE, 0) + 1))
+    rows, cols = _mirrored(row - MARGIN, height), _mirrored(col - MARGIN, width)
+    bands = scene.bands[:, rows][:, :, cols]
+    bands = torch.rot90(bands, int(rng.integers(4)), (1, 2))
+    bands = (bands.flip(2) if rng.random() < 0.5 else bands).contiguous()
+    brightness, contrast = rng.uniform(-0.15, 0.15), rng.uniform(0.85, 1.2)
+    return Crop(
+        bands,
+        scene.mean + brightness * scene.std,
+        scene.std * contrast,
+        (scene.pan_weights[:, None, None] * bands).sum(0, keepdim=True),
+        scene.pan_mean + brightness * scene.pan_std,
+        scene.pan_std * contrast,
+    )
+
+
+def show(bands: Tensor, crop: Crop, composite: tuple[int, int, int] = (2, 1, 0)) -> Tensor:
+    """The middle of a 4-band image as CLIP sees it: `[4, WORK, WORK] -> [3, 64, 64]`, unit range, clamped lightly."""
+    chosen = list(composite)
+    return to_unit(middle(bands)[chosen], crop.mean[chosen], crop.std[chosen]).clamp(LOWEST, HIGHEST)
+
+
+def show_pan(crop: Crop) -> Tensor:
+    """The PAN of a crop as CLIP sees it, three times the same band: `[3, 64, 64]`."""
+    unit = to_unit(middle(crop.pan), crop.pan_mean, crop.pan_std)
+    return unit.clamp(LOWEST, HIGHEST).repeat(3, 1, 1)
+
+
+def fault_strength(level: int, rng: np.random.Generator) -> float:
+    """A strength that counts as slight (0), moderate (1) or strong (2)."""
+    return float(np.clip(_LEVELS[level] + rng.uniform(-0.12, 0.12), 0.02, 1.0))
+
+
+def _mirrored(start: int, extent: int) -> Tensor:
+    """Indexes of `WORK` pixels from `start`, reflected at the ends of an axis of this extent."""
+    index = np.arange(start, start + WORK)
+    period = 2 * max(extent - 1, 1)
+    index = np.abs(index) % period
+    return torch.from_numpy(np.where(index >= extent, period - index, index))

@@ -1,0 +1,130 @@
+"""Trains the embedded CLIP, or judges its weights: `python -m clip_training.pretrain --help`.
+
+A tool for those who maintain the weights; users never run it. It prints, which library code does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clip_training.corpus import Corpus
+from clip_training.held_out import evaluate, table
+from clip_training.pretraining import PretrainOptions, Progress, pretrain
+from clip_training.scenes import TruthScene, made_up_scene, read_scenes
+from clippan_models.errors import ClippanError
+from clippan_models.guidance.embedded import build_embedded
+from clippan_models.store.embedded_weights import load_embedded, save_embedded
+
+HELD_OUT_SEED = 900_000
+"""First seed of the made-up scenes for evaluation; training begins at its own seed and must end below."""
+
+_EVERY = 25  # steps between lines
+_CHECKPOINT = 200  # steps between files
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, train or evaluate; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        return _evaluate(options) if options.evaluate else _train(options)
+    except ClippanError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m clip_training.pretrain", description=__doc__)
+    job = parser.add_mutually_exclusive_group(required=True)
+    job.add_argument("--out", type=Path, help="train, and write the weights here (.safetensors)")
+    job.add_argument("--evaluate", type=Path, help="judge these weights on scenes they have not seen")
+    parser.add_argument(
+        "--scenes", type=Path, nargs="*", default=[], help="folders of .npz: ms [4, h, w] (B, G, R, NIR), pan [H, W]"
+    )
+    parser.add_argument("--made-up", type=int, default=240, help="number of scenes drawn from seeds")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=128, help="samples a step, in groups of eight")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--time-limit", type=float, default=math.inf, help="seconds of training")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bfloat16", action="store_true", help="faster where the processor has it")
+    parser.add_argument("--crops", type=int, default=128, help="with --evaluate: crops of each scene")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    real = _read(options.scenes)
+    made_up = [made_up_scene(options.seed + number) for number in range(options.made_up)]
+    corpus = Corpus(made_up, real)
+    torch.manual_seed(options.seed)
+    model = build_embedded()
+    training = PretrainOptions(
+        steps=options.steps,
+        groups=max(2, options.batch // 8),
+        seed=options.seed,
+        learning_rate=options.learning_rate,
+        warm_up=min(100, max(1, options.steps // 10)),
+        time_limit=options.time_limit,
+        bfloat16=options.bfloat16,
+    )
+    recent: list[Progress] = []
+
+    def about(steps: int) -> dict[str, object]:
+        return {
+            "seed": options.seed,
+            "steps": steps,
+            "samples_a_step": 8 * training.groups,
+            "learning_rate": options.learning_rate,
+            "made_up_scenes": len(made_up),
+            "real_scenes": [scene.name for scene in real],
+            "torch": torch.__version__,
+        }
+
+    def report(progress: Progress) -> None:
+        recent.append(progress)
+        if progress.step % _EVERY == 0 or progress.step == 1:
+            means = [np.mean([getattr(p, name) for p in recent]) for name in ("loss", "contrast", "rank", "direction")]
+            names = ("loss", "contrast", "rank", "direction")
+            parts = "  ".join(f"{name} {mean:.3f}" for name, mean in zip(names, means, strict=True))
+            print(f"step {progress.step:5d}  {progress.seconds:6.0f} s  {parts}", flush=True)
+            recent.clear()
+        if progress.step % _CHECKPOINT == 0:
+            save_embedded(model, options.out, about(progress.step))
+
+    made = pretrain(model, corpus, training, options.device, report)
+    save_embedded(model, options.out, about(made))
+    print(f"wrote {options.out} after {made} steps")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    model = load_embedded(options.evaluate).to(options.device)
+    real = _read(options.scenes)
+    made_up = [made_up_scene(HELD_OUT_SEED + options.seed + number) for number in range(8)]
+    sets: dict[str, list[TruthScene]] = {scene.name: [scene] for scene in real} | {"made up": made_up}
+    reports = {
+        name: evaluate(model, scenes, max(1, options.crops // len(scenes)), options.seed, options.device)
+        for name, scenes in sets.items()
+    }
+    print(table(reports))
+    print(json.dumps({name: report.as_dict() for name, report in reports.items()}))
+    return 0
+
+
+def _read(folders: list[Path]) -> list[TruthScene]:
+    rng = np.random.default_rng(0)
+    return [scene for folder in folders for scene in read_scenes(folder, rng)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

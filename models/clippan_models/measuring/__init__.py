@@ -1,0 +1,1 @@
+"""Indices streamed over the windows of large images."""

@@ -1,0 +1,1 @@
+"""Sharpening methods by name."""

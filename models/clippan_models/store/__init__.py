@@ -1,0 +1,1 @@
+"""Every file that clippan_models reads or writes."""
