@@ -122,7 +122,7 @@ class ClusterCrew:
     def start(self, task: Task) -> None:
         """Have a free worker do a task."""
         worker = next(address for address, work in self._at_work.items() if work is None)
-        key = f"{task.job.id}-{uuid4().hex}"
+        key = f"{task.job.files.id}-{uuid4().hex}"
         local = replace(task, job=task.job.absolute())
         future = self._client.submit(_do_here, local, key, key=key, workers=[worker], pure=False)
         future.add_done_callback(lambda _: self._news.set())

@@ -129,7 +129,7 @@ def batch(
         find_preset,
         guidance_options,
     )
-    from clippan_cli.commands.scene_arguments import EACH_OF_MANY, scene_options
+    from clippan_cli.commands.scene_arguments import read_options
     from clippan_cli.commands.sharpen import parse_creation_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
@@ -148,8 +148,7 @@ def batch(
     folder = output or Path()
     options = BatchOptions(folder, 1 if workers is None else workers, scheduler, parse_shard(shard), retry_failed)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    scene = scene_options(
-        *EACH_OF_MANY,
+    read = read_options(
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,
@@ -193,9 +192,9 @@ def batch(
         files = ReportFiles(page=report, overwrite=overwrite)
         if report is not None and not dry_run:
             files.check([])
-        found = None if dry_run else run_batch(table, scene, sharpening, options, control)
+        found = None if dry_run else run_batch(table, read, sharpening, options, control)
         if found is not None and report is not None:
-            write_batch_report(found, scene, sharpening, files, control)
+            write_batch_report(found, read, sharpening, files, control)
     if found is None:
         show_pairs(table, terminal)
         return

@@ -102,7 +102,7 @@ def sharpen(
         guidance_options,
     )
     from clippan_cli.commands.report_arguments import check_report, write_report
-    from clippan_cli.commands.scene_arguments import scene_options
+    from clippan_cli.commands.scene_arguments import read_options, scene_files
     from clippan_cli.console import Terminal
     from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.tasks import sharpen as task
@@ -112,10 +112,8 @@ def sharpen(
         raise UsageError("say where to write the result: -o FILE")
     budget = find_preset(preset)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    scene = scene_options(
-        files or [],
-        ms,
-        pan,
+    pair = scene_files(files or [], ms, pan)
+    read = read_options(
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,
@@ -157,11 +155,11 @@ def sharpen(
         quicklook=quicklook,
         assess=quality,
     )
-    page = check_report(report, output, scene, sharpening, overwrite=overwrite) if report and not dry_run else None
+    page = check_report(report, output, pair, sharpening, overwrite=overwrite) if report and not dry_run else None
     with terminal.running() as control:
-        result = (task.plan_sharpen if dry_run else task.sharpen)(scene, sharpening, control)
+        result = (task.plan_sharpen if dry_run else task.sharpen)(pair, read, sharpening, control)
         if page is not None:
-            write_report(page, output, scene, sharpening, control)
+            write_report(page, pair, read, sharpening, control)
     _show(result, terminal, quiet=quiet)
     if page is not None and not quiet:
         terminal.say(f"report     {report}")

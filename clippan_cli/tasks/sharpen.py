@@ -1,9 +1,10 @@
 """Sharpen a scene: adapt or fit, then fuse tile by tile into a georeferenced file.
 
 from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 
-result = sharpen(SceneOptions(ms=("ms.tif",), pan="pan.tif"), SharpenOptions(output=Path("hrms.tif")))
+files = SceneFiles(ms=("ms.tif",), pan="pan.tif")
+result = sharpen(files, ReadOptions(), SharpenOptions(output=Path("hrms.tif")))
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from clippan_cli.running.compute import (
 )
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.pipeline import Behind, ahead
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import (
     TRAINING_WINDOWS,
     Estimate,
     Scene,
-    SceneOptions,
     core_valid,
     estimate_scene,
     open_scene,
@@ -156,7 +157,8 @@ class SharpenResult:
 
 
 def sharpen(
-    scene_options: SceneOptions,
+    files: SceneFiles,
+    read: ReadOptions,
     options: SharpenOptions,
     control: Control | None = None,
     estimate: Estimate | None = None,
@@ -164,7 +166,8 @@ def sharpen(
     """Sharpen a scene into a file.
 
     Args:
-        scene_options: what to read.
+        files: MS and PAN.
+        read: how to read them.
         options: what to make of it.
         control: progress, notes, and the request to stop.
         estimate: of this scene, where it has been made before.
@@ -175,10 +178,10 @@ def sharpen(
     control = control or Control()
     started = time.perf_counter()
     spec = find_method(options.method)
-    _check_paths(scene_options, options)
+    _check_paths(files, options)
     device = choose_device(options.compute.device)
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
-        scene = open_scene(scene_options, control, stack)
+        scene = open_scene(files, read, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
         start = _starting_point(scene, options)
@@ -219,7 +222,9 @@ def sharpen(
     )
 
 
-def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Control | None = None) -> SharpenResult:
+def plan_sharpen(
+    files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control | None = None
+) -> SharpenResult:
     """What `sharpen` would do, without adapting or writing: the grid, tiles, memory, disk and time.
 
     Raises:
@@ -227,10 +232,10 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
     """
     control = control or Control()
     spec = find_method(options.method)
-    _check_paths(scene_options, options)
+    _check_paths(files, options)
     device = choose_device(options.compute.device)
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
-        scene = open_scene(scene_options, control, stack)
+        scene = open_scene(files, read, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
         grid = output_grid(scene, pixels, len(bands))
@@ -243,8 +248,8 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
     return SharpenResult(None, plan, provenance, _shifts(estimate), dict(control.seconds))
 
 
-def _check_paths(scene: SceneOptions, options: SharpenOptions) -> None:
-    inputs = [Path(name) for name in (*scene.ms, scene.pan) if Path(name).exists()]
+def _check_paths(files: SceneFiles, options: SharpenOptions) -> None:
+    inputs = files.paths
     check_output_path(options.output, inputs, options.encoding.overwrite)
     if options.quicklook is not None:
         check_output_path(options.quicklook, [*inputs, options.output], options.encoding.overwrite)
@@ -429,7 +434,7 @@ def _provenance(
         "PYTHON": platform.python_version(),
         "TILE": str(plan.tile),
         "MS": json.dumps([Path(n).name for n in scene.pair.ms.names]),
-        "PAN": Path(scene.options.pan).name,
+        "PAN": Path(scene.files.pan).name,
         "MS_SIZE": f"{scene.pair.ms.width}x{scene.pair.ms.height}x{scene.pair.ms.count}",
         "PAN_SIZE": f"{scene.pair.pan.width}x{scene.pair.pan.height}",
         "RATIO": f"{scene.nominal.sampling.ratio_y:.6g} x {scene.nominal.sampling.ratio_x:.6g}",
@@ -474,4 +479,4 @@ def _draw(scene: Scene, options: SharpenOptions, control: Control) -> Path | Non
     if options.quicklook is None:
         return None
     with control.timed("quicklook"):
-        return write_quicklook(options.quicklook, scene.options, options.output, scene.sensor)
+        return write_quicklook(options.quicklook, scene.files, scene.options, options.output)

@@ -36,7 +36,7 @@ def guide_for(
     if not options.weights.direction or guidance.clip == NONE:
         return None
     with ExitStack() as stack:
-        scene = open_scene(member.options, Control(stop_signal=control.stop_signal), stack)
+        scene = open_scene(member.files, member.read, Control(stop_signal=control.stop_signal), stack)
         return open_guide(guidance, scene, options.seed, device)
 
 

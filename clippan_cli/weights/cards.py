@@ -168,13 +168,13 @@ def load_fitting(path: Path, scene: Scene, backbone: str) -> Checkpoint:
 
 def scene_card(scene: Scene) -> ModelCard:
     """What a card says of a scene before anything is learned."""
-    names = [scene.options.pan, *scene.options.ms]
+    names = scene.files.names
     return ModelCard(
         sensor=scene.sensor.key,
         bands=_bands(scene),
         bits=_bits(scene),
         ratio=scene.nominal.sampling.ratio,
-        scenes=(" + ".join(Path(name).name for name in [*names[1:], names[0]]),),
+        scenes=(" + ".join(Path(name).name for name in names),),
         version=__version__,
     )
 
