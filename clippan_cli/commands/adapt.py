@@ -149,7 +149,7 @@ def adapt(
 
     Example: clippan adapt archive/ -o sensor.safetensors
     """
-    from clippan_cli.commands.adaptation_arguments import Preset, adapt_options, chosen_backbone, guidance_options
+    from clippan_cli.commands.adaptation_arguments import adapt_options, chosen_backbone, guidance_options
     from clippan_cli.commands.batch import check_free, show_pairs
     from clippan_cli.commands.scene_arguments import read_options
     from clippan_cli.console import Terminal
@@ -161,7 +161,7 @@ def adapt(
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
     from clippan_cli.training.validation import ValidationOptions
-    from clippan_models.networks.registry import DEFAULT_BACKBONE
+    from clippan_models.adaptation.options import DEFAULT_BACKBONE, Preset
     from clippan_models.store.card import NO_LICENCE
 
     if output is None and not dry_run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clippan_cli import options as opt
-from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET
+from clippan_models.adaptation.options import DEFAULT_PRESET, find_preset
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +126,6 @@ def batch(
     from clippan_cli.commands.adaptation_arguments import (
         adapt_options,
         chosen_backbone,
-        find_preset,
         guidance_options,
     )
     from clippan_cli.commands.scene_arguments import read_options
@@ -136,9 +135,9 @@ def batch(
     from clippan_cli.report.files import ReportFiles, write_text
     from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.scene.pairs import find_pairs
+    from clippan_cli.sharpening.options import SharpenOptions
     from clippan_cli.tasks.batch import BatchOptions, run_batch
     from clippan_cli.tasks.batch_report import write_batch_report
-    from clippan_cli.tasks.sharpen import SharpenOptions
     from clippan_cli.writing import options as out
 
     if output is None and not dry_run:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from clippan_cli.report.files import ReportFiles
     from clippan_cli.running.control import Control
     from clippan_cli.scene.files import ReadOptions, SceneFiles
-    from clippan_cli.tasks.sharpen import SharpenOptions
+    from clippan_cli.sharpening.options import SharpenOptions
 
 
 def check_report(

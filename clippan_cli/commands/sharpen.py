@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from clippan_cli import options as opt
-from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET
+from clippan_models.adaptation.options import DEFAULT_PRESET, find_preset
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ def sharpen(
     from clippan_cli.commands.adaptation_arguments import (
         adapt_options,
         chosen_backbone,
-        find_preset,
         guidance_options,
     )
     from clippan_cli.commands.report_arguments import check_report, write_report
     from clippan_cli.commands.scene_arguments import read_options, scene_files
     from clippan_cli.console import Terminal
     from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.sharpening.options import SharpenOptions
     from clippan_cli.tasks import sharpen as task
     from clippan_cli.writing.options import Driver, OutputOptions
 
@@ -126,7 +126,7 @@ def sharpen(
         aoi=aoi,
         seed=seed,
     )
-    sharpening = task.SharpenOptions(
+    sharpening = SharpenOptions(
         output=output,
         method=method,
         bands=_band_list(bands),

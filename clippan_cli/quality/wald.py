@@ -28,7 +28,8 @@ from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene
-from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.writing.options import OutputGrid, OutputOptions
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Sampling, Window

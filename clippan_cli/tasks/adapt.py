@@ -36,7 +36,8 @@ from clippan_cli.training.validation import Validation, ValidationOptions, valid
 from clippan_cli.weights.cards import check_weights_path, with_learning, write_weights
 from clippan_cli.writing.path import check_output_path, shown
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
-from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.processes import Processes
 from clippan_models.errors import (
     ClippanError,

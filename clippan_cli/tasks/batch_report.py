@@ -8,9 +8,9 @@ from clippan_cli.quality.measure import AssessOptions
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.assess_index import assess_scenes
 from clippan_cli.tasks.batch import BatchResult
-from clippan_cli.tasks.sharpen import SharpenOptions
 
 
 def write_batch_report(

@@ -16,9 +16,10 @@ from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.synthetic import BAND_NAMES, RATIO, DemoScene, make_demo_scene
-from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.sharpen import SharpenResult, sharpen
 from clippan_cli.writing.options import OutputOptions
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import OutputError
 from clippan_models.metrics.ergas import ergas
 from clippan_models.metrics.psnr import psnr

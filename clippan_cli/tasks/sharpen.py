@@ -31,7 +31,6 @@ from clippan_cli.rasters.source import Mask, RasterSource
 from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.report.quicklook import write_quicklook
 from clippan_cli.running.compute import (
-    ComputeOptions,
     choose_device,
     limited_threads,
     release_memory,
@@ -51,8 +50,9 @@ from clippan_cli.scene.scene import (
     sample_tiles,
     training_core,
 )
-from clippan_cli.sharpening.guidance import GuidanceOptions, describe_guide, open_guide
+from clippan_cli.sharpening.guidance import describe_guide, open_guide
 from clippan_cli.sharpening.learning import describe_curve
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.plan import Plan, output_grid, plan_run
 from clippan_cli.weights.cards import check_weights_path, learned_card, load_fitting, write_weights
 from clippan_cli.writing.encode import PixelFormat, choose_format
@@ -60,48 +60,18 @@ from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import check_free_space, check_output_path
 from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import CommitReport, SafeWriter
-from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
 from clippan_models.methods.network import Guide, NetworkSharpener, adapt_network, network_halo
-from clippan_models.methods.registry import DEFAULT_METHOD, MethodSpec, find_method
+from clippan_models.methods.registry import MethodSpec, find_method
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.store.checkpoint import Checkpoint
 
 _STATISTICS_CELL = 512
 _STATISTICS_PIXELS = 16_000_000  # valid PAN pixels that the statistics of a classical method are taken from, at most
-
-
-@dataclass(frozen=True)
-class SharpenOptions:
-    """What to make of a scene.
-
-    Attributes:
-        output: path of the fused raster.
-        method: a name in `registry.METHODS`.
-        bands: 1-based MS bands to write, in this order; None: all.
-        encoding: format, compression, overwriting.
-        compute: device, threads, memory, tile size.
-        adapt: of the network.
-        guidance: of the methods with language.
-        weights: a file of weights that the network begins with, or None.
-        save_weights: where what the network learned goes, or None.
-        quicklook: path of a PNG with PAN, MS and result side by side, or None.
-        assess: measure the result without reference when it is done.
-    """
-
-    output: Path
-    method: str = DEFAULT_METHOD
-    bands: tuple[int, ...] | None = None
-    encoding: OutputOptions = OutputOptions()
-    compute: ComputeOptions = ComputeOptions()
-    adapt: AdaptOptions = AdaptOptions()
-    guidance: GuidanceOptions = GuidanceOptions()
-    weights: Path | None = None
-    save_weights: Path | None = None
-    quicklook: Path | None = None
-    assess: bool = True
 
 
 @dataclass(frozen=True)

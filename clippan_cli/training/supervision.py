@@ -16,10 +16,10 @@ from clippan_models.adaptation.archive import ArchiveScene
 from clippan_models.adaptation.archive_teacher import Teacher, train_teacher
 from clippan_models.adaptation.clip_adaptation import AlignmentImages, Judge, align
 from clippan_models.adaptation.fusion import Prior
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions
 from clippan_models.adaptation.patches import WindowPatches
 from clippan_models.adaptation.processes import Processes
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER
+from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Finish
 from clippan_models.guidance.encoder import NONE
 from clippan_models.methods.network import Guide, felt

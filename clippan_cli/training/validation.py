@@ -27,10 +27,11 @@ from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import LeftOut
 from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
-from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.training.members import Member
 from clippan_cli.weights.cards import write_weights
-from clippan_models.adaptation.teacher import NO_TEACHER
+from clippan_models.adaptation.options import NO_TEACHER
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError, Interrupted, UsageError, in_one_line
 from clippan_models.methods.registry import DEFAULT_METHOD

@@ -11,7 +11,8 @@ from clippan_cli import __version__
 from clippan_cli.rasters.metadata import read_metadata
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.writing.path import check_output_path, shown
-from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import OutputError, UsageError, WeightsError
 from clippan_models.methods.network import Guide
 from clippan_models.networks.registry import find_backbone

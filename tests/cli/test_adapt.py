@@ -41,10 +41,9 @@ from clippan_cli.training.readers import Readers
 from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
 from clippan_models.adaptation.archive_teacher import train_teacher
-from clippan_models.adaptation.loop import AdaptOptions, LossWeights
+from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, LossWeights
 from clippan_models.adaptation.patches import WindowPatches
 from clippan_models.adaptation.processes import ALONE
-from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.store.checkpoint import load_checkpoint

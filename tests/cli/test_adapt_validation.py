@@ -32,7 +32,7 @@ from clippan_cli.training.validation import (
     ValidationOptions,
 )
 from clippan_cli.weights.cards import show_weights
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
 

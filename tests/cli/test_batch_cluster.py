@@ -22,9 +22,9 @@ from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.batch import BatchOptions, run_batch
-from clippan_cli.tasks.sharpen import SharpenOptions
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted
 from tests.cli.conftest import Desk, RunMain
 from tests.cli.test_batch import FAILED, FAST, outcomes

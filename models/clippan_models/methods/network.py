@@ -13,18 +13,10 @@ from torch import Tensor, nn
 
 from clippan_models.adaptation.clip_adaptation import AlignmentImages, AlignOptions, Judge, OnStep, align
 from clippan_models.adaptation.fusion import Prior, fit_prior
-from clippan_models.adaptation.loop import (
-    Adapted,
-    AdaptOptions,
-    LossWeights,
-    Material,
-    adapt,
-    fuse,
-    unit_image,
-    unit_pan,
-)
+from clippan_models.adaptation.loop import Adapted, Material, adapt, fuse, unit_image, unit_pan
+from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, LossWeights
 from clippan_models.adaptation.patches import Patches, full_patches, reduced_patches
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER, SELF, classical_images
+from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, SELF, classical_images
 from clippan_models.contracts import Observation, Tile, Views
 from clippan_models.errors import InputError
 from clippan_models.guidance.encoder import ClipEncoder

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from clippan_models.adaptation.clip_adaptation import AlignOptions
-from clippan_models.adaptation.loop import AdaptOptions, LossWeights
+from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.contracts import Observation, Sampling, Window
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from clippan_models.adaptation.clip_adaptation import AlignOptions
-from clippan_models.adaptation.loop import Adapted, AdaptOptions, LossWeights
+from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
