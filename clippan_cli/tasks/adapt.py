@@ -39,6 +39,7 @@ from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progress
 from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.processes import Processes
+from clippan_models.adaptation.scene import Guide, new_network
 from clippan_models.errors import (
     ClippanError,
     InputError,
@@ -48,7 +49,6 @@ from clippan_models.errors import (
     WeightsError,
     in_one_line,
 )
-from clippan_models.methods.network import Guide, new_network
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.store.card import NO_LICENCE, ModelCard, mismatch
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint
