@@ -35,11 +35,13 @@ class Job:
         files: of the scene; their id names output and record.
         read: how to read them.
         options: what to make of it.
+        key: SHA-256 of all that the result follows from, see `new_job`.
     """
 
     files: SceneFiles
     read: ReadOptions
     options: SharpenOptions
+    key: str
 
     @property
     def record(self) -> Path:
@@ -47,7 +49,7 @@ class Job:
         return self.options.output.parent / FOLDER / f"{self.files.id}.json"
 
     def absolute(self) -> Job:
-        """The same for a process with another working directory; the key is that of the job as it was given."""
+        """The same job for a process with another working directory."""
         files, read, options = self.files, self.read, self.options
         guidance = options.guidance
         return replace(
@@ -68,9 +70,9 @@ class Record:
     """How a scene went.
 
     Attributes:
-        key: of inputs, parameters and version, see `key_of`.
+        key: of the job, see `new_job`.
         status: "running" from before the first byte is written.
-        ours: there was no output, or one of ours, when it began: it may be replaced.
+        ours: there was no output, or one of this batch, when it began: it may be replaced.
         output_sha256: of the finished file.
         error: what failed, in a line.
         exit_code: of that failure.
@@ -88,12 +90,11 @@ class Record:
     quality: dict[str, float] | None = None
 
 
-def key_of(job: Job) -> str:
-    """SHA-256 of all that the result follows from: the bytes of its inputs, the parameters, and the version.
+def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Job:
+    """A job with its key: a hash of the bytes of its inputs, the parameters, and the version.
 
-    Where the result goes and whether it may replace another is no part of it.
+    Where the result goes and whether it may replace another is no part of the key.
     """
-    read, options = job.read, job.options
     used = [options.weights, read.aoi, *(Path(name) for name in (read.sensor, options.guidance.clip))]
     parameters: dict[str, Any] = {
         "version": __version__,
@@ -108,11 +109,11 @@ def key_of(job: Job) -> str:
                 compute=replace(options.compute, threads=options.compute.thread_count),
             )
         ),
-        "pixels": pixels_of(job.files, read),
+        "pixels": pixels_of(files, read),
         "clip": chosen_clip(options.guidance) if find_method(options.method).language else None,
         "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
     }
-    return digest_of(parameters)
+    return Job(files, read, options, digest_of(parameters))
 
 
 def chosen_clip(guidance: GuidanceOptions) -> str:
@@ -153,15 +154,22 @@ def write_record(job: Job, record: Record) -> None:
     write_text(job.record, json.dumps(asdict(record), indent=1) + "\n")
 
 
-def is_finished(job: Job, record: Record | None, key: str) -> bool:
+def is_finished(job: Job, record: Record | None) -> bool:
     """The output is what this job would make: made by the same key, and not changed since."""
-    if record is None or record.status != "done" or record.key != key:
+    if record is None or record.status != "done" or record.key != job.key:
         return False
     return job.options.output.is_file() and file_sha256(job.options.output) == record.output_sha256
 
 
+def has_failed_for_good(job: Job, record: Record | None) -> bool:
+    """The same would fail again; a full disk, or a file in the way, may be gone."""
+    if record is None or record.status != "failed" or record.key != job.key:
+        return False
+    return record.exit_code != OutputError.exit_code
+
+
 def may_replace(job: Job, record: Record | None) -> bool:
-    """Whatever is at the output is of this batch, and of nobody else."""
+    """There is no output yet, or it belongs to this batch."""
     output = job.options.output
     if not os.path.lexists(output):
         return True

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from numpy.typing import NDArray
-
 from clippan_cli.running.worker import Worker
+from numpy.typing import NDArray
 
 PAN_SIDE, RATIO = 64, 4
 PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
