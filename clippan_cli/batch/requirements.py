@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from clippan_cli import __version__
-from clippan_cli.batch.record import FOLDER, chosen_clip
+from clippan_cli.batch.record import FOLDER
 from clippan_cli.running.compute import choose_device
-from clippan_cli.sharpening.guidance import GuidanceOptions
+from clippan_cli.scene.fingerprint import chosen_clip
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import ClippanError, OutputError
 from clippan_models.methods.registry import find_method
@@ -23,14 +23,14 @@ class Requirements:
 
     Attributes:
         version: of clippan.
-        guidance: of the scenes; None where the method knows no language.
-        clip: the CLIP that `guidance` stands for.
+        clip_name: as the user gave it; None where the method knows no language.
+        clip: the CLIP that this name stands for.
         device: that must be there.
         mark: a file in the folder of the results.
     """
 
     version: str
-    guidance: GuidanceOptions | None
+    clip_name: str | None
     clip: str
     device: str
     mark: str
@@ -42,7 +42,7 @@ class Requirements:
             return f"has clippan {__version__}, and this machine {self.version}: the results would differ"
         if not mark.is_file():
             return f"does not see {mark.parents[1]} as this machine does: all must share the files by their paths"
-        clip = _clip(self.guidance)
+        clip = _clip(self.clip_name)
         if clip != self.clip:
             return f"would judge by the CLIP {clip}, and this machine by {self.clip}: choose one with --clip"
         try:
@@ -60,15 +60,15 @@ def requirements_of(sharpening: SharpenOptions) -> Iterator[Requirements]:
         OutputError: the folder cannot be written.
     """
     folder = sharpening.output / FOLDER
-    guidance = sharpening.guidance if find_method(sharpening.method).language else None
+    name = sharpening.guidance.clip if find_method(sharpening.method).language else None
     try:
         folder.mkdir(exist_ok=True)
         mark = NamedTemporaryFile(prefix=".cluster-", dir=folder.absolute())
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
     with mark:
-        yield Requirements(__version__, guidance, _clip(guidance), sharpening.compute.device, mark.name)
+        yield Requirements(__version__, name, _clip(name), sharpening.compute.device, mark.name)
 
 
-def _clip(guidance: GuidanceOptions | None) -> str:
-    return "" if guidance is None else chosen_clip(guidance)
+def _clip(name: str | None) -> str:
+    return "" if name is None else chosen_clip(name)

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from clippan_cli import __version__
-from clippan_cli.batch.record import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.quality.wald import bare_sharpening
 from clippan_cli.running.compute import ComputeOptions, limited_threads
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.distributed import is_first, joined
 from clippan_cli.scene.files import ReadOptions
+from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.scene.pairs import LeftOut, PairTable
 from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.training.log import check_training_log, training_log
@@ -335,7 +335,7 @@ def _key(members: Sequence[Member], options: ArchiveOptions, scenes_per_step: in
             "scenes": [[m.files.id, asdict(m.read), pixels_of(m.files, m.read)] for m in members],
             "adapt": asdict(replace(options.adapt, time_limit=None)),
             "guidance": asdict(options.guidance),
-            "clip": chosen_clip(options.guidance),
+            "clip": chosen_clip(options.guidance.clip),
             "scenes_per_step": scenes_per_step,
             "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
         }

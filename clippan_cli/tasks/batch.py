@@ -15,7 +15,6 @@ from clippan_cli.batch.cluster import ClusterPool, connected
 from clippan_cli.batch.record import (
     Job,
     Record,
-    file_sha256,
     has_failed_for_good,
     is_finished,
     may_replace,
@@ -28,6 +27,7 @@ from clippan_cli.running.compute import ComputeOptions, choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.pool import ProcessPool, WorkerLost
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.fingerprint import file_sha256
 from clippan_cli.scene.pairs import PairTable
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import sharpen
