@@ -24,8 +24,8 @@ from clippan_cli.quality.result import MethodScores
 from clippan_cli.rasters.pair import PairOptions
 from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.sharpening.options import SharpenOptions

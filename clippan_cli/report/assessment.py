@@ -25,8 +25,9 @@ from clippan_cli.rasters.source import RasterSource
 from clippan_cli.report import charts as charts
 from clippan_cli.report.crops import choose_places, draw_crops, draw_overview, drawn_images, read_overview
 from clippan_cli.report.files import write_text
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.writing.options import OutputGrid, OutputOptions
 from clippan_cli.writing.writer import SafeWriter

@@ -34,7 +34,7 @@ from clippan_cli.weights.cards import write_weights
 from clippan_models.adaptation.options import NO_TEACHER
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError, Interrupted, UsageError, in_one_line
-from clippan_models.methods.registry import DEFAULT_METHOD
+from clippan_models.methods.options import DEFAULT_METHOD
 from clippan_models.metrics.catalogue import best_of
 from clippan_models.store.checkpoint import Checkpoint, load_checkpoint
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.listed import find_scenes, is_index
 from clippan_cli.scene.synthetic import make_demo_scene

@@ -16,8 +16,8 @@ import torch
 
 from clippan_cli.quality.result import SCHEMA
 from clippan_cli.quality.wald import degrade
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import open_scene
 from clippan_cli.scene.synthetic import DemoScene

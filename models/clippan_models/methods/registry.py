@@ -47,8 +47,6 @@ METHODS: dict[str, MethodSpec] = {
     "clippan": MethodSpec(None, looks_around=True, planes=20, language=True),
 }
 
-DEFAULT_METHOD = "clippan"
-
 
 def find_method(name: str) -> MethodSpec:
     """The method of a name.
