@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli import __version__
-from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.report.files import write_text
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions

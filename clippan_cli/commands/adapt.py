@@ -153,14 +153,14 @@ def adapt(
     from clippan_cli.commands.batch import check_free, show_pairs
     from clippan_cli.commands.scene_arguments import read_options
     from clippan_cli.console import Terminal
-    from clippan_cli.rasters.source import Trust
+    from clippan_cli.rasters.options import Trust
     from clippan_cli.report.files import write_text
     from clippan_cli.report.training import check_adapt_report, write_adapt_report
     from clippan_cli.running.distributed import is_first
     from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.pairs import find_pairs
-    from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
-    from clippan_cli.training.validation import ValidationOptions
+    from clippan_cli.tasks.adapt import adapt_archive
+    from clippan_cli.training.options import ArchiveOptions, ValidationOptions
     from clippan_models.adaptation.options import DEFAULT_BACKBONE, Preset
     from clippan_models.store.card import NO_LICENCE
 

@@ -12,9 +12,10 @@ from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
+    from clippan_cli.quality.options import AssessOptions
     from clippan_cli.quality.result import AssessReport
+    from clippan_cli.report.files import ReportFiles
     from clippan_cli.scene.files import ReadOptions
-    from clippan_cli.tasks.assess import AssessOptions, ReportFiles
 
 _COMPARE, _GATES, _PAGE = "Comparison", "Gates", "Report"
 
@@ -115,15 +116,18 @@ def assess(
     """
     from clippan_cli.commands.scene_arguments import one_of, read_options, scene_files
     from clippan_cli.console import Terminal
+    from clippan_cli.quality.options import AssessOptions
+    from clippan_cli.quality.result import Gate
+    from clippan_cli.report.files import ReportFiles
     from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.listed import is_index
     from clippan_cli.tasks import assess as task
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    gates = [task.Gate.parse(text, at_least=True) for text in minimum or []]
-    gates += [task.Gate.parse(text, at_least=False) for text in maximum or []]
+    gates = [Gate.parse(text, at_least=True) for text in minimum or []]
+    gates += [Gate.parse(text, at_least=False) for text in maximum or []]
     if min_qnr is not None:
-        gates.append(task.Gate("QNR", min_qnr, at_least=True))
+        gates.append(Gate("QNR", min_qnr, at_least=True))
     many = is_index(fused)
     if many and (ms or pan or reference):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
@@ -135,7 +139,7 @@ def assess(
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
     )
-    options = task.AssessOptions(
+    options = AssessOptions(
         compute=ComputeOptions(device=device, threads=threads),
         convention=cast(Literal["toolbox", "paper"], one_of("--qnr", qnr, ("toolbox", "paper"))),
         reference=fused[0] if many else reference,  # of many scenes, each brings its own
@@ -144,7 +148,7 @@ def assess(
         wald=tuple(wald.replace(",", " ").split()) if wald else (),
         gates=tuple(gates),
     )
-    files = task.ReportFiles(page=report, maps=maps, csv=csv, points=points, overwrite=overwrite)
+    files = ReportFiles(page=report, maps=maps, csv=csv, points=points, overwrite=overwrite)
     if many:
         _assess_many(fused[0], read, options, files, terminal)
         return

@@ -123,6 +123,7 @@ def batch(
     """
     from typing import cast
 
+    from clippan_cli.batch.options import BatchOptions
     from clippan_cli.commands.adaptation_arguments import (
         adapt_options,
         chosen_backbone,
@@ -131,12 +132,12 @@ def batch(
     from clippan_cli.commands.scene_arguments import read_options
     from clippan_cli.commands.sharpen import parse_creation_options
     from clippan_cli.console import Terminal
-    from clippan_cli.rasters.source import Trust
+    from clippan_cli.rasters.options import Trust
     from clippan_cli.report.files import ReportFiles, write_text
     from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.sharpening.options import SharpenOptions
-    from clippan_cli.tasks.batch import BatchOptions, run_batch
+    from clippan_cli.tasks.batch import run_batch
     from clippan_cli.tasks.batch_report import write_batch_report
     from clippan_cli.writing import options as out
 

@@ -40,7 +40,8 @@ def write_report(
     Raises:
         ClippanError: it cannot be assessed; the result itself is complete.
     """
-    from clippan_cli.tasks.assess import AssessOptions, assess
+    from clippan_cli.quality.options import AssessOptions
+    from clippan_cli.tasks.assess import assess
 
     options = AssessOptions(compute=sharpening.compute, sampled=True, baselines=True)
     try:

@@ -30,8 +30,7 @@ def read_options(
     Raises:
         UsageError: the arguments contradict each other.
     """
-    from clippan_cli.rasters.pair import PairOptions
-    from clippan_cli.rasters.source import Trust
+    from clippan_cli.rasters.options import PairOptions, Trust
     from clippan_cli.scene.files import ReadOptions
 
     if bbox is not None and aoi is not None:

@@ -22,7 +22,8 @@ from shapely.geometry.base import BaseGeometry
 
 from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_metres, without_time
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
-from clippan_cli.rasters.source import RasterSource, Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import SceneFiles
 from clippan_cli.scene.stac import ENDINGS, stac_items

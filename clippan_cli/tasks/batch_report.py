@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clippan_cli.quality.measure import AssessOptions
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions

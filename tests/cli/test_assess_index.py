@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import rasterio
 
+from clippan_cli.quality.options import AssessOptions
+from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.listed import find_scenes, is_index
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.tasks.assess import AssessOptions, ReportFiles
 from clippan_cli.tasks.assess_index import SCHEMA, IndexReport, assess_scenes
 from clippan_cli.tasks.demo import write_demo_scene
 from clippan_models.errors import InputError
