@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from clippan_cli.quality.options import AssessOptions
-from clippan_cli.quality.result import SCHEMA, Gate
+from clippan_cli.quality.result import SCHEMA, AssessReport, Gate
 from clippan_cli.quality.wald import degrade
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control, Progress
