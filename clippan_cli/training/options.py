@@ -31,7 +31,7 @@ class ValidationOptions:
 
     def __post_init__(self) -> None:
         if self.scratch_steps < 0:
-            raise UsageError(f"--compare-scratch {self.scratch_steps}: 0 steps or more")
+            raise UsageError(f"{self.scratch_steps}: 0 steps or more", "compare_scratch")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ArchiveOptions:
     output: Path
     overwrite: bool = False
     compute: ComputeOptions = ComputeOptions()
-    adapt: AdaptOptions = AdaptOptions()
+    adapt: AdaptOptions = AdaptOptions(steps=1000)
     guidance: GuidanceOptions = GuidanceOptions()
     weights: Path | None = None
     snapshot_seconds: float = 600.0
@@ -73,7 +73,7 @@ class ArchiveOptions:
 
     def __post_init__(self) -> None:
         if self.workers is not None and not 0 <= self.workers <= _MOST_WORKERS:
-            raise UsageError(f"--workers {self.workers}: 0 to {_MOST_WORKERS} are possible")
+            raise UsageError(f"{self.workers}: 0 to {_MOST_WORKERS} are possible", "workers")
 
     @property
     def snapshot(self) -> Path:

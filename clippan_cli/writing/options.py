@@ -40,7 +40,7 @@ class OutputOptions:
             # GDAL aborts the process at 0, and at large ones takes all memory that there is
             value = self.user_options[key]
             if not (value.isascii() and value.isdecimal() and 16 <= int(value) <= _LARGEST_BLOCK):
-                raise UsageError(f"--co {key}={value}: a block has 16 to {_LARGEST_BLOCK} pixels a side")
+                raise UsageError(f"{key}={value}: a block has 16 to {_LARGEST_BLOCK} pixels a side", "co")
 
     @property
     def user_options(self) -> dict[str, str]:

@@ -58,4 +58,4 @@ def find_method(name: str) -> MethodSpec:
         return METHODS[name]
     near = difflib.get_close_matches(name, METHODS, 1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise UsageError(f"--method {name}: {hint}the methods are {', '.join(METHODS)}")
+    raise UsageError(f"{name}: {hint}the methods are {', '.join(METHODS)}", "method")
