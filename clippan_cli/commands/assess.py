@@ -46,11 +46,11 @@ def assess(
 
     Example: clippan assess hrms.tif --ms ms.tif --pan pan.tif --report hrms.html
     """
-    from clippan_cli.scene.listed import is_index
+    from clippan_cli.scene.pairs import names_many_scenes
     from clippan_cli.tasks import assess as task
 
     terminal = Terminal(**filled(MessageFlags, flags))
-    many = is_index(fused)
+    many = names_many_scenes(fused)
     if many and (ms or pan or flags["reference"]):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
     # of many scenes, each brings its own reference
@@ -70,12 +70,12 @@ def assess(
 
 def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
     from clippan_cli.pages.index import some_of
-    from clippan_cli.scene.listed import find_scenes
+    from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_models.metrics.catalogue import HEADLINE
 
-    entries = find_scenes(Path(path))
     with terminal.running() as control:
+        entries = find_pairs(Path(path), read.pair.trust, control).pairs
         found = assess_scenes(entries, read, options, files, control)
     if terminal.as_json:
         terminal.json(found.as_json())

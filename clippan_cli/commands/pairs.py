@@ -14,7 +14,7 @@ from clippan_cli.options.scene import path_or_none, trust
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
     from clippan_cli.running.control import Control
-    from clippan_cli.scene.pairs import PairTable
+    from clippan_cli.scene.files import PairTable
 
 ARCHIVE_HELP = "A folder with rasters, a CSV file with ms,pan[,id], or the JSON of STAC."
 

@@ -9,8 +9,7 @@ from clippan_cli.batch.options import BatchOptions
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
-from clippan_cli.scene.files import ReadOptions
-from clippan_cli.scene.pairs import PairTable
+from clippan_cli.scene.files import PairTable, ReadOptions
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.assess_index import assess_scenes
 from clippan_cli.tasks.batch import BatchResult, run_batch
