@@ -16,9 +16,10 @@ import numpy as np
 
 from clippan_cli.pages.content import Pixels
 from clippan_cli.pages.index import IndexContent, IndexLine, render_index
-from clippan_cli.quality.measure import AssessOptions
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import AssessReport, short_names
-from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.report.crops import Stretch
 from clippan_cli.report.files import ReportFiles, write_text
 from clippan_cli.report.quicklook import rgb_bands

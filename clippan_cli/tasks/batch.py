@@ -12,13 +12,15 @@ from typing import Any, Literal
 
 from clippan_cli.batch.cluster import ClusterCrew
 from clippan_cli.batch.crew import Crew, LocalCrew, Lost
+from clippan_cli.batch.options import BatchOptions
 from clippan_cli.batch.record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
 from clippan_cli.batch.worker import Task
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError, shown
+from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, shown
 from clippan_models.methods.registry import find_method
 from clippan_models.sensors import load_sensor
 
@@ -29,32 +31,6 @@ _ATTEMPTS = 2  # of a scene whose worker dies
 _TICK = 0.2  # seconds between looks at the request to stop
 
 Outcome = Literal["done", "unchanged", "failed", "failed before"]
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """How to run.
-
-    Attributes:
-        folder: where the outputs go.
-        workers: processes at once on this machine.
-        scheduler: address of a Dask scheduler, whose workers do it instead, or None.
-        shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
-        retry_failed: try again what failed by the same inputs and parameters.
-    """
-
-    folder: Path
-    workers: int = 1
-    scheduler: str | None = None
-    shard: tuple[int, int] = (1, 1)
-    retry_failed: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.workers <= 256:
-            raise UsageError(f"--workers {self.workers}: 1 to 256")
-        number, count = self.shard
-        if not 1 <= number <= count:
-            raise UsageError(f"--shard {number}/{count}: i/n with i of 1 to n")
 
 
 @dataclass(frozen=True)

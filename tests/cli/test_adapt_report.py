@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clippan_cli.rasters.source import Trust
+from clippan_cli.rasters.options import Trust
 from clippan_cli.report.training import decide, write_adapt_report
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import LeftOut

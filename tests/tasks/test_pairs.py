@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.warp import transform
 
 from clippan_cli.rasters.footprint import acquired, footprint
-from clippan_cli.rasters.source import Trust
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable
 from clippan_cli.scene.pairs import find_pairs

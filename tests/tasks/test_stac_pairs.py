@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clippan_cli.rasters.source import Trust
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable
 from clippan_cli.scene.pairs import find_pairs
