@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args
 
 from clippan_cli.options.compute import DeviceFlags, compute_options
 from clippan_cli.options.flags import Flag, filled
 from clippan_cli.options.scene import FileFlags, SensorFlag, one_of, path_or_none
 from clippan_cli.quality.options import AssessOptions, Convention
 from clippan_cli.quality.result import Gate
-from clippan_cli.report.files import ReportFiles
+
+if TYPE_CHECKING:
+    from clippan_cli.report.files import ReportFiles
 
 _COMPARISON, _REPORT, _GATES = "Comparison", "Report", "Gates"
 
@@ -47,13 +49,11 @@ class _ComparisonFlags(TypedDict, total=False):
 
 
 class _ReportFlags(TypedDict, total=False):
-    report: Annotated[Path | str | None, Flag(ReportFiles.page, "FILE.html", "Write a page to look at.", _REPORT)]
-    maps: Annotated[Path | str | None, Flag(ReportFiles.maps, "DIR", "Write the local maps as GeoTIFFs.", _REPORT)]
-    points: Annotated[
-        Path | str | None, Flag(ReportFiles.points, "FILE.geojson", "Show spectra at these points.", _REPORT)
-    ]
-    csv: Annotated[Path | str | None, Flag(ReportFiles.csv, "FILE", "Write the numbers as CSV.", _REPORT)]
-    overwrite: Annotated[bool, Flag(ReportFiles.overwrite, None, "Replace existing files.", _REPORT)]
+    report: Annotated[Path | str | None, Flag(None, "FILE.html", "Write a page to look at.", _REPORT)]
+    maps: Annotated[Path | str | None, Flag(None, "DIR", "Write the local maps as GeoTIFFs.", _REPORT)]
+    points: Annotated[Path | str | None, Flag(None, "FILE.geojson", "Show spectra at these points.", _REPORT)]
+    csv: Annotated[Path | str | None, Flag(None, "FILE", "Write the numbers as CSV.", _REPORT)]
+    overwrite: Annotated[bool, Flag(False, None, "Replace existing files.", _REPORT)]
 
 
 class GateFlags(TypedDict, total=False):
@@ -115,6 +115,8 @@ def gates(given: Mapping[str, Any]) -> tuple[Gate, ...]:
 
 def report_files(given: Mapping[str, Any]) -> ReportFiles:
     """What to write besides the numbers."""
+    from clippan_cli.report.files import ReportFiles  # which can write rasters, and loads what that takes
+
     options = filled(_ReportFlags, given)
     page, maps, csv, points = (path_or_none(options[name]) for name in ("report", "maps", "csv", "points"))
     return ReportFiles(page, maps, csv, points, overwrite=options["overwrite"])
