@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clippan_cli.running.control import Control, Progress, stopped_by_signals
+from clippan_models.plain import plain
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -28,10 +28,16 @@ _PACE_SECONDS = 300.0  # that the time left is judged by: some units take a minu
 class Terminal:
     """What a command shows while it works and when it is done."""
 
-    def __init__(self, *, quiet: bool = False, verbose: int = 0, as_json: bool = False) -> None:
-        """Decide what to show."""
+    def __init__(self, *, quiet: bool = False, verbose: int = 0, json: bool = False) -> None:
+        """Decide what to show.
+
+        Args:
+            quiet: no progress and no notes.
+            verbose: 1: what is logged for information; 2: everything, also of the libraries.
+            json: stdout is for one JSON document; everything else goes to stderr.
+        """
         self.quiet = quiet
-        self.as_json = as_json
+        self.as_json = json
         self.stderr = Console(stderr=True, highlight=False, emoji=False)
         self.stdout = Console(highlight=False, soft_wrap=True, emoji=False)
         self.verbose = verbose
@@ -66,7 +72,7 @@ class Terminal:
     def json(self, document: dict[str, Any]) -> None:
         """The one JSON document; numbers that JSON lacks become null."""
         ascii_only = sys.stdout.encoding.lower() != "utf-8"
-        sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of results; the first column is text, the others are figures."""
@@ -162,13 +168,3 @@ def _left(progress: Progress, seconds: float, done: int) -> str:
     minutes, rest = divmod(round(seconds / done * (progress.total - progress.done)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} left"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

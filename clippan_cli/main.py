@@ -20,8 +20,9 @@ from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
+from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import listen
-from clippan_models.errors import ClippanError, Interrupted
+from clippan_models.errors import ClippanError, Interrupted, UsageError
 
 app = typer.Typer(
     name="clippan",
@@ -87,7 +88,7 @@ def _run() -> int:
             sys.stdout.flush()
             return code
         except ClippanError as error:
-            return _failed(str(error), error.exit_code, error)
+            return _failed(_with_flag(error), error.exit_code, error)
         except BrokenPipeError:
             # whoever read our output has left; keep Python from complaining about that on exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -118,6 +119,12 @@ def _failed(message: str, code: int, error: BaseException) -> int:
         traceback.print_exception(error)
     sys.stderr.write(f"clippan: {_one_line(message)}\n")
     return code
+
+
+def _with_flag(error: ClippanError) -> str:
+    """What an error says, with the option that it is about spelled as a flag."""
+    option = error.option if isinstance(error, UsageError) else None
+    return spelled(option) + str(error).removeprefix(option) if option else str(error)
 
 
 def _one_line(message: str) -> str:

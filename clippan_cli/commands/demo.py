@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import typer
 
-from clippan_cli import options as opt
-from clippan_models.adaptation.options import DEFAULT_PRESET, PRESETS
+from clippan_cli.commands.flags import with_flags
+from clippan_cli.console import Terminal
+from clippan_cli.options.compute import DeviceFlags, compute_options
+from clippan_cli.options.flags import filled
+from clippan_cli.options.messages import MessageFlags
+from clippan_models.adaptation.options import AdaptOptions
 
-_STEPS = PRESETS[DEFAULT_PRESET].steps
+
+class _Flags(DeviceFlags, MessageFlags, total=False):
+    pass
 
 
+@with_flags
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it.")] = Path("clippan-demo"),
-    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")] = _STEPS,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")
+    ] = AdaptOptions.steps,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    **flags: Unpack[_Flags],
 ) -> None:
     """Make a georeferenced scene whose truth is known, sharpen it, and say how near the result is.
 
     Example: clippan demo
     """
-    from clippan_cli.console import Terminal
-    from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.tasks.demo import run_demo
-    from clippan_models.adaptation.options import AdaptOptions
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal = Terminal(**filled(MessageFlags, flags))
     with terminal.running() as control:
         result = run_demo(
             folder,
             overwrite=overwrite,
             adapt=AdaptOptions(steps=steps),
-            compute=ComputeOptions(device=device, threads=threads),
+            compute=compute_options(flags),
             control=control,
         )
-    if as_json:
+    if terminal.as_json:
         terminal.json(result.as_json())
         return
     rows = [[name, *(f"{v:.2f}" for v in scores.values())] for name, scores in result.scores.items()]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
-from clippan_cli import options as opt
+from clippan_cli.commands.flags import with_flags
+from clippan_cli.console import Terminal
+from clippan_cli.options.messages import MessageFlags
 
 if TYPE_CHECKING:
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import BackboneInfo
 
 models = typer.Typer(
@@ -21,6 +22,7 @@ models = typer.Typer(
 
 
 @models.command()
+@with_flags
 def fetch(
     what: Annotated[str, typer.Argument(metavar="clip", help="What to fetch: clip, the judge of --clip auto.")],
     model: Annotated[
@@ -39,9 +41,7 @@ def fetch(
         str | None,
         typer.Option("--sha256", metavar="HEX", help="What the file must have; else what clippan or the hub knows."),
     ] = None,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    **flags: Unpack[MessageFlags],
 ) -> None:
     """Bring the weights of a CLIP into the Hugging Face cache, and verify them.
 
@@ -50,17 +50,17 @@ def fetch(
     # huggingface_hub reads these when it loads. A download by Xet hears no signal; telemetry is for who asks for it.
     for name in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.fetch import DEFAULT_MODEL, FetchOptions, fetch_clip
     from clippan_models.errors import UsageError
 
     if what != "clip":
         raise UsageError(f"there is no {what!r} to fetch; there is: clip")
-    terminal = Terminal(quiet=quiet or as_json, verbose=verbose, as_json=as_json)
+    terminal = Terminal(**flags)
+    terminal.quiet = terminal.quiet or terminal.as_json
     options = FetchOptions(DEFAULT_MODEL if model is None else model, revision, sha256)
     with terminal.running() as control:
         fetched = fetch_clip(options, control)
-    if as_json:
+    if terminal.as_json:
         terminal.json(fetched.as_json())
         return
     terminal.say(f"model     {fetched.model}")
@@ -74,17 +74,17 @@ _Bands = Annotated[int, typer.Option("--bands", metavar="N", help="MS bands that
 
 
 @models.command("list")
-def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = False, verbose: opt.Verbose = 0) -> None:
+@with_flags
+def list_(bands: _Bands = 4, **flags: Unpack[MessageFlags]) -> None:
     """List the backbones that --backbone and --teacher take, with what they cost.
 
     Example: clippan models list
     """
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import list_backbones
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal = Terminal(**flags)
     found = list_backbones(bands)
-    if as_json:
+    if terminal.as_json:
         terminal.json({"backbones": [each.as_json() for each in found]})
         return
     rows = [
@@ -104,6 +104,7 @@ def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = Fal
 
 
 @models.command()
+@with_flags
 def show(
     name: Annotated[
         str,
@@ -112,9 +113,7 @@ def show(
         ),
     ],
     bands: _Bands = 4,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    **flags: Unpack[MessageFlags],
 ) -> None:
     """Say all about a backbone: size, cost, reach, tiles, paper, and where it differs from it.
 
@@ -122,15 +121,14 @@ def show(
 
     Example: clippan models show lformer
     """
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import show_backbone
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal = Terminal(**flags)
     if name.endswith(".safetensors"):
         _show_weights(Path(name), terminal)
         return
     found = show_backbone(name, bands)
-    if as_json:
+    if terminal.as_json:
         terminal.json(found.as_json())
         return
     terminal.say(f"{found.name}: {found.title}")
@@ -158,6 +156,7 @@ def show(
 
 
 @models.command()
+@with_flags
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN.pth", help="Weights that others have trained, from PyTorch.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
@@ -169,9 +168,7 @@ def convert(
         bool, typer.Option("--trust", help="Read the file although it is a pickle; you know where it comes from.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    **flags: Unpack[MessageFlags],
 ) -> None:
     """Turn the weights of others into a safetensors file of clippan.
 
@@ -179,13 +176,12 @@ def convert(
 
     Example: clippan models convert theirs.pth ours.safetensors --backbone pnn --trust
     """
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import ConvertOptions, convert_weights
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal = Terminal(**flags)
     options = ConvertOptions(source, target, backbone, bands, trust=trust, overwrite=overwrite)
     converted = convert_weights(options)
-    if as_json:
+    if terminal.as_json:
         terminal.json(converted.as_json())
         return
     how = "found by their names" if converted.by_name else "taken in their order, as all shapes agree"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from clippan_cli.quality.measure import AssessOptions, Subject
+from clippan_cli.quality.measure import Subject
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import Cropped, Interpolated, make_planes, place_of
 from clippan_cli.quality.wald import bare_sharpening
 from clippan_cli.rasters.source import open_source

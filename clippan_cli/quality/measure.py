@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from clippan_cli.quality.cautions import warn_of_image
 from clippan_cli.quality.definitions import define
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import (
     Cropped,
     FusedImage,
@@ -23,12 +23,13 @@ from clippan_cli.quality.planes import (
     make_planes,
     place_of,
 )
-from clippan_cli.quality.result import Assessment, BandQuality, Gate, Role
+from clippan_cli.quality.result import Assessment, BandQuality, Role
 from clippan_cli.rasters.metadata import read_metadata
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.scene import Scene
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
@@ -37,48 +38,11 @@ from clippan_models.measuring.no_reference import QualityPlanes, SeenWindow, sco
 from clippan_models.measuring.reference import ReferenceScores, score_reference
 from clippan_models.measuring.reprojected import ReprojectedScores, ReprojectedTotals, Reprojection, estimate_phases
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
-from clippan_models.metrics.catalogue import INDICES
 
 _WINDOW = 256  # the cache holds its planes: twice as fast as 512 for eight bands
 _SAMPLED_WINDOWS = 128  # 8 megapixels: enough for the third digit on scenes of any size
 _PHASE_WINDOWS = 24
 _MS_BLOCK = 32
-
-Convention = Literal["toolbox", "paper"]
-
-
-@dataclass(frozen=True)
-class AssessOptions:
-    """How to assess.
-
-    Attributes:
-        compute: device and threads.
-        sampled: look at evenly spread windows only, where the scene is large.
-        convention: of QNR: the toolbox's, whose references are interpolated, or that of the original paper.
-        reference: raster of the truth on the PAN grid, or None.
-        peak: largest possible DN, for PSNR and SSIM; None: from the sensor, or from the values.
-        baselines: compare with EXP and a classical method.
-        baseline_method: the classical method.
-        wald: methods to measure at reduced resolution.
-        gates: bounds that the given images must keep.
-    """
-
-    compute: ComputeOptions = ComputeOptions()
-    sampled: bool = False
-    convention: Convention = "toolbox"
-    reference: str | None = None
-    peak: float | None = None
-    baselines: bool = False
-    baseline_method: str = "gsa"
-    wald: tuple[str, ...] = ()
-    gates: tuple[Gate, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.peak is not None and not 0 < self.peak < math.inf:
-            raise UsageError(f"--peak {self.peak:g}: the largest possible value must be above 0")
-        for gate in self.gates:
-            if self.reference is None and INDICES[gate.index].family == "reference":
-                raise UsageError(f"a bound on {gate.index} needs --reference")
 
 
 @dataclass(frozen=True)

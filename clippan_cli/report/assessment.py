@@ -17,7 +17,8 @@ from affine import Affine
 from clippan_cli import __version__
 from clippan_cli.pages.content import Content, Floats, Map, Row, Section, Table
 from clippan_cli.pages.page import render
-from clippan_cli.quality.measure import AssessOptions, Measured
+from clippan_cli.quality.measure import Measured
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import Assessment, AssessReport, short_names
 from clippan_cli.quality.verdict import decide
 from clippan_cli.rasters.points import NamedPoint
@@ -25,10 +26,12 @@ from clippan_cli.rasters.source import RasterSource
 from clippan_cli.report import charts as charts
 from clippan_cli.report.crops import choose_places, draw_crops, draw_overview, drawn_images, read_overview
 from clippan_cli.report.files import write_text
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.scene import Estimate, Scene
-from clippan_cli.writing.options import OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError

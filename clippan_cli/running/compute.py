@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,47 +14,10 @@ from torch import Tensor
 
 from clippan_cli.rasters.source import Values
 from clippan_cli.rasters.tiles import TileArrays
+from clippan_cli.running.options import SMALLEST_TILE
 from clippan_models.contracts import Observation, Sharpener, Tile, Window
 from clippan_models.errors import ResourceError, UsageError
 from clippan_models.ops.views import TileViews
-
-_SMALLEST_TILE = 64
-_MOST_THREADS = 1024  # with a hundred thousand, the library of threads crashes
-
-
-@dataclass(frozen=True)
-class ComputeOptions:
-    """Where to compute and with how much.
-
-    Attributes:
-        device: "auto", "cpu", "cuda", "cuda:i" or "mps".
-        threads: CPU threads; None: as many as the process may use.
-        ram_mb: memory to plan tiles for.
-        tile: side of a tile in PAN pixels; None: planned from `ram_mb`.
-    """
-
-    device: str = "auto"
-    threads: int | None = None
-    ram_mb: int = 2048
-    tile: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
-            raise UsageError(f"--threads {self.threads}: 1 to {_MOST_THREADS} are possible")
-        if self.ram_mb < 256:
-            raise UsageError(f"--ram {self.ram_mb}: at least 256 MB are needed")
-        if self.tile is not None and not _SMALLEST_TILE <= self.tile <= 16384:
-            raise UsageError(f"--tile {self.tile}: a tile has {_SMALLEST_TILE} to 16384 pixels a side")
-
-    @property
-    def thread_count(self) -> int:
-        """Threads to use."""
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.threads or available
-
-    def shared_by(self, workers: int) -> ComputeOptions:
-        """The same for each of several processes, which part the CPUs unless a number of threads is given."""
-        return self if self.threads else replace(self, threads=max(1, self.thread_count // workers))
 
 
 def choose_device(name: str) -> torch.device:
@@ -130,7 +92,7 @@ def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observat
     except MemoryError as error:
         raise ResourceError("not enough memory for a tile: use a smaller --tile or --ram") from error
     core = arrays.core
-    if min(core.height, core.width) < 2 * _SMALLEST_TILE:
+    if min(core.height, core.width) < 2 * SMALLEST_TILE:
         raise ResourceError(f"the GPU's memory does not hold a tile of {core.width}x{core.height} pixels: --device cpu")
     out = np.empty((arrays.ms.shape[0], core.height, core.width), np.float32)
     for quarter in _quarters(core):

@@ -8,10 +8,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_models.errors import ClippanError
-from clippan_models.guidance.encoder import AUTO, AUTO_PRETRAINED, cached_weights
+from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights
+from clippan_models.guidance.options import AUTO
 from clippan_models.store.files import sha256_of
 
 

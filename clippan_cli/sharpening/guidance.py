@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from clippan_cli.report.quicklook import rgb_bands
 from clippan_cli.scene.scene import Scene
-from clippan_models.adaptation.clip_adaptation import STAGE1_TERMS, AlignOptions
+from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.scene import Guide
-from clippan_models.guidance.encoder import AUTO, ClipEncoder, load_clip
-from clippan_models.guidance.prompts import DEFAULT, PROMPTS, Prompts
-from clippan_models.guidance.stem import StemKind
+from clippan_models.guidance.encoder import ClipEncoder, load_clip
+from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.methods.registry import MethodSpec
 
 _NIR_NM, _VISIBLE_BELOW_NM = 840, 740
-
-
-@dataclass(frozen=True)
-class GuidanceOptions:
-    """How language takes part.
-
-    Attributes:
-        clip: which CLIP, see `encoder.load_clip`.
-        prompts: what the types of image are called.
-        stem: how any number of bands become the three that CLIP sees.
-        steps: optimiser steps of stage I; None: as many as the CLIP needs, see `stage1_steps`.
-        terms: of the loss of stage I.
-    """
-
-    clip: str = AUTO
-    prompts: Prompts = PROMPTS[DEFAULT]
-    stem: StemKind = "conv"
-    steps: int | None = None
-    terms: tuple[str, ...] = STAGE1_TERMS
 
 
 def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.device) -> Guide | None:

@@ -11,7 +11,7 @@ from affine import Affine
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.scene.scene import Scene, training_core
 from clippan_cli.writing.encode import PixelFormat
-from clippan_cli.writing.options import OutputGrid, estimate_disk_bytes
+from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import REDUCED_SIDE
 from clippan_models.adaptation.teacher import SELF

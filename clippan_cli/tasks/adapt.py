@@ -13,13 +13,12 @@ import torch
 
 from clippan_cli import __version__
 from clippan_cli.quality.wald import bare_sharpening
-from clippan_cli.running.compute import ComputeOptions, limited_threads
+from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.distributed import is_first, joined
-from clippan_cli.scene.files import ReadOptions
+from clippan_cli.running.options import ComputeOptions
+from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions
 from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
-from clippan_cli.scene.pairs import LeftOut, PairTable
-from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.training.log import check_training_log, training_log
 from clippan_cli.training.members import (
     Member,
@@ -30,14 +29,14 @@ from clippan_cli.training.members import (
     window_cache,
     windows_in_memory,
 )
+from clippan_cli.training.options import ArchiveOptions, ValidationOptions
 from clippan_cli.training.readers import Readers
 from clippan_cli.training.supervision import adapt_judge, adapt_teacher, finishing, guide_for
-from clippan_cli.training.validation import Validation, ValidationOptions, validate
+from clippan_cli.training.validation import Validation, validate
 from clippan_cli.weights.cards import check_weights_path, with_learning, write_weights
-from clippan_cli.writing.path import check_output_path, shown
+from clippan_cli.writing.path import check_output_path
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
 from clippan_models.adaptation.loop import Adapted
-from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.scene import Guide, new_network
 from clippan_models.errors import (
@@ -48,65 +47,18 @@ from clippan_models.errors import (
     UsageError,
     WeightsError,
     in_one_line,
+    shown,
 )
 from clippan_models.networks.registry import find_fusing_backbone
-from clippan_models.store.card import NO_LICENCE, ModelCard, mismatch
+from clippan_models.store.card import ModelCard, mismatch
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint
 from clippan_models.store.snapshot import load_snapshot, save_snapshot
 
 _MOST_READERS = 4  # they are quicker than what learns from them
-_MOST_WORKERS = 256
 _KEY_SEPARATOR = "/"
 
 SCHEMA = "clippan.adapt/1"
 """Name and version of the JSON."""
-
-
-@dataclass(frozen=True)
-class ArchiveOptions:
-    """How to learn from an archive.
-
-    Attributes:
-        output: the file of weights.
-        overwrite: replace it, and forget the snapshot of a training that was broken off.
-        compute: device, threads, memory.
-        adapt: of the network.
-        guidance: of the judge.
-        weights: a file of weights to begin with, or None.
-        snapshot_seconds: how often to save what is needed to go on.
-        resume: go on from the snapshot, if there is one.
-        force: even where the archive or the options have changed since.
-        licence: of the weights.
-        scenes_per_step: scenes that each step takes patches from, a multiple of the processes; None: one for each.
-        validation: how much to measure on the scenes held back; None: nothing.
-        tensorboard: a folder for what TensorBoard draws, or None.
-        workers: processes that read the scenes, 0: this one does; None: one for each thread, at
-            most `_MOST_READERS`, and none where there is one thread.
-    """
-
-    output: Path
-    overwrite: bool = False
-    compute: ComputeOptions = ComputeOptions()
-    adapt: AdaptOptions = AdaptOptions()
-    guidance: GuidanceOptions = GuidanceOptions()
-    weights: Path | None = None
-    snapshot_seconds: float = 600.0
-    resume: bool = False
-    force: bool = False
-    licence: str = NO_LICENCE
-    scenes_per_step: int | None = None
-    validation: ValidationOptions | None = ValidationOptions()
-    tensorboard: Path | None = None
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and not 0 <= self.workers <= _MOST_WORKERS:
-            raise UsageError(f"--workers {self.workers}: 0 to {_MOST_WORKERS} are possible")
-
-    @property
-    def snapshot(self) -> Path:
-        """Where a training that is broken off waits."""
-        return self.output.with_name(f"{self.output.name}.snapshot")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from clippan_cli.batch.cluster import ClusterPool, connected
+from clippan_cli.batch.options import BatchOptions
 from clippan_cli.batch.record import (
     Job,
     Record,
@@ -23,23 +24,22 @@ from clippan_cli.batch.record import (
     write_record,
 )
 from clippan_cli.batch.requirements import requirements_of
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.running.pool import ProcessPool, WorkerLost
-from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import file_sha256
-from clippan_cli.scene.pairs import PairTable
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import sharpen
-from clippan_cli.writing.path import shown
 from clippan_models.errors import (
     BatchError,
     ClippanError,
     Interrupted,
     OutputError,
     ResourceError,
-    UsageError,
     in_one_line,
+    shown,
 )
 from clippan_models.methods.registry import find_method
 from clippan_models.sensors import load_sensor
@@ -53,32 +53,6 @@ _TICK = 0.2  # seconds between looks at the request to stop
 Outcome = Literal["done", "unchanged", "failed", "failed before"]
 Submit = Callable[[Job], Future[Record]]
 """Has a worker sharpen a scene; the future raises `WorkerLost` where the worker is gone."""
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """How to run.
-
-    Attributes:
-        folder: where the outputs go.
-        workers: processes at once on this machine.
-        scheduler: address of a Dask scheduler, whose workers do it instead, or None.
-        shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
-        retry_failed: try again what failed by the same inputs and parameters.
-    """
-
-    folder: Path
-    workers: int = 1
-    scheduler: str | None = None
-    shard: tuple[int, int] = (1, 1)
-    retry_failed: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.workers <= 256:
-            raise UsageError(f"--workers {self.workers}: 1 to 256")
-        number, count = self.shard
-        if not 1 <= number <= count:
-            raise UsageError(f"--shard {number}/{count}: i/n with i of 1 to n")
 
 
 @dataclass(frozen=True)

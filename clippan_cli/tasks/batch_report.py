@@ -1,26 +1,48 @@
-"""The page on the quality of a batch: the one that `assess` writes of many scenes."""
+"""Sharpen many scenes and write the page that `assess` makes of the results."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from clippan_cli.quality.measure import AssessOptions
+from clippan_cli.batch.options import BatchOptions
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
-from clippan_cli.scene.files import ReadOptions
+from clippan_cli.scene.files import PairTable, ReadOptions
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.assess_index import assess_scenes
-from clippan_cli.tasks.batch import BatchResult
+from clippan_cli.tasks.batch import BatchResult, run_batch
 
 
-def write_batch_report(
-    result: BatchResult, read: ReadOptions, sharpening: SharpenOptions, files: ReportFiles, control: Control
-) -> None:
-    """Assess what a batch made beside the baselines, and write the page; a scene that failed is on it with its reason.
+def batch_with_report(
+    table: PairTable,
+    read: ReadOptions,
+    sharpening: SharpenOptions,
+    options: BatchOptions,
+    report: Path | None,
+    control: Control,
+) -> BatchResult:
+    """Sharpen the pairs of a table; then assess the results beside the baselines, and write the page.
+
+    A scene that failed is on the page with its reason.
+
+    Args:
+        table: the pairs.
+        read: how to read them.
+        sharpening: what to make of them.
+        options: how to run.
+        report: the HTML page; None: no page.
+        control: progress, notes, and the request to stop.
 
     Raises:
-        OutputError: the page cannot be written.
-        Interrupted: a signal asked to stop; the results themselves are complete.
+        ClippanError: as `run_batch`, or because the page cannot be written, which is refused before the work where it
+            is known then.
     """
-    entries = [replace(each.pair, fused=() if each.failed else (str(each.output),)) for each in result.scenes]
-    assess_scenes(entries, read, AssessOptions(compute=sharpening.compute, sampled=True), files, control)
+    files = ReportFiles(page=report, overwrite=sharpening.encoding.overwrite)
+    files.check([])
+    result = run_batch(table, read, sharpening, options, control)
+    if report is not None:
+        entries = [replace(each.pair, fused=() if each.failed else (str(each.output),)) for each in result.scenes]
+        assess_scenes(entries, read, AssessOptions(compute=sharpening.compute, sampled=True), files, control)
+    return result

@@ -11,9 +11,10 @@ import rasterio
 import torch
 from affine import Affine
 
-from clippan_cli.rasters.source import Trust, open_source
-from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.synthetic import BAND_NAMES, RATIO, DemoScene, make_demo_scene
 from clippan_cli.sharpening.options import SharpenOptions

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from clippan_cli.rasters.source import RasterSource
-from clippan_cli.running.compute import ComputeOptions, limited_threads
+from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, estimate_scene, open_scene
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clippan_cli import __version__
-from clippan_cli.quality.measure import AssessOptions, assess_image
+from clippan_cli.quality.measure import assess_image
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import Assessment
 from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_metadata
 from clippan_cli.rasters.source import Mask, RasterSource

@@ -18,23 +18,24 @@ from typing import Any
 import numpy as np
 from affine import Affine
 
-from clippan_cli.quality.measure import AssessOptions, assess_image
+from clippan_cli.quality.measure import assess_image
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import MethodScores
 from clippan_cli.quality.wald import degrade, score_degraded, write_image
-from clippan_cli.rasters.pair import PairOptions
+from clippan_cli.rasters.options import PairOptions
 from clippan_cli.running.compute import limited_threads, release_memory
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.pairs import LeftOut
+from clippan_cli.scene.files import LeftOut, ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.training.members import Member
+from clippan_cli.training.options import ValidationOptions
 from clippan_cli.weights.cards import write_weights
 from clippan_models.adaptation.options import NO_TEACHER
 from clippan_models.contracts import Window
-from clippan_models.errors import InputError, Interrupted, UsageError, in_one_line
-from clippan_models.methods.registry import DEFAULT_METHOD
+from clippan_models.errors import InputError, Interrupted, in_one_line
+from clippan_models.methods.options import DEFAULT_METHOD
 from clippan_models.metrics.catalogue import best_of
 from clippan_models.store.checkpoint import Checkpoint, load_checkpoint
 
@@ -50,26 +51,6 @@ LEARNED, BEFORE, SCRATCH = "learned", "before", "scratch"
 CLASSICAL = ("exp", "gsa", "mtf-glp-hpm-r", "bdsd-pc")
 
 _LOOKED_AT = 4  # windows with the most detail, of three times as many looked at, to choose the part from
-
-
-@dataclass(frozen=True)
-class ValidationOptions:
-    """How much to measure.
-
-    Attributes:
-        scratch_steps: compare with a network adapted to each scene alone in so many steps, at both resolutions; 0: do
-            not.
-        scenes: at most so many of those held back, evenly from all.
-        side: PAN pixels a side of the part that is measured of a larger scene.
-    """
-
-    scratch_steps: int = 0
-    scenes: int = 8
-    side: int = 1024
-
-    def __post_init__(self) -> None:
-        if self.scratch_steps < 0:
-            raise UsageError(f"--compare-scratch {self.scratch_steps}: 0 steps or more")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from rasterio.io import MemoryFile
 from clippan_cli.rasters.gdal_errors import GDAL_ERRORS, environment, reason_of, stderr_of_gdal, warnings_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
 from clippan_cli.writing.creation import cog_options, create_geotiff, temporary_options
-from clippan_cli.writing.options import OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.verification import Facts
 from clippan_models.errors import UsageError
 

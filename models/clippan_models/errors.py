@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class ClippanError(Exception):
     """Something went wrong that the person at the keyboard can act on; the message is one line."""
@@ -14,10 +16,24 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def shown(path: Path) -> str:
+    """A path as part of a message of one line: what cannot be printed is escaped."""
+    return str(path) if str(path).isprintable() else ascii(str(path))
+
+
 class UsageError(ClippanError):
-    """Options that contradict each other or name something that does not exist."""
+    """Options that contradict each other or name something that does not exist.
+
+    Args:
+        message: what is wrong; begins with the value where `option` is given.
+        option: the option whose value it is; begins the line. The command line spells it as a flag.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        super().__init__(f"{option} {message}" if option else message)
+        self.option = option
 
 
 class InputError(ClippanError):

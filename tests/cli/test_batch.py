@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from affine import Affine
 
-from clippan_cli.rasters.source import Trust
-from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.batch.options import BatchOptions
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.batch import BatchOptions, BatchResult, in_shard, run_batch
+from clippan_cli.tasks.batch import BatchResult, in_shard, run_batch
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import Interrupted, UsageError
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers

@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from clippan_cli.batch import cluster as batch_cluster
-from clippan_cli.rasters.source import Trust
-from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.batch.options import BatchOptions
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.batch import BatchOptions, run_batch
+from clippan_cli.tasks.batch import run_batch
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted
 from tests.cli.conftest import Desk, RunMain

@@ -18,7 +18,7 @@ from rasterio.enums import MaskFlags
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box, mapping
 from shapely.geometry.base import BaseGeometry
 
-from clippan_cli.rasters.pair import PairOptions
+from clippan_cli.rasters.options import PairOptions
 from clippan_cli.scene.synthetic import DemoScene
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 from tests.conftest import PAN_PIXEL, UTM31, Bench, Grid, Output

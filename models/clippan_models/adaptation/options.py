@@ -42,7 +42,7 @@ def find_preset(name: str) -> Preset:
         UsageError: there is no preset of that name.
     """
     if name not in PRESETS:
-        raise UsageError(f"the preset {name} does not exist: choose one of {', '.join(PRESETS)}")
+        raise UsageError(f"{name}: choose one of {', '.join(PRESETS)}", "preset")
     return PRESETS[name]
 
 

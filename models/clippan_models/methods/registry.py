@@ -47,8 +47,6 @@ METHODS: dict[str, MethodSpec] = {
     "clippan": MethodSpec(None, looks_around=True, planes=20, language=True),
 }
 
-DEFAULT_METHOD = "clippan"
-
 
 def find_method(name: str) -> MethodSpec:
     """The method of a name.
@@ -60,4 +58,4 @@ def find_method(name: str) -> MethodSpec:
         return METHODS[name]
     near = difflib.get_close_matches(name, METHODS, 1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise UsageError(f"--method {name}: {hint}the methods are {', '.join(METHODS)}")
+    raise UsageError(f"{name}: {hint}the methods are {', '.join(METHODS)}", "method")

@@ -47,6 +47,6 @@ def find_fusing_backbone(name: str) -> BackboneSpec:
         others = ", ".join(other.name for other in BACKBONES.values() if other.fuses)
         raise UsageError(
             f"the backbone {name} compares all pixels of an image with each other and cannot fuse a scene in tiles: "
-            f"use it as a teacher (--teacher {name}) of one of {others}"
+            f"use it as the teacher of one of {others}"
         )
     return spec

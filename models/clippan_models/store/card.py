@@ -106,7 +106,7 @@ def mismatch(card: ModelCard, scene: ModelCard) -> str | None:
     if card.sensor != scene.sensor:
         return (
             f"they are for the sensor {card.sensor}, but the scene is taken for one of {scene.sensor} "
-            f"(--sensor {card.sensor} if it is not)"
+            f"(name the sensor {card.sensor} if it is not)"
         )
     theirs, ours = _names(card.bands), _names(scene.bands)
     if all(theirs) and all(ours) and theirs != ours:

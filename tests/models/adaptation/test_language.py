@@ -20,8 +20,8 @@ from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
+from clippan_models.guidance.options import STEMS, StemKind
 from clippan_models.guidance.prompts import PROMPTS, find_prompts
-from clippan_models.guidance.stem import STEMS, StemKind
 from clippan_models.methods.network import NetworkSharpener, adapt_network
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
