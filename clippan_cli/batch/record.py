@@ -1,4 +1,4 @@
-"""What a batch remembers of each scene: by which inputs, parameters and version it was made, and how that went."""
+"""The record of each scene of a batch: from which inputs, parameters and version it was made, and how that went."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from clippan_cli import __version__
 from clippan_cli.report.files import write_text
@@ -112,10 +114,10 @@ def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Jo
 
 
 def read_record(job: Job) -> Record | None:
-    """What is remembered of a scene; None where that is nothing, or damaged."""
+    """The record of a scene; None where there is none, or a damaged one."""
     try:
-        return Record(**json.loads(job.record.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return msgspec.convert(json.loads(job.record.read_text(encoding="utf-8")), Record)
+    except (OSError, ValueError, msgspec.ValidationError):
         return None
 
 
@@ -159,6 +161,6 @@ def may_replace(job: Job, record: Record | None) -> bool:
 
 
 def _absolute(name: str) -> str:
-    """Where a file is; what is no file here, such as an address or the name of a sensor, stays as it is."""
+    """Where a file is; what is not a file here, such as an address or the name of a sensor, stays as it is."""
     path = Path(name)
     return str(path.absolute()) if path.is_file() else name

@@ -53,13 +53,13 @@ class Requirements:
 
 
 @contextmanager
-def requirements_of(sharpening: SharpenOptions) -> Iterator[Requirements]:
-    """What workers need that sharpen into the folder `sharpening.output`; there is a mark in it meanwhile.
+def requirements_of(sharpening: SharpenOptions, output: Path) -> Iterator[Requirements]:
+    """What workers need that sharpen into a folder; there is a mark in it meanwhile.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    folder = sharpening.output / FOLDER
+    folder = output / FOLDER
     name = sharpening.guidance.clip if find_method(sharpening.method).language else None
     try:
         folder.mkdir(exist_ok=True)

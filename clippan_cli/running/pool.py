@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
@@ -44,7 +45,7 @@ class ProcessPool:
     """
 
     def __init__(
-        self, workers: int, *, prepare: Callable[[], object] = lambda: None, seconds_to_clean_up: float = 30.0
+        self, workers: int, *, prepare: Callable[[], object] | None = None, seconds_to_clean_up: float = 30.0
     ) -> None:
         """Set up a pool without processes yet.
 
@@ -112,7 +113,7 @@ class ProcessPool:
 class _Worker:
     """A process, and the pipe to it."""
 
-    def __init__(self, prepare: Callable[[], object]) -> None:
+    def __init__(self, prepare: Callable[[], object] | None) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would have torch's locks without torch's threads
         self._pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, prepare), daemon=True)
@@ -160,6 +161,7 @@ def _without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    resource_tracker.ensure_running()  # some versions of Python unblock SIGINT where they start this helper
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -167,13 +169,14 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(pipe: Connection, prepare: Callable[[], object]) -> None:
+def _work(pipe: Connection, prepare: Callable[[], object] | None) -> None:
     """Do tasks until told to stop; the main function of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user is in the result
     logging.getLogger().addHandler(logging.NullHandler())
-    prepare()
+    if prepare is not None:
+        prepare()
     while True:
         try:
             pipe.send_bytes(_answer(pipe.recv_bytes()))

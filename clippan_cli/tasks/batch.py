@@ -169,7 +169,7 @@ def _workers(
     with connected(options.scheduler) as client:
         _make_folder(options.folder)
         with (
-            requirements_of(replace(sharpening, output=options.folder)) as requirements,
+            requirements_of(sharpening, options.folder) as requirements,
             ClusterPool(client, requirements, on_note) as cluster,
         ):
             yield (
