@@ -127,7 +127,7 @@ def duration(scene: Desk, tmp_path_factory: pytest.TempPathFactory) -> float:
 
 def adapting(argv: list[str]) -> list[str]:
     """The same run with a network that would adapt for hours."""
-    return [*argv, "--method", "network", "--steps", "1000000"]
+    return [*argv, "--method", "network", "--backbone", "apnn", "--steps", "1000000"]
 
 
 def temporary(scene: Desk) -> list[Path]:
