@@ -33,10 +33,12 @@ from clippan_cli.scene.scene import Scene
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 from clippan_models.measuring.local_maps import LocalMaps
-from clippan_models.measuring.no_reference import QualityPlanes, SeenWindow, score
+from clippan_models.measuring.no_reference import score
+from clippan_models.measuring.planes import QualityPlanes, SeenWindow
 from clippan_models.measuring.reference import ReferenceScores, score_reference
 from clippan_models.measuring.reprojected import ReprojectedScores, ReprojectedTotals, Reprojection, estimate_phases
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
+from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.catalogue import INDICES
 
 _WINDOW = 256  # the cache holds its planes: twice as fast as 512 for eight bands
@@ -178,13 +180,15 @@ def measure(
     try:
         scores = score(
             planes,
-            window_size=_WINDOW,
-            windows=windows,
-            on_progress=on_progress,
+            Windows(
+                size=_WINDOW,
+                only=windows,
+                workers=workers if exact is not None else 1,  # the other planes read as they go, from one thread
+                on_progress=on_progress,
+            ),
             coarse=exact.on_ms_grid() if options.convention == "paper" and exact is not None else None,
             maps=maps,
             observers=[extremes] if reprojection is None else [extremes, reprojection],
-            workers=workers if exact is not None else 1,  # the other planes read as they go, from one thread
         )
         if reprojection is not None:
             reprojected = reprojection.summarise()
@@ -342,10 +346,12 @@ def _against(
         PlaneReader(image, device),
         scene.nominal.sampling.ratio,
         peak_of(scene, options, truth),
-        window_size=_WINDOW,
-        windows=windows if common == subject.place else None,
-        on_progress=lambda done, total: control.report(Progress("reference", done, total)),
-        workers=options.compute.thread_count if device.type == "cpu" else 1,
+        Windows(
+            size=_WINDOW,
+            only=windows if common == subject.place else None,
+            workers=options.compute.thread_count if device.type == "cpu" else 1,
+            on_progress=lambda done, total: control.report(Progress("reference", done, total)),
+        ),
     )
 
 

@@ -18,7 +18,8 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
 from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Tile
-from clippan_models.ops.resample import fill_invalid, upsample
+from clippan_models.ops.fill import fill_invalid
+from clippan_models.ops.resample import upsample
 from clippan_models.ops.views import project_to_ms
 
 MAX_SHIFT_MS = 1.0

@@ -14,18 +14,16 @@ import torch
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
+from clippan_models.measuring.blocks import Blocks
 from clippan_models.measuring.pixel_totals import BandErrors, PixelTotals
-from clippan_models.metrics.blocks import split_blocks
 from clippan_models.metrics.d_rho import box_sum, correlation_field
-from clippan_models.metrics.q2n import block_q2n
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
-    from clippan_models.measuring.no_reference import SeenWindow
-    from clippan_models.measuring.toolbox_planes import PlaneSource
+    from clippan_models.measuring.planes import PlaneSource, SeenWindow
 
 Phase = tuple[int, int]
 """Row and column, within the r x r PAN pixels of an MS pixel, of its sample."""
@@ -72,14 +70,10 @@ class ReprojectedTotals:
         Blocks at the border of the scene use the pixels there are, and count where these are half a block at least.
         """
         self.pixels.add(ms, degraded, valid)
-        height, width = valid.shape
-        margins = (0, -width % self.block, 0, -height % self.block)
-        parts = split_blocks(torch.nn.functional.pad(valid[None], margins), self.block)[:, 0]
-        chosen = 2 * parts.sum(dim=1) >= self.block**2
-        if chosen.any():
-            x, y = (split_blocks(torch.nn.functional.pad(i, margins), self.block)[chosen] for i in (ms, degraded))
-            self._q2n += float(block_q2n(x, y, parts[chosen]).sum())
-            self._blocks += len(x)
+        blocks = Blocks.of(valid, self.block)
+        if blocks.count:
+            self._q2n += float(blocks.q2n(ms, degraded).sum())
+            self._blocks += blocks.count
 
     def summarise(self, ratio: float) -> ReprojectedScores:
         """The scores; Q2n is NaN where the scene has not half a block of MS pixels, ERGAS where a band has mean 0.

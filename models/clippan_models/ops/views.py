@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from clippan_models.contracts import Observation, Sampling, Tile, Window
+from clippan_models.ops.fill import fill_invalid
 from clippan_models.ops.resample import (
     INTERPOLATION_RADIUS,
     blur_radius,
     coverage,
     decimate,
-    fill_invalid,
     upsample,
 )
 

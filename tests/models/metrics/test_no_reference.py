@@ -13,10 +13,12 @@ from torch.nn.functional import pad
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
-from clippan_models.measuring.fill import fill_invalid
 from clippan_models.measuring.local_maps import LocalMaps
-from clippan_models.measuring.no_reference import NoReferenceScores, QualityPlanes, score
+from clippan_models.measuring.no_reference import NoReferenceScores, score
+from clippan_models.measuring.planes import QualityPlanes
+from clippan_models.measuring.reading import fill_by_distance
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
+from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.d_lambda import d_lambda
 from clippan_models.metrics.d_lambda_k import d_lambda_k
 from clippan_models.metrics.d_rho import d_rho
@@ -87,7 +89,7 @@ def test_any_window_gives_the_values_of_the_whole_image(window_size: int, make_s
     scene = make_scene(4, height=56, width=40)
     exp = interp23(scene.ms, 4)
     pan_low = interp23(imresize_bicubic(scene.pan, 1 / 4), 4)
-    scores = score(scene.planes(), window_size=window_size)
+    scores = score(scene.planes(), Windows(size=window_size))
     assert scores.d_lambda == pytest.approx(d_lambda(scene.fused, exp), rel=1e-9)
     assert scores.d_s == pytest.approx(d_s(scene.fused, scene.pan, exp, pan_low), rel=1e-9)
     assert scores.d_lambda_k == pytest.approx(d_lambda_k(scene.fused, exp, scene.gains, 4), rel=1e-9)
@@ -130,7 +132,7 @@ def test_other_ratios_stream_alike(ratio: int, make_scene: Any) -> None:
     scene, wide = make_scene(2, height=160 // ratio, width=128 // ratio), make_scene(2, height=40, width=32)
     scene = replace(wide, ms=scene.ms, ms_valid=scene.ms_valid)
     exp = interp23(scene.ms, ratio)
-    scores = score(scene.planes(), window_size=64)
+    scores = score(scene.planes(), Windows(size=64))
     assert scores.d_lambda == pytest.approx(d_lambda(scene.fused, exp), rel=1e-9)
     assert scores.d_lambda_k == pytest.approx(d_lambda_k(scene.fused, exp, scene.gains, ratio), rel=1e-9)
     assert scores.d_rho == pytest.approx(d_rho(scene.fused, scene.pan, ratio), rel=1e-9)
@@ -139,8 +141,8 @@ def test_other_ratios_stream_alike(ratio: int, make_scene: Any) -> None:
 @pytest.mark.parametrize(("height", "width"), [(27, 19), (13, 33), (7, 5)])
 def test_sizes_that_do_not_divide_into_blocks(height: int, width: int, make_scene: Any) -> None:
     planes = make_scene(4, height=height, width=width).planes()
-    scores = score(planes, window_size=32)
-    assert close(score(planes, window_size=512), scores)
+    scores = score(planes, Windows(size=32))
+    assert close(score(planes, Windows(size=512)), scores)
     # A last block counts when it is half full: 27 * 4 = 108 = 3.4 blocks, 19 * 4 = 76 = 2.4 blocks, and so on.
     assert scores.blocks == {(27, 19): 6, (13, 33): 8, (7, 5): 1}[height, width]
 
@@ -149,7 +151,7 @@ def test_a_frame_of_nodata_changes_no_block(make_scene: Any) -> None:
     planes = FixedPlanes.of(make_scene(4).planes())
     alone = score(planes)
     for frame, filler in ((32, 0.0), (64, 65535.0)):
-        framed = score(planes.framed(frame, filler), window_size=96)
+        framed = score(planes.framed(frame, filler), Windows(size=96))
         for name in BLOCK_INDICES:
             assert framed.as_metrics()[name] == pytest.approx(alone.as_metrics()[name], rel=1e-9)
         assert framed.blocks == alone.blocks
@@ -191,7 +193,7 @@ def stained(scene: Any, mask: str, filler: float) -> Any:
 @pytest.mark.parametrize("mask", MASKS)
 def test_what_nodata_holds_does_not_matter(mask: str, make_scene: Any) -> None:
     scene = make_scene(4)
-    scores = [score(stained(scene, mask, filler).planes(), window_size=64) for filler in (0.0, -1e30, 65535.0)]
+    scores = [score(stained(scene, mask, filler).planes(), Windows(size=64)) for filler in (0.0, -1e30, 65535.0)]
     assert scores[0] == scores[1] == scores[2]
     assert scores[0].valid_share < 1
 
@@ -199,9 +201,9 @@ def test_what_nodata_holds_does_not_matter(mask: str, make_scene: Any) -> None:
 @pytest.mark.parametrize("mask", MASKS)
 def test_the_window_does_not_matter_beside_nodata(mask: str, make_scene: Any) -> None:
     planes = stained(make_scene(4, height=40, width=48), mask, 0.0).planes()
-    expected = score(planes, window_size=512)
-    assert close(score(planes, window_size=32), expected)
-    assert close(score(planes, window_size=96), expected)
+    expected = score(planes, Windows(size=512))
+    assert close(score(planes, Windows(size=32)), expected)
+    assert close(score(planes, Windows(size=96)), expected)
 
 
 def test_nodata_in_one_place_leaves_far_blocks_alone(make_scene: Any) -> None:
@@ -310,19 +312,19 @@ def test_float32_planes_are_enough(make_scene: Any) -> None:
 def test_progress_is_told_and_may_stop_the_run(make_scene: Any) -> None:
     told: list[tuple[int, int]] = []
     planes: QualityPlanes = make_scene(2).planes()
-    score(planes, window_size=64, on_progress=lambda done, total: told.append((done, total)))
+    score(planes, Windows(size=64, on_progress=lambda done, total: told.append((done, total))))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score(planes, on_progress=stop)
+        score(planes, Windows(on_progress=stop))
 
 
 def test_windows_must_hold_whole_blocks(make_scene: Any) -> None:
     with pytest.raises(ValueError, match="48"):
-        score(make_scene(2).planes(), window_size=48)
+        score(make_scene(2).planes(), Windows(size=48))
 
 
 def test_images_that_do_not_fit_are_refused(make_scene: Any) -> None:
@@ -340,7 +342,7 @@ def test_filling_continues_an_image_beyond_its_edge() -> None:
     valid = torch.zeros(40, 40, dtype=torch.bool)
     valid[:, :20] = True
     ramp[:, ~valid] = float("nan")
-    filled = fill_invalid(ramp, valid, 8)
+    filled = fill_by_distance(ramp, valid, 8)
     assert filled.shape == (1, 24, 24)
     assert torch.equal(filled[:, :, :12], ramp[:, 8:32, 8:20])
     assert bool(((filled[:, :, 12:20] > 17) & (filled[:, :, 12:20] < 19.5)).all())
@@ -351,7 +353,7 @@ def test_filling_continues_an_image_beyond_its_edge() -> None:
 def test_the_definition_of_the_paper_streams_too(window_size: int, make_scene: Any) -> None:
     scene = make_scene(4, height=56, width=40)
     planes = scene.planes()
-    scores = score(planes, window_size=window_size, coarse=planes.on_ms_grid())
+    scores = score(planes, Windows(size=window_size), coarse=planes.on_ms_grid())
     pan_low = imresize_bicubic(scene.pan, 1 / 4)
     assert scores.d_lambda == pytest.approx(d_lambda(scene.fused, scene.ms, 32, 8), rel=1e-9)
     assert scores.d_s == pytest.approx(d_s(scene.fused, scene.pan, scene.ms, pan_low, 32, 8), rel=1e-9)
@@ -362,8 +364,8 @@ def test_several_threads_change_nothing(workers: int, make_scene: Any) -> None:
     planes = stained(make_scene(4, height=40, width=48), "ms_valid", 0.0).planes()
     alone, together = LocalMaps(planes.shape), LocalMaps(planes.shape)
     threads = torch.get_num_threads()
-    expected = score(planes, window_size=32, maps=alone)
-    assert score(planes, window_size=32, maps=together, workers=workers) == expected
+    expected = score(planes, Windows(size=32), maps=alone)
+    assert score(planes, Windows(size=32, workers=workers), maps=together) == expected
     assert torch.get_num_threads() == threads
     for name in alone.names:
         assert torch.equal(alone.image(name).nan_to_num(-1), together.image(name).nan_to_num(-1))
@@ -372,7 +374,7 @@ def test_several_threads_change_nothing(workers: int, make_scene: Any) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score(planes, window_size=32, workers=workers, on_progress=stop)
+        score(planes, Windows(size=32, workers=workers, on_progress=stop))
     assert torch.get_num_threads() == threads
 
 
@@ -381,7 +383,7 @@ def test_nodata_does_not_matter_to_the_definition_of_the_paper(make_scene: Any) 
     found = []
     for filler, size in ((0.0, 512), (-1e30, 32), (65535.0, 96)):
         planes = stained(scene, "pan_valid", filler).planes()
-        found.append(score(planes, window_size=size, coarse=planes.on_ms_grid()))
+        found.append(score(planes, Windows(size=size), coarse=planes.on_ms_grid()))
     assert close(found[1], found[0]) and close(found[2], found[0])
 
 
@@ -393,7 +395,7 @@ def test_local_maps_do_not_depend_on_the_windows_and_lie_where_the_image_is_bad(
     images = []
     for size in (32, 96, 512):
         maps = LocalMaps((192, 160))
-        score(spoilt.planes(), window_size=size, maps=maps)
+        score(spoilt.planes(), Windows(size=size), maps=maps)
         images.append({name: maps.image(name) for name in maps.names})
         assert (maps.cell, maps.field_cell) == (32, 8)
     for name, image in images[0].items():

@@ -19,6 +19,7 @@ from clippan_models.measuring.no_reference import score
 from clippan_models.measuring.reference import ReferenceScores, score_reference
 from clippan_models.measuring.reprojected import Phase, Reprojection, estimate_phases
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
+from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.ergas import ergas
 from clippan_models.metrics.psnr import psnr, psnr_global
 from clippan_models.metrics.q2n import q2n
@@ -59,7 +60,7 @@ def whole(truth: Tensor, fused: Tensor) -> dict[str, float]:
 
 
 def streamed(truth: Tensor, fused: Tensor, size: int = 256, mask: Tensor | None = None) -> ReferenceScores:
-    return score_reference(Held(truth), Held(fused, mask), 4, PEAK, window_size=size)
+    return score_reference(Held(truth), Held(fused, mask), 4, PEAK, Windows(size=size))
 
 
 @pytest.mark.parametrize("window_size", [32, 96, 512])
@@ -157,7 +158,7 @@ def test_reprojection_streams(window_size: int, make_scene: Any) -> None:
     scene = make_scene(4, height=64, width=64)
     phases: tuple[Phase, ...] = ((2, 2),) * 4
     reprojection = Reprojection(Held(scene.ms), 4, phases)
-    score(scene.planes(), window_size=window_size, observers=[reprojection])
+    score(scene.planes(), Windows(size=window_size), observers=[reprojection])
     scores = reprojection.summarise()
     degraded = decimate(mtf_filter(scene.fused, scene.gains, 4), 4)
     expected = {
@@ -176,7 +177,7 @@ def test_real_reprojections_and_the_paper_definition(golden_folder: Path) -> Non
     pan = torch.from_numpy(inputs["pan"].astype(np.float64))[None]
     planes = ToolboxPlanes(Held(fused), Held(ms), Held(pan), (0.35,) * 7 + (0.27,))
     reprojection = Reprojection(Held(ms), 4, ((2, 2),) * 8)
-    values = score(planes, window_size=256, coarse=planes.on_ms_grid(), observers=[reprojection]).as_metrics()
+    values = score(planes, Windows(size=256), coarse=planes.on_ms_grid(), observers=[reprojection]).as_metrics()
     values |= reprojection.summarise().as_metrics()
     names = {"D_lambda": "D_lambda_paper", "D_s": "D_s_paper", "QNR": "QNR_paper"}
     names |= {name: f"{name}_phase2" for name in ("R_Q2n", "R_SAM", "R_ERGAS")}
@@ -206,8 +207,8 @@ def test_exp_reprojects_onto_ms(make_scene: Any) -> None:
 def test_several_threads_change_nothing(make_scene: Any) -> None:
     scene = make_scene(4)
     held = Held(scene.truth), Held(scene.fused)
-    expected = score_reference(*held, 4, PEAK, window_size=32)
-    assert score_reference(*held, 4, PEAK, window_size=32, workers=3) == expected
+    expected = score_reference(*held, 4, PEAK, Windows(size=32))
+    assert score_reference(*held, 4, PEAK, Windows(size=32, workers=3)) == expected
 
 
 def test_a_band_that_does_not_follow_pan_takes_the_phase_of_one_that_does() -> None:
