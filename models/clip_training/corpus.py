@@ -57,13 +57,13 @@ class Corpus:
     """Where samples are drawn from.
 
     Attributes:
-        made_up: scenes drawn from seeds.
+        synthetic: scenes drawn from seeds.
         real: real scenes; may be empty.
         real_share: the share of groups that show a real scene, where there are any.
         faults: how many faulty versions a group holds.
     """
 
-    made_up: Sequence[TruthScene]
+    synthetic: Sequence[TruthScene]
     real: Sequence[TruthScene] = ()
     real_share: float = 0.4
     faults: int = 4
@@ -98,7 +98,7 @@ class Corpus:
         if self.real and rng.random() < self.real_share:
             areas = np.sqrt([scene.bands[0].numel() for scene in self.real])  # a large scene more often, not too often
             return self.real[int(rng.choice(len(self.real), p=areas / areas.sum()))]
-        return self.made_up[int(rng.integers(len(self.made_up)))]
+        return self.synthetic[int(rng.integers(len(self.synthetic)))]
 
     def _ms(self, scene: TruthScene, crop: Crop, composite: tuple[int, int, int], rng: np.random.Generator) -> Tensor:
         """Mostly the crop as a coarser camera sees it; of a real scene, often its own MS as it is interpolated."""

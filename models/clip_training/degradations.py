@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clip_training.scenes import coloured_noise
 from clippan_models.guidance.embedded import SIDE
 from clippan_models.ops.resample import decimation_matrix, interpolation_matrix
 
@@ -196,13 +197,8 @@ def substitution(crop: Crop, strength: float, rng: np.random.Generator) -> Tenso
 
 def independent(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
     """An image that has nothing to do with the crop: coloured noise of a random smoothness."""
-    frequency = np.hypot(np.fft.fftfreq(WORK)[:, None], np.fft.rfftfreq(WORK)[None])
-    frequency[0, 0] = 1
-    spectrum = np.fft.rfft2(rng.standard_normal((4, WORK, WORK))) / frequency ** rng.uniform(0.0, 2.0)
-    spectrum[:, 0, 0] = 0
-    field = np.fft.irfft2(spectrum, s=(WORK, WORK))
-    field /= field.std((1, 2), keepdims=True)
-    return _raw(torch.from_numpy(field.astype(np.float32)), crop)
+    field = coloured_noise(rng.standard_normal((4, WORK, WORK)), rng.uniform(0.0, 2.0))
+    return _raw(torch.from_numpy(field), crop)
 
 
 def fused(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Report:
     """Shares are of the crops, 0 .. 1.
 
     Attributes:
-        crops: how many places.
+        crops: how many.
         exp_below_truth: share where the Wald prompt is nearer to the truth than to EXP.
         exp_below_fusion: nearer to a GLP fusion than to EXP.
         fusion_below_truth: nearer to the truth than to that fusion.
@@ -52,10 +52,6 @@ class Report:
     direction: Mapping[str, float]
     nearness: Mapping[str, float]
     direction_below_truth: Mapping[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, device: str = "cpu") -> Report:
@@ -106,30 +102,27 @@ def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, de
 
 def table(reports: Mapping[str, Report]) -> str:
     """The reports side by side, one line a figure."""
-    rows: list[tuple[str, list[float]]] = []
-
-    def add(label: str, values: list[float]) -> None:
-        rows.append((label, values))
-
-    all_reports = list(reports.values())
-    add("crops", [r.crops for r in all_reports])
-    add("Wald prompt: EXP < truth", [r.exp_below_truth for r in all_reports])
-    add("Wald prompt: EXP < fusion", [r.exp_below_fusion for r in all_reports])
-    add("Wald prompt: fusion < truth", [r.fusion_below_truth for r in all_reports])
-    add("Wald prompt: EXP < fusion < truth (chance 0.167)", [r.ordered for r in all_reports])
-    add("which strong fault (chance 0.1)", [r.fault_accuracy for r in all_reports])
-    add("which moderate fault (chance 0.1)", [r.fault_accuracy_moderate for r in all_reports])
-    for family in FAULTS:
-        add(f"  strong {family}", [r.faults[family] for r in all_reports])
-    add("MS, PAN or HRMS (chance 0.333)", [r.modality_accuracy for r in all_reports])
-    for name in all_reports[0].direction:
-        add(f"mean direction: {name}", [r.direction[name] for r in all_reports])
-    for name in all_reports[0].direction_below_truth:
-        add(f"direction: {name} < truth", [r.direction_below_truth[name] for r in all_reports])
-    width = max(len(label) for label, _ in rows)
+    columns = [_figures(report) for report in reports.values()]
+    width = max(map(len, columns[0]))
     head = f"{'':{width}}" + "".join(f"{name:>14}" for name in reports)
-    lines = [f"{label:{width}}" + "".join(_number(value) for value in values) for label, values in rows]
+    lines = [f"{label:{width}}" + "".join(_number(column[label]) for column in columns) for label in columns[0]]
     return "\n".join([head, *lines])
+
+
+def _figures(report: Report) -> dict[str, float]:
+    return {
+        "crops": report.crops,
+        "Wald prompt: EXP < truth": report.exp_below_truth,
+        "Wald prompt: EXP < fusion": report.exp_below_fusion,
+        "Wald prompt: fusion < truth": report.fusion_below_truth,
+        "Wald prompt: EXP < fusion < truth (chance 0.167)": report.ordered,
+        "which strong fault (chance 0.1)": report.fault_accuracy,
+        "which moderate fault (chance 0.1)": report.fault_accuracy_moderate,
+        **{f"  strong {family}": share for family, share in report.faults.items()},
+        "MS, PAN or HRMS (chance 0.333)": report.modality_accuracy,
+        **{f"mean direction: {name}": mean for name, mean in report.direction.items()},
+        **{f"direction: {name} < truth": share for name, share in report.direction_below_truth.items()},
+    }
 
 
 def _number(value: float) -> str:

@@ -26,6 +26,7 @@ from clip_training.captions import MS_PROMPT, PAN_PROMPT, WALD_PROMPT, affinity
 from clip_training.corpus import Corpus, Sample
 from clippan_models.guidance.embedded import embedded_tokenizer
 from clippan_models.guidance.radiometry import clip_normalise
+from clippan_models.losses.direction import direction_loss
 
 _HIGHEST_SCALE = math.log(100.0)  # CLIP's own limit
 _SOFTNESS = 0.05  # of the hinge, in units of a cosine
@@ -56,10 +57,10 @@ class PretrainOptions:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where training stands: the parts of the loss at one step."""
+class Step:
+    """One step of the training, 1-based, and the terms of its loss."""
 
-    step: int
+    number: int
     seconds: float
     loss: float
     contrast: float
@@ -67,9 +68,7 @@ class Progress:
     direction: float
 
 
-def pretrain(
-    model: Any, corpus: Corpus, options: PretrainOptions, device: str, report: Callable[[Progress], None]
-) -> int:
+def pretrain(model: Any, corpus: Corpus, options: PretrainOptions, device: str, report: Callable[[Step], None]) -> int:
     """Train a model in place; returns the number of steps made.
 
     Args:
@@ -107,7 +106,7 @@ def pretrain(
         optimiser.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0.0, _HIGHEST_SCALE)
-        report(Progress(step + 1, time.monotonic() - start, float(total.detach()), *(float(p.detach()) for p in parts)))
+        report(Step(step + 1, time.monotonic() - start, float(total.detach()), *(float(p.detach()) for p in parts)))
     return options.steps
 
 
@@ -160,9 +159,7 @@ def direction(images: Tensor, ms: Tensor, pan: Tensor, prompts: Tensor) -> Tenso
         pan: likewise.
         prompts: `[3, D]`: MS, PAN, HRMS.
     """
-    from_ms = functional.cosine_similarity(images - ms, prompts[2] - prompts[0], dim=-1, eps=1e-4)
-    from_pan = functional.cosine_similarity(images - pan, prompts[2] - prompts[1], dim=-1, eps=1e-4)
-    return (from_ms + from_pan) / 2
+    return 1 - direction_loss(images, ms, pan, *prompts)
 
 
 def _soft_cross_entropy(logits: Tensor, fit: Tensor) -> Tensor:

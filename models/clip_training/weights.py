@@ -1,4 +1,4 @@
-"""The weights file of the embedded CLIP: half precision safetensors whose header says where they come from."""
+"""Writes the weights file of the embedded CLIP, half precision safetensors, and reads what its header says."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import nn
 
 from clippan_models.errors import WeightsError
 from clippan_models.guidance.embedded import CONFIG, build_embedded
+from clippan_models.guidance.encoder import EMBEDDED
 from clippan_models.store.files import written_whole
 from clippan_models.store.weights_file import WeightsFile, fill, read_weights
 
-_NAME = "embedded"
 _HEADER = "clippan"
 
 
@@ -28,7 +28,7 @@ def save_embedded(model: nn.Module, path: Path, about: dict[str, Any]) -> None:
         about: what the header says of the training, beside the configuration.
     """
     tensors = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in model.state_dict().items()}
-    header = {"model": _NAME, _HEADER: json.dumps({"format": 1, "config": CONFIG, **about})}
+    header = {"model": EMBEDDED, _HEADER: json.dumps({"format": 1, "config": CONFIG, **about})}
     with written_whole(path) as partial:
         save_file(tensors, partial, metadata=header)
 
@@ -39,13 +39,12 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def load_embedded(path: Path) -> nn.Module:
-    """The model with the weights of a file, in float32, for evaluation; WeightsError where the file is not of ours."""
+    """The model with the weights of a file, in float32, for evaluation; WeightsError where it is not one of ours."""
     weights = read_weights(path)
     _about(weights)
-    # Building draws random weights, only to overwrite them: the caller's random numbers must not depend on that.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # the random weights, replaced in a moment, cost the caller no numbers
         model = build_embedded()
-    fill(model, weights, _NAME)
+    fill(model, weights, EMBEDDED)
     return model.eval()
 
 

@@ -70,6 +70,7 @@ class MetricScene:
 
 
 MakeScene = Callable[..., MetricScene]
+Hold = Callable[..., MemorySource]
 
 
 def formula_scene(bands: int = 4, height: int = 32, width: int = 32) -> MetricScene:
@@ -111,8 +112,18 @@ def make_scene() -> MakeScene:
 
 
 @pytest.fixture(scope="session")
+def hold() -> Hold:
+    """Makes a source of an image in memory and its mask (none: all is valid)."""
+
+    def held(image: Tensor, mask: Tensor | None = None) -> MemorySource:
+        return MemorySource(image, torch.ones(image.shape[1:], dtype=torch.bool) if mask is None else mask)
+
+    return held
+
+
+@pytest.fixture(scope="session")
 def golden() -> dict[str, dict[str, Any]]:
-    path = Path(__file__).resolve().parents[2] / "data" / "golden_synthetic.json"
+    path = Path(__file__).resolve().parents[1] / "data" / "golden_synthetic.json"
     values: dict[str, dict[str, Any]] = json.loads(path.read_text())
     return values
 
@@ -120,7 +131,7 @@ def golden() -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="session")
 def golden_folder() -> Path:
     """Real crops that are not part of the repository."""
-    folder = Path(__file__).resolve().parents[3] / ".." / "shared" / "reference" / "golden"
+    folder = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "golden"
     if not (folder / "metrics_ref64.json").exists():
         pytest.skip("the golden crops of real scenes are not here")
     return folder

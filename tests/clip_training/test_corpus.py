@@ -12,7 +12,7 @@ import torch
 from clip_training.captions import STRENGTHS, Caption, affinity, describe, dominant_content, kinds
 from clip_training.corpus import HIGHEST, LOWEST, Corpus, Sample
 from clip_training.degradations import FAULTS
-from clip_training.scenes import made_up_scene, read_scenes
+from clip_training.scenes import read_scenes, synthetic_scene
 from clippan_models.errors import InputError
 from clippan_models.guidance.embedded import SIDE, embedded_tokenizer
 from clippan_models.guidance.prompts import PROMPTS
@@ -34,7 +34,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
-    return Corpus([made_up_scene(seed, 128) for seed in range(3)])
+    return Corpus([synthetic_scene(seed, 128) for seed in range(3)])
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def batch(corpus: Corpus) -> list[Sample]:
 
 
 def test_the_same_seed_gives_the_same_samples(corpus: Corpus) -> None:
-    again = Corpus([made_up_scene(seed, 128) for seed in range(3)])
+    again = Corpus([synthetic_scene(seed, 128) for seed in range(3)])
     for one, other in zip(corpus.batch(1, 2, 3), again.batch(1, 2, 3), strict=True):
         assert torch.equal(one.image, other.image)
         assert (one.caption, one.key, one.place) == (other.caption, other.key, other.place)
@@ -145,8 +145,8 @@ def test_indices_name_what_a_spectrum_is(spectrum: tuple[int, ...], content: str
     assert dominant_content(bands) == content
 
 
-def test_made_up_places_differ_and_have_the_spectrum_of_scenes() -> None:
-    scenes = [made_up_scene(seed, 128) for seed in range(6)]
+def test_synthetic_scenes_differ_and_have_the_spectrum_of_scenes() -> None:
+    scenes = [synthetic_scene(seed, 128) for seed in range(6)]
     for one, other in pairwise(scenes):
         assert not torch.allclose(one.bands, other.bands)
     for scene in scenes:

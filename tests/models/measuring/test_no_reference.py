@@ -16,7 +16,6 @@ from clippan_models.errors import InputError
 from clippan_models.measuring.local_maps import LocalMaps
 from clippan_models.measuring.no_reference import NoReferenceScores, score
 from clippan_models.measuring.planes import QualityPlanes
-from clippan_models.measuring.reading import fill_by_distance
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
 from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.d_lambda import d_lambda
@@ -24,7 +23,7 @@ from clippan_models.metrics.d_lambda_k import d_lambda_k
 from clippan_models.metrics.d_rho import d_rho
 from clippan_models.metrics.d_s import d_s
 from clippan_models.metrics.d_sr import d_sr
-from clippan_models.ops.toolbox import imresize_bicubic, interp23, mtf_filter
+from clippan_models.ops.toolbox import imresize_bicubic, interp23
 
 BLOCK_INDICES = ["D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR"]
 
@@ -98,33 +97,6 @@ def test_any_window_gives_the_values_of_the_whole_image(window_size: int, make_s
     assert scores.qnr == pytest.approx((1 - scores.d_lambda) * (1 - scores.d_s))
     assert scores.hqnr == pytest.approx((1 - scores.d_lambda_k) * (1 - scores.d_s))
     assert (scores.valid_share, scores.blocks) == (1, 7 * 5)
-
-
-@pytest.mark.parametrize(
-    "window", [Window(0, 0, 80, 64), Window(0, 0, 7, 5), Window(13, 21, 30, 40), Window(70, 50, 10, 14)]
-)
-def test_planes_are_cut_from_those_of_the_whole_image(window: Window, make_scene: Any) -> None:
-    scene = make_scene(3, height=20, width=16)
-    planes = scene.planes()
-    cut = (slice(None), slice(window.row, window.row_stop), slice(window.col, window.col_stop))
-    whole = {
-        "exp": interp23(scene.ms, 4),
-        "pan_low": interp23(imresize_bicubic(scene.pan, 1 / 4), 4),
-        "fused_mtf": mtf_filter(scene.fused, scene.gains, 4),
-        "fused": scene.fused,
-        "pan": scene.pan,
-    }
-    for name, image in whole.items():
-        assert torch.allclose(getattr(planes, name)(window), image[cut], rtol=1e-11), name
-
-
-def test_planes_beyond_the_scene_are_zero_and_invalid(make_scene: Any) -> None:
-    scene = make_scene(2, height=4, width=4)
-    window = Window(-3, 10, 8, 9)
-    planes = scene.planes()
-    assert planes.valid(window).sum() == 5 * 6
-    assert not planes.fused(window)[:, ~planes.valid(window)].any()
-    assert torch.equal(planes.pan(window)[:, 3:, :6], scene.pan[:, :5, 10:])
 
 
 @pytest.mark.parametrize("ratio", [2, 8])
@@ -327,28 +299,6 @@ def test_windows_must_hold_whole_blocks(make_scene: Any) -> None:
         score(make_scene(2).planes(), Windows(size=48))
 
 
-def test_images_that_do_not_fit_are_refused(make_scene: Any) -> None:
-    scene, other = make_scene(4), make_scene(4, height=24)
-    with pytest.raises(InputError, match="power of two"):
-        replace(scene, ms=other.ms).planes()
-    with pytest.raises(InputError, match="PAN"):
-        replace(scene, pan=other.pan).planes()
-    with pytest.raises(InputError, match="4 bands, the MS 4, the sensor 8"):
-        replace(scene, gains=make_scene(8).gains).planes()
-
-
-def test_filling_continues_an_image_beyond_its_edge() -> None:
-    ramp = torch.arange(40.0, dtype=torch.float64).expand(1, 40, 40).clone()
-    valid = torch.zeros(40, 40, dtype=torch.bool)
-    valid[:, :20] = True
-    ramp[:, ~valid] = float("nan")
-    filled = fill_by_distance(ramp, valid, 8)
-    assert filled.shape == (1, 24, 24)
-    assert torch.equal(filled[:, :, :12], ramp[:, 8:32, 8:20])
-    assert bool(((filled[:, :, 12:20] > 17) & (filled[:, :, 12:20] < 19.5)).all())
-    assert not filled[:, :, 20:].any()
-
-
 @pytest.mark.parametrize("window_size", [32, 64, 512])
 def test_the_definition_of_the_paper_streams_too(window_size: int, make_scene: Any) -> None:
     scene = make_scene(4, height=56, width=40)
@@ -385,34 +335,3 @@ def test_nodata_does_not_matter_to_the_definition_of_the_paper(make_scene: Any) 
         planes = stained(scene, "pan_valid", filler).planes()
         found.append(score(planes, Windows(size=size), coarse=planes.on_ms_grid()))
     assert close(found[1], found[0]) and close(found[2], found[0])
-
-
-def test_local_maps_do_not_depend_on_the_windows_and_lie_where_the_image_is_bad(make_scene: Any) -> None:
-    scene = make_scene(4, height=48, width=40)
-    fused = scene.fused.clone()
-    fused[:, 64:96, 32:64] = fused[:, 64:96, 32:64].flip(1)
-    spoilt = replace(scene, fused=fused)
-    images = []
-    for size in (32, 96, 512):
-        maps = LocalMaps((192, 160))
-        score(spoilt.planes(), Windows(size=size), maps=maps)
-        images.append({name: maps.image(name) for name in maps.names})
-        assert (maps.cell, maps.field_cell) == (32, 8)
-    for name, image in images[0].items():
-        assert all(torch.allclose(image, other[name], atol=1e-6) for other in images[1:])
-    assert images[0]["D_lambda"].shape == (6, 5) and images[0]["D_rho"].shape == (24, 20)
-    for name in ("D_s", "D_lambda_K"):
-        assert int(images[0][name].argmax()) == 2 * 5 + 1
-    assert int(images[0]["QNR"].argmin()) == 2 * 5 + 1
-    assert float(images[0]["D_rho"][8:12, 4:8].mean()) > 2 * float(images[0]["D_rho"][12:].mean())
-
-
-def test_maps_of_nodata_are_unknown_and_of_huge_scenes_small(make_scene: Any) -> None:
-    scene = make_scene(2, height=32, width=32)
-    valid = torch.ones_like(scene.fused_valid)
-    valid[:64] = False
-    maps = LocalMaps((128, 128))
-    score(replace(scene, fused_valid=valid).planes(), maps=maps)
-    assert maps.image("QNR").isnan().sum() == 8 and not maps.image("QNR")[2:].isnan().any()
-    huge = LocalMaps((100_000, 70_000))
-    assert max(huge.image("QNR").shape) <= 1024 and max(huge.image("D_rho").shape) <= 1024

@@ -15,13 +15,13 @@ from clip_training import pretrain as command
 from clip_training.captions import WALD_PROMPT, affinity
 from clip_training.corpus import Corpus
 from clip_training.held_out import Report, evaluate, table
-from clip_training.pretraining import PretrainOptions, Progress, direction, losses, pretrain
-from clip_training.scenes import made_up_scene
+from clip_training.pretraining import PretrainOptions, Step, direction, losses, pretrain
+from clip_training.scenes import synthetic_scene
+from clip_training.weights import load_embedded, read_about
 from clippan_models.errors import WeightsError
 from clippan_models.guidance.backend import import_open_clip
 from clippan_models.guidance.embedded import SIDE, embedded_tokenizer
 from clippan_models.guidance.encoder import embedded_weights, load_clip
-from clippan_models.store.embedded_weights import load_embedded, read_about
 
 TINY: dict[str, Any] = {
     "embed_dim": 32,
@@ -38,11 +38,11 @@ def tiny_model() -> Any:
 
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
-    return Corpus([made_up_scene(seed, 96) for seed in range(2)])
+    return Corpus([synthetic_scene(seed, 96) for seed in range(2)])
 
 
-def run(corpus: Corpus, options: PretrainOptions) -> tuple[Any, list[Progress]]:
-    model, seen = tiny_model(), list[Progress]()
+def run(corpus: Corpus, options: PretrainOptions) -> tuple[Any, list[Step]]:
+    model, seen = tiny_model(), list[Step]()
     assert pretrain(model, corpus, options, "cpu", seen.append) == len(seen)
     return model, seen
 
@@ -90,7 +90,7 @@ def test_the_command_writes_weights_that_load_and_can_be_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "weights.safetensors"
-    assert command.main(["--out", str(path), "--steps", "2", "--batch", "16", "--made-up", "1", "--seed", "4"]) == 0
+    assert command.main(["--out", str(path), "--steps", "2", "--batch", "16", "--synthetic", "1", "--seed", "4"]) == 0
     assert path.stat().st_size < 25e6
     about = read_about(path)
     assert (about["steps"], about["seed"], about["real_scenes"]) == (2, 4, [])
@@ -102,7 +102,7 @@ def test_the_command_writes_weights_that_load_and_can_be_judged(
     capsys.readouterr()
     assert command.main(["--evaluate", str(path), "--crops", "8"]) == 0
     *lines, last = capsys.readouterr().out.strip().splitlines()
-    figures = json.loads(last)["made up"]
+    figures = json.loads(last)["synthetic"]
     assert figures["crops"] == 8
     assert any(line.startswith("Wald prompt: EXP < truth") for line in lines)
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_not_the_embedded_clip_is_refused(tmp_path: Path, capsys:
 
 
 def test_a_model_of_random_weights_is_judged_to_know_nothing() -> None:
-    report = evaluate(tiny_model(), [made_up_scene(7, 96)], 12, seed=0)
+    report = evaluate(tiny_model(), [synthetic_scene(7, 96)], 12, seed=0)
     assert report.fault_accuracy < 0.3
     assert report.ordered < 0.7
     assert "12" in table({"x": report}).splitlines()[1]
@@ -125,8 +125,8 @@ def test_a_model_of_random_weights_is_judged_to_know_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Report:
-    """The shipped weights on made-up places that no training has seen."""
-    scenes = [made_up_scene(command.HELD_OUT_SEED + 500 + number) for number in range(4)]
+    """The shipped weights on synthetic scenes that no training has seen."""
+    scenes = [synthetic_scene(command.HELD_OUT_SEED + 500 + number) for number in range(4)]
     return evaluate(load_embedded(embedded_weights()), scenes, 16, seed=11)
 
 

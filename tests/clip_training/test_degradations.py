@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clip_training.corpus import draw_crop
 from clip_training.degradations import FAULTS, WORK, Crop, as_ms, fused, independent, middle
-from clip_training.scenes import made_up_scene
+from clip_training.scenes import synthetic_scene
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 @pytest.fixture(scope="module")
 def crop() -> Crop:
     """A built-up place with fields: seed chosen for its many edges."""
-    return draw_crop(made_up_scene(2), np.random.default_rng(1))
+    return draw_crop(synthetic_scene(2), np.random.default_rng(1))
 
 
 def crop_of(bands: Tensor) -> Crop:
@@ -81,7 +81,7 @@ def test_a_stronger_fault_is_further_from_the_truth(family: str, crop: Crop) -> 
 
 
 def test_blur_takes_fine_detail_away() -> None:
-    crop = draw_crop(made_up_scene(2), np.random.default_rng(1))
+    crop = draw_crop(synthetic_scene(2), np.random.default_rng(1))
     powers = [fine_power(crop.bands), *(fine_power(spoil("blur", crop, s)) for s in (0.1, 0.4, 0.9))]
     assert all(later < 0.5 * earlier for earlier, later in pairwise(powers))
 
