@@ -23,7 +23,6 @@ from clippan_models.adaptation.clip_adaptation import Judge
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.loop import (
     Adapted,
-    AdaptOptions,
     CurvePoint,
     Objective,
     descend,
@@ -31,6 +30,7 @@ from clippan_models.adaptation.loop import (
     nothing_to_learn,
     set_rate,
 )
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.patches import Patches, join_patches
 from clippan_models.adaptation.processes import ALONE, Processes
 from clippan_models.adaptation.window_cache import SceneWindows
