@@ -84,10 +84,7 @@ class BdsdPcSharpener:
 
     coefficients: tuple[tuple[float, ...], ...]
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN."""

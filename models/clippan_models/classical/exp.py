@@ -32,10 +32,7 @@ class ExpFitter:
 class ExpSharpener:
     """Gives the interpolated MS."""
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The interpolated MS, `[C, H, W]`, DN; a copy that the caller may change."""

@@ -92,10 +92,7 @@ class MtfGlpFsSharpener:
 
     gains: tuple[float, ...]
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN."""
@@ -119,10 +116,7 @@ class MtfGlpHpmRSharpener:
     offsets: tuple[float, ...]
     levels: tuple[float, ...]
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN; between 0 and 10 times the interpolated MS."""
