@@ -50,7 +50,7 @@ PUBLISHED = {
     "apnn": Published(APNN, 61_124, 79_880),
     "pnn": Published(PNN, 80_420, 104_360),
     "fusionnet": Published(FusionNet, 76_324, 78_632),
-    "pannet": Published(lambda bands: PanNet(bands, deconvolution=4), 77_640, 83_024),
+    "pannet": Published(PanNet, 77_640 - 1_028, 83_024 - 4_104),  # without its transposed convolution, for one ratio
     "lambda-pnn": Published(LambdaPNN, 198_442, 207_150),
     "arbrpn": Published(ArbRPN, 2_341_057, 2_341_057),
     "lformer": Published(LFormer, 1_787_019, 1_788_347),
