@@ -3,7 +3,8 @@
 Both are separable and written as small matrices, one per axis and band: entry (x, k) says what source sample k
 contributes to target sample x. The weights depend on scene coordinates only, never on where a tile begins, and the
 products run over blocks of few source samples; so a pixel gets the same bits whatever tile it is computed in, any
-ratio and sub-pixel phase is served by the same code, and gradients flow.
+ratio and sub-pixel phase is served by the same code, and gradients flow. Measuring has the conventions of the
+community's toolbox instead (`ops/toolbox.py`): its numbers must compare with published ones.
 """
 
 from __future__ import annotations
