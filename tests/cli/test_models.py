@@ -338,7 +338,7 @@ def test_a_bar_is_drawn_only_for_who_wants_it(
     [
         (["models", "fetch", "clap"], "there is: clip"),
         ([*FETCH, "--model", "ViT-B-32"], "is not MODEL:PRETRAINED"),
-        ([*FETCH, "--model", "ViT-B-32:nobody"], "known are openai"),
+        ([*FETCH, "--model", "ViT-B-32:nobody"], "available: openai"),
         ([*FETCH, "--sha256", "abc"], "is not a SHA-256"),
         ([*FETCH, "--revision", ""], "the revision is empty"),
     ],

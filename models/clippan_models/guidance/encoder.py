@@ -149,7 +149,7 @@ def load_clip(spec: str, device: torch.device, cache: Path | None = None) -> Cli
         cache: folder of the Hugging Face cache; None: the usual one.
 
     Raises:
-        UsageError: nothing is called so.
+        UsageError: there is no CLIP of this name.
         WeightsError: weights that are missing, damaged or of another model; names the file.
     """
     if spec == NONE:
@@ -177,7 +177,7 @@ def pretrained_location(model: str, pretrained: str) -> tuple[str, tuple[str, ..
     hub = str(import_open_clip().get_pretrained_cfg(model, pretrained).get("hf_hub", ""))
     if not hub:
         known = ", ".join(import_open_clip().list_pretrained_tags_by_model(model)) or "none"
-        raise UsageError(f"open_clip has no weights {pretrained!r} of {model} on Hugging Face; known are {known}")
+        raise UsageError(f"open_clip has no weights {pretrained!r} of {model} on Hugging Face; available: {known}")
     repository, _, name = hub.rpartition("/")
     if name:
         return repository, (str(Path(name).with_suffix(".safetensors")),)
@@ -219,12 +219,12 @@ def _load_cached(spec: str, cache: Path | None) -> ClipEncoder:
     model, colon, pretrained = spec.partition(":")
     if not colon or model not in import_open_clip().list_models():
         raise UsageError(
-            f"no CLIP is called {spec!r}; give embedded, auto, none, MODEL:PRETRAINED such as "
+            f"there is no CLIP called {spec!r}; available: embedded, auto, none, MODEL:PRETRAINED such as "
             f"{':'.join(AUTO_PRETRAINED)}, or the path of a .safetensors file"
         )
     path = cached_weights(model, pretrained, cache)
     if path is None:
-        raise WeightsError(f"the weights of {spec} are not on this machine; `clippan models fetch clip` brings them")
+        raise WeightsError(f"the weights of {spec} are not on this machine; `clippan models fetch clip` downloads them")
     quick = bool(import_open_clip().get_pretrained_cfg(model, pretrained).get("quick_gelu", False))
     return _assemble(model, read_weights(path), spec, "cache", quick_gelu=quick)
 

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from clippan_models.errors import UsageError
+from clippan_models.errors import UsageError, unknown_name
 from clippan_models.guidance.radiometry import UNIT_MEAN, UNIT_STD
 
 StemKind = Literal["conv", "pca", "rgb", "gbnir"]
@@ -98,7 +98,7 @@ def build_stem(kind: StemKind, rgb: tuple[int, int, int], sample: Tensor, nir: i
         if nir is None:
             raise UsageError("the stem gbnir needs a near infrared band, and none is known here; choose another stem")
         return LinearStem(_selection(bands, (rgb[1], rgb[2], nir)), torch.zeros(3)).to(sample.device)
-    raise UsageError(f"no stem is called {kind!r}; known are {', '.join(STEMS)}")
+    raise unknown_name("stem", kind, STEMS)
 
 
 def repeat_pan(pan: Tensor) -> Tensor:
