@@ -7,12 +7,10 @@ based on oversampled multiresolution analysis", IEEE TGRS 40(10), 2002. How to i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
-    from clippan_models.contracts import Views
+from clippan_models.contracts import Views
 
 
 class ExpFitter:

@@ -22,16 +22,12 @@ are off by thousands of DN. Here it never falls below 1 % of the band's mean, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from clippan_models.contracts import Views
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.contracts import Views
 
 # A low-pass PAN with less than this share of the variance of PAN is rounding: PAN shows nothing at the MS scale.
 _NOTHING_LEFT = 1e-9

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.functional import fold
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PATCH = 7
 """Low-resolution samples across a patch."""

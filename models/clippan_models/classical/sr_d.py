@@ -28,20 +28,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from clippan_models.classical.patches import LARGEST_SPACING, PATCH, STEP, PatchBlocks, PatchGrid, cut, paste, take
 from clippan_models.classical.pursuit import Pursuit
+from clippan_models.contracts import Views
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from clippan_models.contracts import Views
 
 _ATOMS = 10  # atoms a patch is made of, unless told
 _RESERVOIR = 1000  # patches of the scene offered as atoms

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from clippan_models.metrics.blocks import block_moments, split_blocks
 from clippan_models.metrics.q2n import block_q2n
 from clippan_models.metrics.uiqi import pairwise_uiqi
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

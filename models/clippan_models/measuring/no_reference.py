@@ -12,17 +12,19 @@ planes hold at invalid pixels does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
 from clippan_models.measuring.blocks import Blocks, pad_to_blocks
-from clippan_models.measuring.planes import SeenWindow
+from clippan_models.measuring.local_maps import LocalMaps
+from clippan_models.measuring.planes import CoarsePlanes, Observer, QualityPlanes, SeenWindow
 from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.d_lambda import distortion_of_pairs
 from clippan_models.metrics.d_rho import box_sum, correlation_field, grown_for_field, half_width
@@ -30,14 +32,6 @@ from clippan_models.metrics.d_s import distortion_of_bands
 from clippan_models.metrics.d_sr import d_sr_of_moments
 from clippan_models.metrics.qnr import hqnr, qnr, rqnr
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
-    from clippan_models.measuring.local_maps import LocalMaps
-    from clippan_models.measuring.planes import CoarsePlanes, Observer, QualityPlanes
 
 
 @dataclass(frozen=True)

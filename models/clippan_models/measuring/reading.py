@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from clippan_models.contracts import Window
+from clippan_models.measuring.planes import PlaneSource
 from clippan_models.ops.toolbox import correlate_axis
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-    from clippan_models.measuring.planes import PlaneSource
 
 
 def read_padded(read: Callable[[Window], Tensor], window: Window, shape: tuple[int, int]) -> Tensor:

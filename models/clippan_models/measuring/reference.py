@@ -8,25 +8,21 @@ and SCC count the positions whose whole neighbourhood is valid; the others count
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from clippan_models.contracts import Window
 from clippan_models.errors import InputError
 from clippan_models.measuring.blocks import Blocks
 from clippan_models.measuring.pixel_totals import BandErrors, PixelTotals
+from clippan_models.measuring.planes import PlaneSource
 from clippan_models.measuring.reading import fetch, read_padded
 from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.d_rho import box_sum
 from clippan_models.metrics.scc import edge_magnitude
 from clippan_models.metrics.ssim import REACH, ssim_field
 from clippan_models.ops.toolbox import mirror
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.contracts import Window
-    from clippan_models.measuring.planes import PlaneSource
 
 
 @dataclass(frozen=True)

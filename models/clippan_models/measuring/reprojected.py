@@ -7,23 +7,18 @@ PAN correlates best with the band, and a report must state it: a wrong phase cos
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
 from clippan_models.measuring.blocks import Blocks
 from clippan_models.measuring.pixel_totals import BandErrors, PixelTotals
+from clippan_models.measuring.planes import PlaneSource, SeenWindow
 from clippan_models.metrics.d_rho import box_sum, correlation_field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from torch import Tensor
-
-    from clippan_models.measuring.planes import PlaneSource, SeenWindow
 
 Phase = tuple[int, int]
 """Row and column, within the r x r PAN pixels of an MS pixel, of its sample."""

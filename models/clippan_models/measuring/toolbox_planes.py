@@ -12,13 +12,14 @@ replaced and the result is the toolbox's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
+from clippan_models.measuring.planes import PlaneSource
 from clippan_models.measuring.reading import fetch_filled, read_padded
 from clippan_models.ops.toolbox import (
     MTF_HALO,
@@ -29,11 +30,6 @@ from clippan_models.ops.toolbox import (
     mirror,
     mtf_kernels,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.measuring.planes import PlaneSource
 
 
 @dataclass(frozen=True)

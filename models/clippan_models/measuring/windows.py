@@ -6,18 +6,16 @@ progress at a time, so memory stays bounded, and results come in order, so sums 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 
 from clippan_models.contracts import Window
 from clippan_models.pipeline import prefetch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 R = TypeVar("R")
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
 from clippan_models.metrics.blocks import block_moments, split_blocks
 from clippan_models.metrics.uiqi import pairwise_uiqi
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def d_lambda(fused: Tensor, reference: Tensor, block: int = 32, reference_block: int | None = None) -> float:

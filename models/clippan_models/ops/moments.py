@@ -10,15 +10,12 @@ recommendations", The American Statistician 37(3), 1983.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from clippan_models.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Samples taken at a time: K float64 rows of a chunk stay in the cache of a core while they are centred and multiplied.
 _CHUNK = {"cpu": 1 << 16, "cuda": 1 << 22}

@@ -12,17 +12,13 @@ nothing of nodata: a NaN or a filler value spreads as far as the kernel reaches.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import scipy.fft
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
 
 MTF_HALO = 20
 """PAN pixels on each side that `mtf_filter` looks at: its kernels have 41 x 41."""
