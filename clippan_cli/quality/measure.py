@@ -200,7 +200,7 @@ def measure(
     except InputError as error:
         raise InputError(f"{subject.image.name}: {error}") from error
     looked_at = 1.0 if windows is None else sum(w.pixels for w in windows) / (planes.shape[0] * planes.shape[1])
-    metrics = scores.as_metrics() | reprojected.as_metrics() | (truth.as_metrics() if truth else {})
+    metrics = scores.metrics | reprojected.metrics | (truth.metrics if truth else {})
     convention = options.convention if exact is not None else "georeferenced"
     assessment = Assessment(
         path=subject.image.name,

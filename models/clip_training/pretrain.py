@@ -21,7 +21,6 @@ from clip_training.scenes import TruthScene, read_scenes, synthetic_scene
 from clip_training.weights import load_embedded, save_embedded
 from clippan_models.errors import ClippanError
 from clippan_models.guidance.embedded import build_embedded
-from clippan_models.plain import plain
 
 HELD_OUT_SEED = 900_000
 """First seed of the synthetic scenes for evaluation; training begins at its own seed and must end below."""
@@ -112,12 +111,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     real = _read(options.scenes)
     synthetic = [synthetic_scene(HELD_OUT_SEED + options.seed + number) for number in range(8)]
     sets: dict[str, list[TruthScene]] = {scene.name: [scene] for scene in real} | {"synthetic": synthetic}
-    reports = {
+    figures = {
         name: evaluate(model, scenes, max(1, options.crops // len(scenes)), options.seed, options.device)
         for name, scenes in sets.items()
     }
-    print(table(reports))
-    print(json.dumps(plain(reports)))
+    print(table(figures))
+    print(json.dumps(figures))
     return 0
 
 

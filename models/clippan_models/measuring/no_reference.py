@@ -39,41 +39,14 @@ class NoReferenceScores:
     """The quality of a fused scene as far as it can be told without a reference.
 
     Attributes:
-        d_lambda: spectral distortion, 0 is ideal.
-        d_s: spatial distortion, 0 is ideal.
-        qnr: (1 - d_lambda)(1 - d_s), 1 is ideal.
-        d_lambda_k: spectral distortion after the sensor's MTF, 0 is ideal.
-        hqnr: (1 - d_lambda_k)(1 - d_s), 1 is ideal.
-        d_rho: lack of local correlation with PAN, 0 is ideal.
-        d_sr: share of PAN that no mixture of the bands explains, 0 is ideal.
-        rqnr: (1 - d_lambda_k)(1 - d_sr), 1 is ideal.
+        metrics: the indices D_lambda, D_s, QNR, D_lambda_K, HQNR, D_rho, D_sR and RQNR; see `metrics.catalogue`.
         valid_share: valid pixels over pixels looked at, 0 .. 1.
         blocks: number of blocks that counted.
     """
 
-    d_lambda: float
-    d_s: float
-    qnr: float
-    d_lambda_k: float
-    hqnr: float
-    d_rho: float
-    d_sr: float
-    rqnr: float
+    metrics: dict[str, float]
     valid_share: float
     blocks: int
-
-    def as_metrics(self) -> dict[str, float]:
-        """The indices under the names the literature gives them."""
-        return {
-            "D_lambda": self.d_lambda,
-            "D_s": self.d_s,
-            "QNR": self.qnr,
-            "D_lambda_K": self.d_lambda_k,
-            "HQNR": self.hqnr,
-            "D_rho": self.d_rho,
-            "D_sR": self.d_sr,
-            "RQNR": self.rqnr,
-        }
 
 
 def score(
@@ -235,15 +208,14 @@ def _summarise(totals: _Totals, pixels: int, block: int) -> NoReferenceScores:
     d_s = distortion_of_bands(q_fused[:, -1], q_reference[:, -1])
     d_lambda_k = 1 - totals.q2n / totals.blocks
     d_sr = d_sr_of_moments(totals.moments)
-    return NoReferenceScores(
-        d_lambda=d_lambda,
-        d_s=d_s,
-        qnr=qnr(d_lambda, d_s),
-        d_lambda_k=d_lambda_k,
-        hqnr=hqnr(d_lambda_k, d_s),
-        d_rho=totals.rho_distance / totals.rho_pixels,
-        d_sr=d_sr,
-        rqnr=rqnr(d_lambda_k, d_sr),
-        valid_share=totals.valid_pixels / pixels,
-        blocks=totals.blocks,
-    )
+    metrics = {
+        "D_lambda": d_lambda,
+        "D_s": d_s,
+        "QNR": qnr(d_lambda, d_s),
+        "D_lambda_K": d_lambda_k,
+        "HQNR": hqnr(d_lambda_k, d_s),
+        "D_rho": totals.rho_distance / totals.rho_pixels,
+        "D_sR": d_sr,
+        "RQNR": rqnr(d_lambda_k, d_sr),
+    }
+    return NoReferenceScores(metrics, totals.valid_pixels / pixels, totals.blocks)

@@ -30,42 +30,18 @@ class ReferenceScores:
     """The quality of a fused scene whose truth is known.
 
     Attributes:
-        q2n: of hypercomplex numbers (Q4 with 4 bands, Q8 with 8), 1 is ideal.
-        sam: mean spectral angle, degrees, 0 is ideal.
-        ergas: relative error, 0 is ideal.
-        psnr: mean of the PSNR of the bands, dB.
-        psnr_global: of one error over all bands, dB.
-        ssim: structural similarity, 1 is ideal.
-        scc: correlation of edges, 1 is ideal.
+        metrics: the indices Q2n, SAM, ERGAS, PSNR, PSNR_global, SSIM and SCC; see `metrics.catalogue`.
         bands: the errors of each band.
         peak: the largest possible DN, for PSNR and SSIM.
         valid_share: valid pixels over pixels looked at.
         blocks: blocks of Q2n that counted.
     """
 
-    q2n: float
-    sam: float
-    ergas: float
-    psnr: float
-    psnr_global: float
-    ssim: float
-    scc: float
+    metrics: dict[str, float]
     bands: tuple[BandErrors, ...]
     peak: float
     valid_share: float
     blocks: int
-
-    def as_metrics(self) -> dict[str, float]:
-        """The indices under the names the literature gives them."""
-        return {
-            "Q2n": self.q2n,
-            "SAM": self.sam,
-            "ERGAS": self.ergas,
-            "PSNR": self.psnr,
-            "PSNR_global": self.psnr_global,
-            "SSIM": self.ssim,
-            "SCC": self.scc,
-        }
 
 
 def score_reference(
@@ -137,19 +113,16 @@ class _Totals:
             raise InputError(f"nothing to compare: no block of {self.block} x {self.block} pixels is half valid")
         xx, yy, xy = self.edges.tolist()
         flat = 0.0 if self.edges_differ else 1.0
-        return ReferenceScores(
-            q2n=self.q2n / self.blocks,
-            sam=self.pixels.sam(),
-            ergas=self.pixels.ergas(ratio),
-            psnr=self.pixels.psnr(self.peak),
-            psnr_global=self.pixels.psnr_global(self.peak),
-            ssim=self.ssim / self.ssim_count if self.ssim_count else float("nan"),
-            scc=float(xy / (xx * yy) ** 0.5) if xx * yy > 0 else flat,
-            bands=bands,
-            peak=self.peak,
-            valid_share=self.pixels.count / pixels,
-            blocks=self.blocks,
-        )
+        metrics = {
+            "Q2n": self.q2n / self.blocks,
+            "SAM": self.pixels.sam(),
+            "ERGAS": self.pixels.ergas(ratio),
+            "PSNR": self.pixels.psnr(self.peak),
+            "PSNR_global": self.pixels.psnr_global(self.peak),
+            "SSIM": self.ssim / self.ssim_count if self.ssim_count else float("nan"),
+            "SCC": float(xy / (xx * yy) ** 0.5) if xx * yy > 0 else flat,
+        }
+        return ReferenceScores(metrics, bands, self.peak, self.pixels.count / pixels, self.blocks)
 
     def _valid(self, window: Window) -> Tensor:
         return self.reference.valid(window) & self.fused.valid(window)

@@ -1,4 +1,4 @@
-"""R-Q2n, R-SAM and R-ERGAS: whether the sensor would see MS again (Scarpa & Ciotola 2022, arXiv 2108.06144).
+"""R-Q2n, R-SAM and R-ERGAS: whether the MTF-degraded fused image is MS (Scarpa & Ciotola 2022, arXiv 2108.06144).
 
 The fused image is blurred by the sensor's MTF, sampled where the MS samples lie, and compared with MS. Where they lie
 is the phase: which of the r x r PAN pixels of an MS pixel. It is estimated per band, as the one at which the blurred
@@ -29,25 +29,17 @@ _HALF = 2  # half width of the windows in which PAN and MS are correlated, MS pi
 
 @dataclass(frozen=True)
 class ReprojectedScores:
-    """How well a fused scene, seen as MS was, is MS.
+    """How close a fused scene, MTF-degraded, is to MS.
 
     Attributes:
-        q2n: 1 is ideal.
-        sam: degrees, 0 is ideal.
-        ergas: 0 is ideal.
+        metrics: the indices R_Q2n, R_SAM and R_ERGAS; see `metrics.catalogue`.
         bands: the errors of each band, DN.
         blocks: blocks of Q2n that counted.
     """
 
-    q2n: float
-    sam: float
-    ergas: float
+    metrics: dict[str, float]
     bands: tuple[BandErrors, ...]
     blocks: int
-
-    def as_metrics(self) -> dict[str, float]:
-        """The indices by name."""
-        return {"R_Q2n": self.q2n, "R_SAM": self.sam, "R_ERGAS": self.ergas}
 
 
 class ReprojectedTotals:
@@ -76,13 +68,12 @@ class ReprojectedTotals:
         Raises:
             InputError: no pixel was valid.
         """
-        return ReprojectedScores(
-            q2n=self._q2n / self._blocks if self._blocks else float("nan"),
-            sam=self.pixels.sam(),
-            ergas=self.pixels.ergas(ratio),
-            bands=self.pixels.bands(),
-            blocks=self._blocks,
-        )
+        metrics = {
+            "R_Q2n": self._q2n / self._blocks if self._blocks else float("nan"),
+            "R_SAM": self.pixels.sam(),
+            "R_ERGAS": self.pixels.ergas(ratio),
+        }
+        return ReprojectedScores(metrics, self.pixels.bands(), self._blocks)
 
 
 class Reprojection:

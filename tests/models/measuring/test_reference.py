@@ -50,7 +50,7 @@ def test_golden_values_come_out_of_the_stream(
 ) -> None:
     scene, expected = make_scene(bands), golden[f"B{bands}"]
     names = {"SAM": "SAM_deg", "PSNR": "PSNR_band_2047", "PSNR_global": "PSNR_global_2047", "SSIM": "SSIM_2047"}
-    values = streamed(scene.truth, scene.fused, window_size).as_metrics()
+    values = streamed(scene.truth, scene.fused, window_size).metrics
     assert values == pytest.approx({name: expected[names.get(name, name)] for name in values}, rel=1e-9)
 
 
@@ -62,7 +62,7 @@ def test_any_window_gives_the_values_of_the_whole_image(
     scene = make_scene(3, height=33, width=33)
     part = (slice(None), slice(0, size[0]), slice(0, size[1]))
     truth, fused = scene.truth[part], scene.fused[part]
-    assert streamed(truth, fused, window_size).as_metrics() == pytest.approx(whole(truth, fused), rel=1e-9)
+    assert streamed(truth, fused, window_size).metrics == pytest.approx(whole(truth, fused), rel=1e-9)
 
 
 def test_what_nodata_holds_does_not_matter(make_scene: Any, streamed: Any) -> None:
@@ -72,7 +72,7 @@ def test_what_nodata_holds_does_not_matter(make_scene: Any, streamed: Any) -> No
     mask[100:, :7] = False
     scores = []
     for filler, size in ((0.0, 32), (65535.0, 96), (-1e9, 512)):
-        scores.append(streamed(scene.truth, torch.where(mask, scene.fused, filler), size, mask).as_metrics())
+        scores.append(streamed(scene.truth, torch.where(mask, scene.fused, filler), size, mask).metrics)
     assert scores[1] == pytest.approx(scores[0], rel=1e-9) and scores[2] == pytest.approx(scores[0], rel=1e-9)
 
 
@@ -80,7 +80,7 @@ def test_nodata_at_the_side_leaves_the_rest_alone(make_scene: Any, streamed: Any
     scene = make_scene(4)
     mask = torch.ones(128, 128, dtype=torch.bool)
     mask[:, 96:] = False
-    values = streamed(scene.truth, scene.fused, mask=mask).as_metrics()
+    values = streamed(scene.truth, scene.fused, mask=mask).metrics
     expected = whole(scene.truth[:, :, :96], scene.fused[:, :, :96])
     exact = ("Q2n", "SAM", "ERGAS", "PSNR", "PSNR_global", "SSIM")
     assert {n: values[n] for n in exact} == pytest.approx({n: expected[n] for n in exact}, rel=1e-9)
@@ -101,9 +101,9 @@ def test_the_errors_of_the_bands_are_told(make_scene: Any, streamed: Any) -> Non
 @pytest.mark.parametrize("level", [0.0, 500.0])
 def test_flat_images_give_numbers(level: float, make_scene: Any, streamed: Any) -> None:
     scene = make_scene(4)
-    values = streamed(scene.truth, torch.full_like(scene.fused, level)).as_metrics()
+    values = streamed(scene.truth, torch.full_like(scene.fused, level)).metrics
     assert all(math.isfinite(value) for value in values.values())
-    perfect = streamed(torch.full_like(scene.truth, 500), torch.full_like(scene.truth, 500)).as_metrics()
+    perfect = streamed(torch.full_like(scene.truth, 500), torch.full_like(scene.truth, 500)).metrics
     assert (perfect["Q2n"], perfect["SAM"], perfect["ERGAS"], perfect["SCC"]) == pytest.approx((1, 0, 0, 1), abs=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_images_that_do_not_fit_are_refused(make_scene: Any, hold: Any, streamed
 
 def test_the_psnr_is_that_of_scikit_image(make_scene: Any, streamed: Any) -> None:
     scene = make_scene(4)
-    found = streamed(scene.truth, scene.fused).as_metrics()["PSNR_global"]
+    found = streamed(scene.truth, scene.fused).metrics["PSNR_global"]
     expected = peak_signal_noise_ratio(  # type: ignore[no-untyped-call]
         scene.truth.numpy(), scene.fused.numpy(), data_range=PEAK
     )
@@ -128,7 +128,7 @@ def test_the_psnr_is_that_of_scikit_image(make_scene: Any, streamed: Any) -> Non
 
 def test_shared_indices_agree_with_sewar(make_scene: Any, oracle: Any, streamed: Any) -> None:
     scene = make_scene(4)
-    values = streamed(scene.truth, scene.fused).as_metrics()
+    values = streamed(scene.truth, scene.fused).metrics
     sewar = oracle("sewar.full_ref")
     truth, fused = (image.permute(1, 2, 0).numpy() for image in (scene.truth, scene.fused))
     assert values["SAM"] == pytest.approx(math.degrees(sewar.sam(truth, fused)), rel=1e-6)

@@ -104,7 +104,7 @@ def test_indices_with_reference(bands: int, make_scene: Any, golden: Any) -> Non
 @pytest.mark.parametrize("window_size", [32, 96, 512])
 @pytest.mark.parametrize("bands", [4, 8])
 def test_streamed_indices(bands: int, window_size: int, make_scene: Any, golden: Any) -> None:
-    values = score(make_scene(bands).planes(), Windows(size=window_size)).as_metrics()
+    values = score(make_scene(bands).planes(), Windows(size=window_size)).metrics
     assert list(values) == ["D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR", "D_rho", "D_sR", "RQNR"]
     expected = golden[f"B{bands}"]
     expected["RQNR"] = (1 - expected["D_lambda_K"]) * (1 - expected["D_sR"])
