@@ -1,4 +1,4 @@
-"""The demo's synthetic place, seen from above: fields, roads, houses, trees and a pond, with known spectra.
+"""The synthetic scene of the demo: fields, roads, houses, trees and a pond, with known spectra.
 
 The sharp image is the truth; PAN is a weighted sum of its bands, MS its blurred, shifted and decimated version. So the
 demo can say how near to the truth a result is, which no real scene can.

@@ -56,7 +56,7 @@ def middle(image: Tensor) -> Tensor:
 
 
 def as_ms(image: Tensor, ratio: int = 4, gain: float = 0.3, lag: int = 0) -> Tensor:
-    """As a multispectral camera would have seen it, interpolated back (EXP): `[C, WORK, WORK]`, the same shape.
+    """MTF-degraded and interpolated back (EXP): `[C, WORK, WORK]`, the same shape.
 
     Args:
         image: the sharp bands.
@@ -116,7 +116,7 @@ def colours(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
 
 
 def cast(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
-    """Each band brighter or darker by an amount of its own: a tint over all."""
+    """Each band brighter or darker by another amount: a tint over all."""
     signs = rng.permutation((1.0, 1.0, -1.0, -1.0))  # all to one side would be brightness, not a tint
     offset = signs * rng.uniform(0.5, 1.0, 4)
     scale = 1 + 0.4 * strength * rng.uniform(-1, 1, 4)

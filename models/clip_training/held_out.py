@@ -1,4 +1,4 @@
-"""What the embedded CLIP can tell on scenes it has not seen: the figures of its model card."""
+"""Evaluation of the embedded CLIP on held-out scenes: the figures of its model card."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MODERATE, _STRONG = 1, 2
 Figures = dict[str, float]
 """By label. Those without a mean in their label are shares of the crops, 0 .. 1; `a < b` is the share where it holds.
 
-The Wald prompt figures compare cosines with that prompt, `direction` is that of `pretraining`, and faults are told by
-their plain captions. Chance is in brackets."""
+The figures of the Wald prompt compare cosines with it, `direction` is that of `pretraining`, and a fault is recognised
+by its plain caption. Chance is in brackets."""
 
 
 def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, device: str = "cpu") -> Figures:
@@ -34,13 +34,14 @@ def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, de
     prompts = _text_features(model, [MS_PROMPT, PAN_PROMPT, WALD_PROMPT], device)
     captions = _text_features(model, [DEGRADATION_PROMPTS[family] for family in FAULTS], device)
 
-    def told(names: Sequence[str], texts: Tensor) -> list[float]:
+    def recognised(names: Sequence[str], texts: Tensor) -> list[float]:
         """Share of each kind of image that is nearest to its own text."""
         return [_share((features[name] @ texts.T).argmax(1) == index) for index, name in enumerate(names)]
 
     near = {name: feature @ prompts[2] for name, feature in features.items()}
     towards = {name: direction(f, features["EXP"], features["PAN"], prompts) for name, f in features.items()}
-    strong, moderate = told(list(FAULTS), captions), told([f"{family}, moderate" for family in FAULTS], captions)
+    strong = recognised(list(FAULTS), captions)
+    moderate = recognised([f"{family}, moderate" for family in FAULTS], captions)
     shown = ["EXP", "PAN", "fusion", "truth", *FAULTS]
     better, worse = near["fusion"] < near["truth"], near["EXP"] < near["fusion"]
     return {
@@ -52,7 +53,7 @@ def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, de
         "which strong fault (chance 0.1)": float(np.mean(strong)),
         "which moderate fault (chance 0.1)": float(np.mean(moderate)),
         **{f"  strong {family}": share for family, share in zip(FAULTS, strong, strict=True)},
-        "MS, PAN or HRMS (chance 0.333)": float(np.mean(told(["EXP", "PAN", "truth"], prompts))),
+        "MS, PAN or HRMS (chance 0.333)": float(np.mean(recognised(["EXP", "PAN", "truth"], prompts))),
         **{f"mean direction: {name}": float(towards[name].mean()) for name in shown},
         **{f"direction: {name} < truth": _share(towards[name] < towards["truth"]) for name in shown if name != "truth"},
     }

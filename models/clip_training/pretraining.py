@@ -1,8 +1,8 @@
 """How the embedded CLIP learns: contrast between images and captions, and the order of what the Wald prompt prefers.
 
 The contrast is CLIP's, symmetric InfoNCE, with soft targets: captions repeat, and some fit in part
-(`captions.affinity`). It alone leaves open what run time asks: which of two images of one place is nearer to the
-prompt, and whether the way from MS and from PAN to the image is the way between their texts. Two more terms say so:
+(`captions.affinity`). It does not teach what is asked at run time: which of two images of one scene is nearer to the
+prompt, and whether features move from MS and PAN to the image as their texts do. Two more terms do:
 
     L = L_nce + L_rank + L_dir,
     d(x) = 1/2 [cos(F_x - F_MS, T_wald - T_MS) + cos(F_x - F_PAN, T_wald - T_PAN)]   (CLIPPan eq. 6-8)
@@ -39,7 +39,7 @@ class PretrainOptions:
 
     Attributes:
         steps: at most so many.
-        groups: places in a batch, each in `4 + corpus.faults` versions.
+        groups: crops in a batch, each in `4 + corpus.faults` versions.
         seed: of the samples; the weights come from torch's generator.
         learning_rate: the highest, after the warm-up.
         warm_up: steps until it is reached.
@@ -140,7 +140,7 @@ def losses(
     logits = scale * images @ texts.T
     contrast = (_soft_cross_entropy(logits, fit) + _soft_cross_entropy(logits.T, fit.T)) / 2
 
-    size = sum(s.place == samples[0].place for s in samples)
+    size = sum(s.group == samples[0].group for s in samples)
     groups = images.reshape(-1, size, images.shape[1])
     towards = direction(groups, groups[:, 1:2], groups[:, 2:3], prompts)
     nearness = groups @ prompts[2]
@@ -151,7 +151,7 @@ def losses(
 
 
 def direction(images: Tensor, ms: Tensor, pan: Tensor, prompts: Tensor) -> Tensor:
-    """How far the way from MS and PAN to an image is that from their prompts to Wald's (eq. 6-8), -1 .. 1.
+    """How well features move from MS and PAN to an image as their prompts do to Wald's (eq. 6-8), -1 .. 1.
 
     Args:
         images: `[..., D]` features.

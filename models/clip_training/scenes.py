@@ -3,7 +3,7 @@
 A synthetic scene is drawn at twice its resolution and averaged, so that its edges are those of an imaged scene. It is
 painted with the primitives of the demo's scene, but is one of a family that differs in everything: kinds and numbers of
 objects, directions, sizes, relief of the parcels. A real MS image is its own truth one scale down (Wald's protocol):
-what its own resolution shows is sharp, and what comes of blurring and decimating it is to be told from it.
+what its own resolution shows is sharp, and is to be told from what blurring and decimating make of it.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _fractal(rng: np.random.Generator, side: int, exponent: float) -> Array:
 
 
 def _parcels(rng: np.random.Generator, side: int) -> Array:
-    """Parcels with winding borders, each with a spectrum and furrows of its own."""
+    """Parcels with winding borders, each with its own spectrum and furrows."""
     y, x = coordinates(side)
     count = int(rng.integers(3, 40))
     bend = rng.uniform(0, 12)

@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_samples(corpus: Corpus) -> None:
     again = Corpus([synthetic_scene(seed, 128) for seed in range(3)])
     for one, other in zip(corpus.batch(1, 2, 3), again.batch(1, 2, 3), strict=True):
         assert torch.equal(one.image, other.image)
-        assert (one.caption, one.key, one.place) == (other.caption, other.key, other.place)
+        assert (one.caption, one.key, one.group) == (other.caption, other.key, other.group)
 
 
 @pytest.mark.parametrize(("seed", "number"), [(2, 2), (1, 3)])
@@ -67,7 +67,7 @@ def test_samples_are_unit_range_crops_in_groups_of_a_fixed_order(batch: list[Sam
     for start in range(0, len(batch), 8):
         group = batch[start : start + 8]
         assert [sample.key for sample in group[:3]] == ["hrms", "ms", "pan"]
-        assert len({sample.place for sample in group}) == 1
+        assert len({sample.group for sample in group}) == 1
         assert len({sample.key for sample in group}) == 8
     for sample in batch:
         assert sample.image.shape == (3, SIDE, SIDE)

@@ -39,7 +39,7 @@ from clippan_models.classical.pursuit import Pursuit
 from clippan_models.contracts import Views
 from clippan_models.ops.moments import Moments
 
-_ATOMS = 10  # atoms a patch is made of, unless told
+_ATOMS = 10  # default number of atoms of a patch
 _RESERVOIR = 1000  # patches of the scene offered as atoms
 
 

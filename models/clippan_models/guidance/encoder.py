@@ -36,7 +36,7 @@ _WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 @dataclass(frozen=True)
 class ClipIdentity:
-    """Which CLIP it is, for reports.
+    """Which CLIP this is, for reports.
 
     Attributes:
         name: "embedded", "MODEL:PRETRAINED", or the file's name.
@@ -59,7 +59,7 @@ class ClipEncoder(nn.Module):
     Args:
         model: with `encode_image` and `encode_text`.
         tokenizer: open_clip's, with `encode` and `context_length`.
-        identity: which one it is.
+        identity: which CLIP this is.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, identity: ClipIdentity) -> None:

@@ -2,7 +2,7 @@
 
 `conv` learns, starting from the bands that look like red, green and blue, and is best in the paper; `rgb`, `gbnir` and
 `pca` are fixed. Values stay about 0 .. 1, so there is neither a final ReLU nor a normalisation by batches, which would
-make a patch's feature depend on its neighbours. PAN goes by no stem: it is repeated three times.
+make a patch's feature depend on its neighbours. PAN has no stem: it is repeated three times.
 """
 
 from __future__ import annotations

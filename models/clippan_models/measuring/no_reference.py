@@ -30,13 +30,13 @@ from clippan_models.metrics.d_lambda import distortion_of_pairs
 from clippan_models.metrics.d_rho import box_sum, correlation_field, grown_for_field, half_width
 from clippan_models.metrics.d_s import distortion_of_bands
 from clippan_models.metrics.d_sr import d_sr_of_moments
-from clippan_models.metrics.qnr import hqnr, qnr, rqnr
+from clippan_models.metrics.qnr import qnr
 from clippan_models.ops.moments import Moments
 
 
 @dataclass(frozen=True)
 class NoReferenceScores:
-    """The quality of a fused scene as far as it can be told without a reference.
+    """The quality of a fused scene, measured without a reference.
 
     Attributes:
         metrics: the indices D_lambda, D_s, QNR, D_lambda_K, HQNR, D_rho, D_sR and RQNR; see `metrics.catalogue`.
@@ -62,7 +62,7 @@ def score(
         planes: the scene.
         windows: how it is read.
         coarse: D_lambda and D_s by the paper's definition, whose references are on the MS grid with blocks of the same
-            ground; None: by the toolbox's, whose references are interpolated.
+            extent; None: by the toolbox's, whose references are interpolated.
         maps: takes the local values.
         observers: are shown each window, in order.
 
@@ -175,7 +175,7 @@ class _Scorer:
 
 
 def _coarse_table(coarse: CoarsePlanes, seen: SeenWindow, blocks: Blocks) -> Tensor:
-    """The table of Q on the MS grid, for the same blocks of ground.
+    """The table of Q on the MS grid, for the same blocks of the scene.
 
     An MS pixel counts where at least half of it is valid; so half of a block that counts has at least one.
     """
@@ -213,9 +213,9 @@ def _summarise(totals: _Totals, pixels: int, block: int) -> NoReferenceScores:
         "D_s": d_s,
         "QNR": qnr(d_lambda, d_s),
         "D_lambda_K": d_lambda_k,
-        "HQNR": hqnr(d_lambda_k, d_s),
+        "HQNR": qnr(d_lambda_k, d_s),
         "D_rho": totals.rho_distance / totals.rho_pixels,
         "D_sR": d_sr,
-        "RQNR": rqnr(d_lambda_k, d_sr),
+        "RQNR": qnr(d_lambda_k, d_sr),
     }
     return NoReferenceScores(metrics, totals.valid_pixels / pixels, totals.blocks)

@@ -36,7 +36,7 @@ def fetch_filled(source: PlaneSource, rows: Tensor, cols: Tensor, reach: int) ->
 
 
 def fill_by_distance(image: Tensor, valid: Tensor, reach: int) -> Tensor:
-    """Replace each invalid pixel by a mean of the valid ones within `reach` rows and columns, the nearest foremost.
+    """Replace each invalid pixel by a mean of the valid ones within `reach` rows and columns, weighted by distance.
 
     Weights fall by e per row and per column: steep enough to continue the image beyond its border rather than to level
     it. Only what is near decides, so the result does not depend on where a window was cut. `ops.fill.fill_invalid`,

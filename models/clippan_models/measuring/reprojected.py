@@ -23,7 +23,7 @@ from clippan_models.metrics.d_rho import box_sum, correlation_field
 Phase = tuple[int, int]
 """Row and column, within the r x r PAN pixels of an MS pixel, of its sample."""
 
-_TELLING = 0.3  # mean local correlation below which a band says nothing about its place
+_TELLING = 0.3  # mean local correlation below which a band says nothing about its position
 _HALF = 2  # half width of the windows in which PAN and MS are correlated, MS pixels
 
 
@@ -114,12 +114,12 @@ class Reprojection:
 def estimate_phases(pieces: Iterable[tuple[Tensor, Tensor, Tensor]], ratio: int) -> tuple[tuple[Phase, float], ...]:
     """The phase of each band, and the largest mean local correlation with PAN.
 
-    A band that hardly follows PAN, as near infrared over vegetation may, says nothing about its place; it takes that of
-    the band that says most.
+    A band that hardly follows PAN, as near infrared over vegetation may, says nothing about its position; it takes that
+    of the band that correlates best.
 
     Args:
-        pieces: of the scene: MS `[C, h, w]`; PAN blurred as MS was, `[1, r h, r w]`; which MS pixels are valid in both,
-            `[h, w]` bool.
+        pieces: of the scene: MS `[C, h, w]`; PAN blurred by the MTF of MS, `[1, r h, r w]`; which MS pixels are valid
+            in both, `[h, w]` bool.
         ratio: r.
 
     Raises:
@@ -144,7 +144,7 @@ def estimate_phases(pieces: Iterable[tuple[Tensor, Tensor, Tensor]], ratio: int)
     best, where = (torch.as_tensor(total) / count).max(dim=0)
     surest = int(where[int(best.argmax())])
     found = []
-    for place, correlation in zip(where.tolist(), best.tolist(), strict=True):
-        chosen = int(place) if correlation >= _TELLING else surest
+    for position, correlation in zip(where.tolist(), best.tolist(), strict=True):
+        chosen = int(position) if correlation >= _TELLING else surest
         found.append(((chosen // ratio, chosen % ratio), float(correlation)))
     return tuple(found)

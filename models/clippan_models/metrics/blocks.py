@@ -1,4 +1,4 @@
-"""Disjoint square blocks of an image and their moments, the ground on which Q, Q2n, D_lambda and D_s stand."""
+"""Disjoint square blocks of an image and their moments, from which Q, Q2n, D_lambda and D_s are computed."""
 
 from __future__ import annotations
 

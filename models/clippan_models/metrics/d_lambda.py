@@ -13,7 +13,7 @@ def d_lambda(fused: Tensor, reference: Tensor, block: int = 32, reference_block:
     """Mean over band pairs of |Q(F_i, F_j) - Q(M_i, M_j)|.
 
     The toolbox takes the interpolated MS (EXP) as M, and that is what published tables hold. The paper takes the MS
-    itself, with blocks that cover the same ground: give `reference_block = block / ratio`.
+    itself, with blocks of the same extent: give `reference_block = block / ratio`.
 
     Args:
         fused: `[C, H, W]`, sides multiples of `block`. No nodata.

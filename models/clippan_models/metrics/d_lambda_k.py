@@ -1,4 +1,4 @@
-"""Spectral distortion D_lambda_K of HQNR: what the sensor would no longer see (Khan et al. 2009)."""
+"""Spectral distortion D_lambda_K of HQNR: the MTF-degraded fused image against MS (Khan et al. 2009)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backbones by name: the one place where a network is chosen."""
+"""The backbones by name."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ The recurrence is linear in h, so it may be regrouped: all chunks of the sequenc
 from their last states and decays the true state at the entry of each follows, chunk by chunk; then they run once more
 from there and give y. Nothing is approximated, and as A < 0 < dt no factor is above 1. The states of all steps, which
 are many times as large as the inputs, never exist together: the backward pass keeps the inputs and the states at the
-entries, and computes the rest anew, a few chunks at a time, by the same regrouping of the adjoint recurrence
+entries, and recomputes the rest, a few chunks at a time, by the same regrouping of the adjoint recurrence
 
     r_t = C_t dy_t + exp(dt_(t+1) A) r_(t+1).
 

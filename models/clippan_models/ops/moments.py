@@ -46,7 +46,7 @@ class Moments:
         Args:
             values: `[K, N]` or `[K, H, W]`, any float type; or several such tensors, whose variables follow one
                 another (this spares the caller a copy of the tile).
-            mask: the samples to count, `[N]` or `[H, W]` bool. What stands elsewhere is never looked at, NaN included.
+            mask: the samples to count, `[N]` or `[H, W]` bool. Other values, NaN included, do not matter.
         """
         groups = [v.reshape(v.shape[0], -1) for v in ([values] if isinstance(values, Tensor) else values)]
         keep = mask.reshape(-1)

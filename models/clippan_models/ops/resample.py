@@ -31,7 +31,7 @@ class Banded:
     """A matrix `[rows, columns]` whose non-zeros lie near the diagonal, kept as the blocks that hold them.
 
     The last block is filled up with rows of zeros, and products keep the surplus: libraries multiply thin matrices by
-    other routines, which add in another order and give other last bits. Who calls, crops.
+    other routines, which add in another order and give other last bits. The caller crops.
     """
 
     shape: tuple[int, int]

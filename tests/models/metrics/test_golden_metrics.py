@@ -23,7 +23,7 @@ from clippan_models.metrics.ergas import ergas
 from clippan_models.metrics.psnr import psnr, psnr_global
 from clippan_models.metrics.q2n import q2n
 from clippan_models.metrics.q_avg import q_avg
-from clippan_models.metrics.qnr import hqnr, qnr
+from clippan_models.metrics.qnr import qnr
 from clippan_models.metrics.sam import sam
 from clippan_models.metrics.scc import scc
 from clippan_models.metrics.ssim import ssim
@@ -46,7 +46,7 @@ def without_reference(ms: Tensor, pan: Tensor, fused: Tensor, gains: Sequence[fl
         "D_s": spatial,
         "QNR": qnr(spectral, spatial),
         "D_lambda_K": khan,
-        "HQNR": hqnr(khan, spatial),
+        "HQNR": qnr(khan, spatial),
         "D_rho": d_rho(fused, pan, 4),
         "D_sR": d_sr(fused, pan),
         "D_lambda_paper": d_lambda(fused, ms, block=32, reference_block=8),
