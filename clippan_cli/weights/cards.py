@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clippan_cli import __version__
-from clippan_cli.rasters.metadata import read_metadata
 from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.scene.values import significant_bits
 from clippan_cli.writing.path import check_output_path, shown
 from clippan_models.adaptation.loop import Adapted, AdaptOptions
 from clippan_models.errors import OutputError, UsageError, WeightsError
@@ -235,11 +235,7 @@ def _bands(scene: Scene) -> tuple[CardBand, ...]:
 
 
 def _bits(scene: Scene) -> int:
-    """Significant bits of the values: by the file, else by the sensor, else by the type."""
-    ms = scene.pair.ms
-    number, index = ms.bands[0]
-    whole = _BITS.get(ms.dtype, 0)
-    stated = read_metadata(ms.datasets[number], [index]).nbits
-    if stated is None and scene.sensor.bands:
-        stated = scene.sensor.bits
-    return min(stated, whole) if stated is not None else whole
+    """Significant bits of the values, at most those of the type; 0 for floating point."""
+    of_type = _BITS.get(scene.pair.ms.dtype, 0)
+    known = significant_bits(scene)
+    return of_type if known is None else min(known, of_type)

@@ -31,6 +31,7 @@ from clippan_models.losses.spatial import spatial_loss
 from clippan_models.losses.spectral import spectral_loss
 from clippan_models.networks.registry import DEFAULT_BACKBONE, find_backbone
 from clippan_models.networks.statistics import recording
+from clippan_models.store.snapshot import CurvePoint
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,6 @@ class AdaptOptions:
         """The learning rate of the first step."""
         own = find_backbone(self.backbone).training.learning_rate
         return own if self.learning_rate is None else self.learning_rate
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One validation: the step, and each part of the loss on held-back patches."""
-
-    step: int
-    total: float
-    parts: dict[str, float]
 
 
 @dataclass(frozen=True)
