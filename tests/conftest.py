@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from clippan_cli.rasters.pair import PairOptions
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
-from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.sharpen import SharpenResult, sharpen
 from clippan_cli.writing.options import OutputOptions
-from clippan_models.adaptation.loop import AdaptOptions
-from clippan_models.networks.registry import DEFAULT_BACKBONE
+from clippan_models.adaptation.options import DEFAULT_BACKBONE, AdaptOptions
 
 Array = NDArray[np.float64]
 
@@ -150,8 +150,8 @@ class Bench:
             assess=False,
         )
         names = (ms,) if isinstance(ms, str) else tuple(ms)
-        source = SceneOptions(names, pan, pair=pair or PairOptions(), coregister=coregister, **scene)
-        result = sharpen(source, options, Control(on_note=notes.append))
+        read = ReadOptions(pair=pair or PairOptions(), coregister=coregister, **scene)
+        result = sharpen(SceneFiles(names, pan), read, options, Control(on_note=notes.append))
         return self.read(path, result, notes)
 
     def read(self, path: Path, result: SharpenResult, notes: Sequence[str] = ()) -> Output:

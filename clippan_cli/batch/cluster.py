@@ -29,7 +29,7 @@ from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control
 from clippan_cli.running.extras import needed_by
 from clippan_cli.sharpening.guidance import GuidanceOptions
-from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import ClippanError, Interrupted, OutputError, ResourceError
 from clippan_models.methods.registry import find_method
 
@@ -122,7 +122,7 @@ class ClusterCrew:
     def start(self, task: Task) -> None:
         """Have a free worker do a task."""
         worker = next(address for address, work in self._at_work.items() if work is None)
-        key = f"{task.job.id}-{uuid4().hex}"
+        key = f"{task.job.files.id}-{uuid4().hex}"
         local = replace(task, job=task.job.absolute())
         future = self._client.submit(_do_here, local, key, key=key, workers=[worker], pure=False)
         future.add_done_callback(lambda _: self._news.set())

@@ -10,7 +10,7 @@ from typing import Protocol
 from clippan_cli.batch.record import Record
 from clippan_cli.batch.worker import Task, do_task
 from clippan_cli.running.worker import Worker
-from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.sharpening.options import SharpenOptions
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli import __version__
-from clippan_cli.rasters.source import open_source
+from clippan_cli.rasters.source import Trust, open_source
 from clippan_cli.report.files import write_text
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.guidance import GuidanceOptions
-from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import ClippanError, OutputError
 from clippan_models.guidance.encoder import AUTO, AUTO_PRETRAINED, cached_weights
 from clippan_models.methods.registry import find_method
@@ -32,33 +32,28 @@ class Job:
     """One scene to sharpen.
 
     Attributes:
-        id: names output and record.
-        scene: what to read.
+        files: of the scene; their id names output and record.
+        read: how to read them.
         options: what to make of it.
     """
 
-    id: str
-    scene: SceneOptions
+    files: SceneFiles
+    read: ReadOptions
     options: SharpenOptions
 
     @property
     def record(self) -> Path:
         """The file in which the batch remembers it."""
-        return self.options.output.parent / FOLDER / f"{self.id}.json"
+        return self.options.output.parent / FOLDER / f"{self.files.id}.json"
 
     def absolute(self) -> Job:
         """The same for a process with another working directory; the key is that of the job as it was given."""
-        scene, options = self.scene, self.options
+        files, read, options = self.files, self.read, self.options
         guidance = options.guidance
         return replace(
             self,
-            scene=replace(
-                scene,
-                ms=tuple(_absolute(name) for name in scene.ms),
-                pan=_absolute(scene.pan),
-                aoi=scene.aoi and scene.aoi.absolute(),
-                sensor=_absolute(scene.sensor),
-            ),
+            files=replace(files, ms=tuple(_absolute(name) for name in files.ms), pan=_absolute(files.pan)),
+            read=replace(read, aoi=read.aoi and read.aoi.absolute(), sensor=_absolute(read.sensor)),
             options=replace(
                 options,
                 output=options.output.absolute(),
@@ -98,11 +93,11 @@ def key_of(job: Job) -> str:
 
     Where the result goes and whether it may replace another is no part of it.
     """
-    scene, options = job.scene, job.options
-    read = [options.weights, scene.aoi, *(Path(name) for name in (scene.sensor, options.guidance.clip))]
+    read, options = job.read, job.options
+    used = [options.weights, read.aoi, *(Path(name) for name in (read.sensor, options.guidance.clip))]
     parameters: dict[str, Any] = {
         "version": __version__,
-        "scene": asdict(replace(scene, ms=(), pan="", aoi=None)),
+        "read": asdict(replace(read, aoi=None)),
         "options": asdict(
             replace(
                 options,
@@ -113,9 +108,9 @@ def key_of(job: Job) -> str:
                 compute=replace(options.compute, threads=options.compute.thread_count),
             )
         ),
-        "pixels": pixels_of(scene),
+        "pixels": pixels_of(job.files, read),
         "clip": chosen_clip(options.guidance) if find_method(options.method).language else None,
-        "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
+        "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
     }
     return digest_of(parameters)
 
@@ -132,9 +127,9 @@ def digest_of(parameters: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def pixels_of(scene: SceneOptions) -> list[list[str]]:
+def pixels_of(files: SceneFiles, read: ReadOptions) -> list[list[str]]:
     """The names of the files of a scene, and what is in them, as hashes."""
-    return [[Path(name).name, *_content(name, scene)] for name in (*scene.ms, scene.pan)]
+    return [[Path(name).name, *_content(name, read.pair.trust)] for name in files.names]
 
 
 def read_record(job: Job) -> Record | None:
@@ -191,11 +186,11 @@ def _absolute(name: str) -> str:
     return str(path.absolute()) if path.is_file() else name
 
 
-def _content(name: str, scene: SceneOptions) -> list[str]:
+def _content(name: str, trust: Trust) -> list[str]:
     """What a raster is made of: its file, those beside it that GDAL reads with it, and those that a VRT names."""
     files = {name}
     with suppress(ClippanError), ExitStack() as stack:
-        source = open_source([name], "MS", scene.pair.trust, stack)
+        source = open_source([name], "MS", trust, stack)
         files |= {str(file) for dataset in source.datasets for file in dataset.files}
     local = {file: file_sha256(file) for file in sorted(files)}
     return [f"{Path(file).name}:{digest or file}" for file, digest in local.items()]

@@ -33,7 +33,7 @@ def do_task(task: Task, control: Control) -> Record:
     options = replace(job.options, encoding=replace(job.options.encoding, overwrite=overwrite))
     try:
         write_record(job, Record(task.key, "running", ours=overwrite))
-        result = sharpen(job.scene, options, control)
+        result = sharpen(job.files, job.read, options, control)
         record = Record(
             task.key,
             "done",

@@ -149,9 +149,9 @@ def adapt(
 
     Example: clippan adapt archive/ -o sensor.safetensors
     """
-    from clippan_cli.commands.adaptation_arguments import Preset, adapt_options, chosen_backbone, guidance_options
+    from clippan_cli.commands.adaptation_arguments import adapt_options, chosen_backbone, guidance_options
     from clippan_cli.commands.batch import check_free, show_pairs
-    from clippan_cli.commands.scene_arguments import EACH_OF_MANY, scene_options
+    from clippan_cli.commands.scene_arguments import read_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
     from clippan_cli.report.files import write_text
@@ -161,7 +161,7 @@ def adapt(
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
     from clippan_cli.training.validation import ValidationOptions
-    from clippan_models.networks.registry import DEFAULT_BACKBONE
+    from clippan_models.adaptation.options import DEFAULT_BACKBONE, Preset
     from clippan_models.store.card import NO_LICENCE
 
     if output is None and not dry_run:
@@ -172,8 +172,7 @@ def adapt(
         raise UsageError("--compare-scratch is a part of the validation; leave out --no-validation")
     speaks = is_first()  # of several processes that torchrun has started
     terminal = Terminal(quiet=quiet or not speaks, verbose=verbose, as_json=as_json)
-    scene = scene_options(
-        *EACH_OF_MANY,
+    read = read_options(
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,
@@ -218,7 +217,7 @@ def adapt(
             write_text(pairs_out, table.as_csv())
         if report is not None:
             check_adapt_report(report, archive, table, options)
-        found = None if dry_run else adapt_archive(table, scene, options, control)
+        found = None if dry_run else adapt_archive(table, read, options, control)
     if not speaks:
         return
     if found is None:

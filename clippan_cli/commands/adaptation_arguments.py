@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
+from clippan_models.adaptation.options import Preset
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.sharpening.guidance import GuidanceOptions
-    from clippan_models.adaptation.loop import AdaptOptions, LossWeights
+    from clippan_models.adaptation.options import AdaptOptions, LossWeights
 
 _TERMS = {
     "spec": "spectral",
@@ -25,40 +25,6 @@ _TERMS = {
 
 Ours are `wald`, the truth at reduced resolution, and `rho`, detail that follows PAN.
 """
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How much time to spend.
-
-    Attributes:
-        steps: of the network.
-        backbone: the network.
-    """
-
-    steps: int
-    backbone: str
-
-
-PRESETS = {
-    "fast": Preset(75, "fusionnet"),
-    "balanced": Preset(100, "lambda-pnn"),
-    "best": Preset(600, "lambda-pnn"),
-}
-"""By name."""
-
-DEFAULT_PRESET = "balanced"
-
-
-def find_preset(name: str) -> Preset:
-    """The preset of a name.
-
-    Raises:
-        UsageError: none is called so.
-    """
-    if name not in PRESETS:
-        raise UsageError(f"--preset {name}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 def adapt_options(
@@ -77,7 +43,7 @@ def adapt_options(
     Raises:
         UsageError: a number out of range, an unknown term, backbone or teacher.
     """
-    from clippan_models.adaptation.loop import AdaptOptions
+    from clippan_models.adaptation.options import AdaptOptions
     from clippan_models.adaptation.teacher import TEACHERS
     from clippan_models.networks.registry import find_fusing_backbone
 
@@ -120,7 +86,7 @@ def loss_weights(text: str) -> LossWeights:
     Raises:
         UsageError: an unknown term, or a weight that is no positive number.
     """
-    from clippan_models.adaptation.loop import LossWeights
+    from clippan_models.adaptation.options import LossWeights
 
     chosen: dict[str, float] = {}
     for item in text.split(","):

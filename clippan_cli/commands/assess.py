@@ -13,7 +13,7 @@ from clippan_models.errors import UsageError
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
     from clippan_cli.quality.result import AssessReport
-    from clippan_cli.scene.scene import SceneOptions
+    from clippan_cli.scene.files import ReadOptions
     from clippan_cli.tasks.assess import AssessOptions, ReportFiles
 
 _COMPARE, _GATES, _PAGE = "Comparison", "Gates", "Report"
@@ -113,7 +113,7 @@ def assess(
 
     Example: clippan assess hrms.tif --ms ms.tif --pan pan.tif --report hrms.html
     """
-    from clippan_cli.commands.scene_arguments import EACH_OF_MANY, one_of, scene_options
+    from clippan_cli.commands.scene_arguments import one_of, read_options, scene_files
     from clippan_cli.console import Terminal
     from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.scene.listed import is_index
@@ -127,8 +127,7 @@ def assess(
     many = is_index(fused)
     if many and (ms or pan or reference):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
-    scene = scene_options(
-        *(EACH_OF_MANY if many else ([], ms, pan)),
+    read = read_options(
         pan_band=pan_band,
         sensor=sensor,
         coregister="auto",
@@ -147,10 +146,10 @@ def assess(
     )
     files = task.ReportFiles(page=report, maps=maps, csv=csv, points=points, overwrite=overwrite)
     if many:
-        _assess_many(fused[0], scene, options, files, terminal)
+        _assess_many(fused[0], read, options, files, terminal)
         return
     with terminal.running() as control:
-        found = task.assess(scene, fused, options, control, files)
+        found = task.assess(scene_files([], ms, pan), read, fused, options, control, files)
     if as_json:
         terminal.json(found.as_json())
     else:
@@ -158,9 +157,7 @@ def assess(
     found.check_gate()
 
 
-def _assess_many(
-    path: str, scene: SceneOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal
-) -> None:
+def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
     from clippan_cli.pages.index import some_of
     from clippan_cli.scene.listed import find_scenes
     from clippan_cli.tasks.assess_index import assess_scenes
@@ -168,7 +165,7 @@ def _assess_many(
 
     entries = find_scenes(Path(path))
     with terminal.running() as control:
-        found = assess_scenes(entries, scene, options, files, control)
+        found = assess_scenes(entries, read, options, files, control)
     if terminal.as_json:
         terminal.json(found.as_json())
     else:
@@ -177,10 +174,10 @@ def _assess_many(
             image = outcome.report.images[0] if outcome.report else None
             values = [f"{image.metrics[n]:.4f}" for n in HEADLINE] if image else [""] * len(HEADLINE)
             remark = "failed" if image is None else some_of(outcome.outliers)
-            rows.append([outcome.entry.name, *values, remark])
+            rows.append([outcome.entry.id, *values, remark])
         terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in"], rows)
         for outcome in found.failed:
-            terminal.say(f"failed     {outcome.entry.name}: {outcome.error}")
+            terminal.say(f"failed     {outcome.entry.id}: {outcome.error}")
         for written in files.names:
             terminal.say(f"written    {written}")
     found.check()

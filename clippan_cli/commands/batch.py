@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clippan_cli import options as opt
-from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET
+from clippan_models.adaptation.options import DEFAULT_PRESET, find_preset
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,19 +126,18 @@ def batch(
     from clippan_cli.commands.adaptation_arguments import (
         adapt_options,
         chosen_backbone,
-        find_preset,
         guidance_options,
     )
-    from clippan_cli.commands.scene_arguments import EACH_OF_MANY, scene_options
+    from clippan_cli.commands.scene_arguments import read_options
     from clippan_cli.commands.sharpen import parse_creation_options
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
     from clippan_cli.report.files import ReportFiles, write_text
     from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.scene.pairs import find_pairs
+    from clippan_cli.sharpening.options import SharpenOptions
     from clippan_cli.tasks.batch import BatchOptions, run_batch
     from clippan_cli.tasks.batch_report import write_batch_report
-    from clippan_cli.tasks.sharpen import SharpenOptions
     from clippan_cli.writing import options as out
 
     if output is None and not dry_run:
@@ -148,8 +147,7 @@ def batch(
     folder = output or Path()
     options = BatchOptions(folder, 1 if workers is None else workers, scheduler, parse_shard(shard), retry_failed)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    scene = scene_options(
-        *EACH_OF_MANY,
+    read = read_options(
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,
@@ -193,9 +191,9 @@ def batch(
         files = ReportFiles(page=report, overwrite=overwrite)
         if report is not None and not dry_run:
             files.check([])
-        found = None if dry_run else run_batch(table, scene, sharpening, options, control)
+        found = None if dry_run else run_batch(table, read, sharpening, options, control)
         if found is not None and report is not None:
-            write_batch_report(found, scene, sharpening, files, control)
+            write_batch_report(found, read, sharpening, files, control)
     if found is None:
         show_pairs(table, terminal)
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clippan_cli import options as opt
-from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET, PRESETS
+from clippan_models.adaptation.options import DEFAULT_PRESET, PRESETS
 
 _STEPS = PRESETS[DEFAULT_PRESET].steps
 
@@ -30,7 +30,7 @@ def demo(
     from clippan_cli.console import Terminal
     from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.tasks.demo import run_demo
-    from clippan_models.adaptation.loop import AdaptOptions
+    from clippan_models.adaptation.options import AdaptOptions
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     with terminal.running() as control:

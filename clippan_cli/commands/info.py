@@ -34,15 +34,13 @@ def info(
 
     Example: clippan info ms.tif pan.tif
     """
-    from clippan_cli.commands.scene_arguments import scene_options
+    from clippan_cli.commands.scene_arguments import read_options, scene_files
     from clippan_cli.console import Terminal
     from clippan_cli.tasks import info as task
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    scene = scene_options(
-        files or [],
-        ms,
-        pan,
+    pair = scene_files(files or [], ms, pan)
+    read = read_options(
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,
@@ -52,7 +50,7 @@ def info(
         extent=extent,
     )
     with terminal.running() as control:
-        found = task.info(scene, control)
+        found = task.info(pair, read, control)
     if as_json:
         terminal.json(found.as_json())
     else:

@@ -10,12 +10,12 @@ from clippan_models.errors import Interrupted, UsageError
 if TYPE_CHECKING:
     from clippan_cli.report.files import ReportFiles
     from clippan_cli.running.control import Control
-    from clippan_cli.scene.scene import SceneOptions
-    from clippan_cli.tasks.sharpen import SharpenOptions
+    from clippan_cli.scene.files import ReadOptions, SceneFiles
+    from clippan_cli.sharpening.options import SharpenOptions
 
 
 def check_report(
-    report: Path, output: Path, scene: SceneOptions, sharpening: SharpenOptions, *, overwrite: bool
+    report: Path, output: Path, pair: SceneFiles, sharpening: SharpenOptions, *, overwrite: bool
 ) -> ReportFiles:
     """What to write, refused before the work where it cannot be.
 
@@ -28,12 +28,12 @@ def check_report(
     if sharpening.bands is not None:
         raise UsageError("--report needs all bands: the indices compare the result with all of MS; leave out --bands")
     files = ReportFiles(page=report, overwrite=overwrite)
-    files.check([output, *(Path(name) for name in (*scene.ms, scene.pan) if Path(name).exists())])
+    files.check([output, *pair.paths])
     return files
 
 
 def write_report(
-    files: ReportFiles, output: Path, scene: SceneOptions, sharpening: SharpenOptions, control: Control
+    files: ReportFiles, pair: SceneFiles, read: ReadOptions, sharpening: SharpenOptions, control: Control
 ) -> None:
     """Assess the result beside the baselines, and write the page.
 
@@ -44,6 +44,6 @@ def write_report(
 
     options = AssessOptions(compute=sharpening.compute, sampled=True, baselines=True)
     try:
-        assess(scene, [str(output)], options, control, files)
+        assess(pair, read, [str(sharpening.output)], options, control, files)
     except Interrupted as stop:
-        raise Interrupted(stop.signal_number, f"{output} was complete already") from stop
+        raise Interrupted(stop.signal_number, f"{sharpening.output} was complete already") from stop

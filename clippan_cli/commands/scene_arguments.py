@@ -1,4 +1,4 @@
-"""From the arguments that name a scene to `SceneOptions`."""
+"""From the arguments that name a scene to `SceneFiles` and `ReadOptions`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Literal, cast
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.scene.scene import SceneOptions
-
-EACH_OF_MANY: tuple[list[str], list[str], str] = ([], ["ms"], "pan")
-"""Stands for the names of files where a command has many scenes, each of which brings its own."""
+    from clippan_cli.scene.files import ReadOptions, SceneFiles
 
 
-def scene_options(
-    files: list[str],
-    ms: list[str] | None,
-    pan: str | None,
+def read_options(
     *,
     pan_band: int | None,
     sensor: str,
@@ -30,24 +24,21 @@ def scene_options(
     bbox_crs: str | None = None,
     aoi: Path | None = None,
     seed: int = 0,
-) -> SceneOptions:
-    """Check the arguments of a scene and put them together.
+) -> ReadOptions:
+    """How to read a scene, or each of many.
 
     Raises:
-        UsageError: they are incomplete or contradict each other.
+        UsageError: the arguments contradict each other.
     """
     from clippan_cli.rasters.pair import PairOptions
     from clippan_cli.rasters.source import Trust
-    from clippan_cli.scene.scene import SceneOptions
+    from clippan_cli.scene.files import ReadOptions
 
-    ms_names, pan_name = name_files(files, ms, pan)
     if bbox is not None and aoi is not None:
         raise UsageError("--bbox and --aoi both name a region; give one of them")
     if bbox_crs is not None and bbox is None:
         raise UsageError(f"--bbox-crs {bbox_crs} needs a --bbox")
-    return SceneOptions(
-        ms=ms_names,
-        pan=pan_name,
+    return ReadOptions(
         pair=PairOptions(
             trust=Trust(vrt=allow_vrt, remote=allow_remote),
             assume_aligned=assume_aligned,
@@ -63,21 +54,23 @@ def scene_options(
     )
 
 
-def name_files(files: list[str], ms: list[str] | None, pan: str | None) -> tuple[tuple[str, ...], str]:
+def scene_files(files: list[str], ms: list[str] | None, pan: str | None) -> SceneFiles:
     """MS and PAN from two positional arguments, or from --ms and --pan.
 
     Raises:
         UsageError: neither, or a mixture.
     """
+    from clippan_cli.scene.files import SceneFiles
+
     if files and (ms or pan):
         raise UsageError("name the files either as MS PAN or with --ms and --pan, not both")
     if files:
         if len(files) != 2:
             raise UsageError(f"expected two files, MS then PAN, but got {len(files)}; use --ms for one-band files")
-        return (files[0],), files[1]
+        return SceneFiles((files[0],), files[1])
     if not ms or not pan:
         raise UsageError("name a scene: clippan COMMAND ms.tif pan.tif, or --ms FILE [--ms FILE ...] --pan FILE")
-    return tuple(ms), pan
+    return SceneFiles(tuple(ms), pan)
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

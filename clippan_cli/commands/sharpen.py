@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from clippan_cli import options as opt
-from clippan_cli.commands.adaptation_arguments import DEFAULT_PRESET
+from clippan_models.adaptation.options import DEFAULT_PRESET, find_preset
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ def sharpen(
     from clippan_cli.commands.adaptation_arguments import (
         adapt_options,
         chosen_backbone,
-        find_preset,
         guidance_options,
     )
     from clippan_cli.commands.report_arguments import check_report, write_report
-    from clippan_cli.commands.scene_arguments import scene_options
+    from clippan_cli.commands.scene_arguments import read_options, scene_files
     from clippan_cli.console import Terminal
     from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.sharpening.options import SharpenOptions
     from clippan_cli.tasks import sharpen as task
     from clippan_cli.writing.options import Driver, OutputOptions
 
@@ -112,10 +112,8 @@ def sharpen(
         raise UsageError("say where to write the result: -o FILE")
     budget = find_preset(preset)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    scene = scene_options(
-        files or [],
-        ms,
-        pan,
+    pair = scene_files(files or [], ms, pan)
+    read = read_options(
         pan_band=pan_band,
         sensor=sensor,
         coregister=coregister,
@@ -128,7 +126,7 @@ def sharpen(
         aoi=aoi,
         seed=seed,
     )
-    sharpening = task.SharpenOptions(
+    sharpening = SharpenOptions(
         output=output,
         method=method,
         bands=_band_list(bands),
@@ -157,11 +155,11 @@ def sharpen(
         quicklook=quicklook,
         assess=quality,
     )
-    page = check_report(report, output, scene, sharpening, overwrite=overwrite) if report and not dry_run else None
+    page = check_report(report, output, pair, sharpening, overwrite=overwrite) if report and not dry_run else None
     with terminal.running() as control:
-        result = (task.plan_sharpen if dry_run else task.sharpen)(scene, sharpening, control)
+        result = (task.plan_sharpen if dry_run else task.sharpen)(pair, read, sharpening, control)
         if page is not None:
-            write_report(page, output, scene, sharpening, control)
+            write_report(page, pair, read, sharpening, control)
     _show(result, terminal, quiet=quiet)
     if page is not None and not quiet:
         terminal.say(f"report     {report}")

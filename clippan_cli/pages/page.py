@@ -72,7 +72,7 @@ def paged(title: str, sections: Sequence[Part], made_by: str, data: dict[str, An
 
 def document(title: str, body: Markup) -> str:
     """A whole document around the body of a page, with our style sheet and script within."""
-    here = files("clippan_cli.report")
+    here = files("clippan_cli.pages")
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     head = tag(
         "head",

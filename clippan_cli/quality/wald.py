@@ -26,8 +26,10 @@ from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import Estimate, Scene, SceneOptions
-from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.writing.options import OutputGrid, OutputOptions
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Sampling, Window
@@ -72,7 +74,7 @@ def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> Sharp
 
 def score_degraded(
     scene: Scene,
-    pair: SceneOptions,
+    degraded: tuple[SceneFiles, ReadOptions],
     sharpening: SharpenOptions,
     options: AssessOptions,
     control: Control,
@@ -82,7 +84,7 @@ def score_degraded(
 
     Args:
         scene: the scene.
-        pair: the degraded one.
+        degraded: the files of the degraded pair, and how to read them.
         sharpening: how to sharpen it.
         options: how to measure.
         control: progress and the request to stop.
@@ -91,10 +93,10 @@ def score_degraded(
     Raises:
         ClippanError: it cannot be sharpened, or has too few valid pixels.
     """
-    sharpen(pair, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
+    sharpen(*degraded, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
     with ExitStack() as stack:
         fused = open_source([str(sharpening.output)], "fused", scene.options.pair.trust, stack)
-        grid = open_source([pair.pan], "PAN", scene.options.pair.trust, stack).grid.transform
+        grid = open_source([degraded[0].pan], "PAN", scene.options.pair.trust, stack).grid.transform
         to_ms = ~grid @ fused.grid.transform
         place = Window(round(to_ms.f), round(to_ms.c), fused.height, fused.width)
         truth = Cropped(scene.pair.ms, place, scene.pair.ms.name)
@@ -121,7 +123,7 @@ def degraded_size(scene: Scene) -> tuple[int, int]:
     return height, width
 
 
-def degrade(scene: Scene, folder: Path, control: Control) -> SceneOptions:
+def degrade(scene: Scene, folder: Path, control: Control) -> tuple[SceneFiles, ReadOptions]:
     """Write the degraded pair into a folder; errors as in `degraded_size`."""
     ms, s = scene.pair.ms, scene.nominal.sampling
     height, width = degraded_size(scene)
@@ -139,13 +141,12 @@ def degrade(scene: Scene, folder: Path, control: Control) -> SceneOptions:
     write_image(
         folder / "pan.tif", (1, ms.height, ms.width), grid, scene, lambda w: _seen(pan.read, w, one, gain), control
     )
-    return SceneOptions(
-        ms=(str(folder / "ms.tif"),),
-        pan=str(folder / "pan.tif"),
+    read = ReadOptions(
         pair=PairOptions(assume_aligned=True),
         sensor=scene.options.sensor if scene.options.sensor != "auto" else scene.sensor.key,
         seed=scene.options.seed,
     )
+    return SceneFiles((str(folder / "ms.tif"),), str(folder / "pan.tif")), read
 
 
 def _seen(

@@ -12,7 +12,8 @@ from rasterio.enums import ColorInterp
 
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import Scene, SceneOptions, open_scene
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import Scene, open_scene
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError
 from clippan_models.sensors import Sensor
@@ -25,7 +26,7 @@ _CROP = 256  # result pixels shown at 1:1, magnified twice
 Picture = NDArray[np.uint8]
 
 
-def write_quicklook(path: Path, scene_options: SceneOptions, fused_name: Path, sensor: Sensor) -> Path:
+def write_quicklook(path: Path, files: SceneFiles, read: ReadOptions, fused_name: Path) -> Path:
     """Draw the quicklook of a fused scene as a PNG.
 
     MS and result share one stretch, the 2nd to 98th percentile of the MS bands shown; PAN has its own.
@@ -34,9 +35,9 @@ def write_quicklook(path: Path, scene_options: SceneOptions, fused_name: Path, s
         OutputError: the picture cannot be written.
     """
     with ExitStack() as stack:
-        scene = open_scene(scene_options, Control(), stack)
+        scene = open_scene(files, read, Control(), stack)
         fused = open_source([str(fused_name)], "fused", scene.options.pair.trust, stack)
-        bands = rgb_bands(fused, sensor)
+        bands = rgb_bands(fused, scene.sensor)
         picture = _Drawing(scene, fused, bands).draw()
     try:
         with written_whole(path) as partial:

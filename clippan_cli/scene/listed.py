@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from clippan_cli.scene.files import SceneFiles
 from clippan_cli.scene.tables import read_file_table
 from clippan_models.errors import InputError
 
@@ -20,24 +20,12 @@ _RASTERS = (".tif", ".tiff")
 _TRUTHS = ("gt", "truth", "reference")
 
 
-@dataclass(frozen=True)
-class SceneEntry:
-    """One scene to assess."""
-
-    name: str
-    ms: tuple[str, ...]
-    pan: str
-    fused: tuple[str, ...]
-    reference: str | None = None
-    sensor: str | None = None
-
-
 def is_index(names: Sequence[str]) -> bool:
     """Whether the arguments name many scenes rather than images: one folder, or one CSV file."""
     return len(names) == 1 and (os.path.isdir(names[0]) or names[0].lower().endswith(".csv"))
 
 
-def find_scenes(path: Path) -> tuple[SceneEntry, ...]:
+def find_scenes(path: Path) -> tuple[SceneFiles, ...]:
     """The scenes of a folder or of a CSV file.
 
     Raises:
@@ -49,10 +37,10 @@ def find_scenes(path: Path) -> tuple[SceneEntry, ...]:
     return tuple(found)
 
 
-def _of_table(path: Path) -> list[SceneEntry]:
+def _of_table(path: Path) -> list[SceneFiles]:
     return [
-        SceneEntry(
-            name=row.text("name") or f"scene {number}",
+        SceneFiles(
+            id=row.text("name") or f"scene {number}",
             ms=row.files("ms"),
             pan=next(iter(row.files("pan")), ""),
             fused=row.files("fused"),
@@ -63,7 +51,7 @@ def _of_table(path: Path) -> list[SceneEntry]:
     ]
 
 
-def _of_folder(folder: Path) -> list[SceneEntry]:
+def _of_folder(folder: Path) -> list[SceneFiles]:
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist")
     found = []
@@ -77,7 +65,7 @@ def _of_folder(folder: Path) -> list[SceneEntry]:
     return found
 
 
-def _of_stems(start: str, by_stem: dict[str, Path], place: Path) -> SceneEntry:
+def _of_stems(start: str, by_stem: dict[str, Path], place: Path) -> SceneFiles:
     truth = next((by_stem[f"{start}{t}"] for t in _TRUTHS if f"{start}{t}" in by_stem), None)
     known = {f"{start}ms", f"{start}pan", *(f"{start}{t}" for t in _TRUTHS)}
     others = [s for s in by_stem if s.endswith("_ms") and s.removesuffix("ms") != start] if start else []
@@ -87,8 +75,8 @@ def _of_stems(start: str, by_stem: dict[str, Path], place: Path) -> SceneEntry:
         for s, p in by_stem.items()
         if s.startswith(start) and s not in known and not (deeper and s.startswith(deeper))
     ]
-    return SceneEntry(
-        name=start.rstrip("_") or place.name,
+    return SceneFiles(
+        id=start.rstrip("_") or place.name,
         ms=(str(by_stem[f"{start}ms"]),),
         pan=str(by_stem[f"{start}pan"]),
         fused=tuple(map(str, fused)),

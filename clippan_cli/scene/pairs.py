@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_me
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
 from clippan_cli.rasters.source import RasterSource, Trust, open_source
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.files import SceneFiles
 from clippan_cli.scene.stac import ENDINGS, stac_items
 from clippan_cli.scene.tables import is_address, read_file_table
 from clippan_models.errors import ClippanError, InputError, in_one_line
+from clippan_models.plain import plain
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
 _RATIOS = (1.2, 16.5)  # PAN pixels per MS pixel of any camera, with some room
@@ -37,23 +39,6 @@ _ROLES = {
     *("pan", "panchromatic", "p", "p1bs", "m1bs", "p2as", "m2as", "b8", "b08"),
 }
 _MS_ROLE, _PAN_ROLE = re.compile(r"^(ms|mss|mul|m)(\d*)$"), re.compile(r"^(pan|p)(\d*)$")
-
-
-@dataclass(frozen=True)
-class FoundPair:
-    """The files of one scene.
-
-    Attributes:
-        id: unique in its archive; names the output.
-        ms: the multispectral raster, or one-band rasters in band order.
-        pan: the panchromatic one.
-        reason: why they belong together.
-    """
-
-    id: str
-    ms: tuple[str, ...]
-    pan: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -73,12 +58,13 @@ class PairTable:
         left_out: every other raster.
     """
 
-    pairs: tuple[FoundPair, ...]
+    pairs: tuple[SceneFiles, ...]
     left_out: tuple[LeftOut, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        pairs = [{"id": p.id, "ms": list(p.ms), "pan": p.pan, "reason": p.reason} for p in self.pairs]
+        return {"pairs": pairs, "left_out": plain(self.left_out)}
 
     def as_csv(self) -> str:
         """A table that `find_pairs` reads; paths are absolute, so that it can lie anywhere."""
@@ -126,14 +112,14 @@ def _of_table(path: Path) -> PairTable:
         ms, pan = row.files("ms"), row.files("pan")
         if not ms or len(pan) != 1:
             raise InputError(f"{path}, line {row.line}: one or more files under ms and one under pan are needed")
-        pairs.append(FoundPair(_safe(row.text("id") or _stem(ms[0])), ms, pan[0], f"line {row.line} of {path.name}"))
+        pairs.append(SceneFiles(ms, pan[0], _safe(row.text("id") or _stem(ms[0])), f"line {row.line} of {path.name}"))
     return PairTable(_named_apart(pairs))
 
 
 def _of_stac(path: Path) -> PairTable:
     found = stac_items(path)
     pairs = [
-        FoundPair(_safe(name), ms, pan, f"an item of {path.name}") for name, ms, pan, missing in found if not missing
+        SceneFiles(ms, pan, _safe(name), f"an item of {path.name}") for name, ms, pan, missing in found if not missing
     ]
     left_out = tuple(LeftOut(name, missing) for name, _, _, missing in found if missing)
     return PairTable(_named_apart(pairs), left_out)
@@ -226,7 +212,7 @@ def _tags(source: RasterSource) -> dict[str, str]:
     return tags
 
 
-def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[FoundPair], list[LeftOut]]:
+def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFiles], list[LeftOut]]:
     """Pairs of MS and PAN that choose each other, and why the others found none."""
     tree = STRtree([pan.area for pan in pans])
     fits: dict[tuple[int, int], _Match] = {}
@@ -253,7 +239,7 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[FoundPa
         best = best_pan.get(m, [])
         if len(best) == 1 and best_sharp[best[0]] == [m]:
             taken.add(best[0])
-            pairs.append(FoundPair(ms.key, (str(ms.path),), str(pans[best[0]].path), sure[m, best[0]].reason))
+            pairs.append(SceneFiles((str(ms.path),), str(pans[best[0]].path), ms.key, sure[m, best[0]].reason))
         elif len(best) == 1:
             names = ", ".join(sharp[a].path.name for a in best_sharp[best[0]] if a != m)
             alone.append(LeftOut(str(ms.path), f"{pans[best[0]].path.name} fits {names} as well or better"))
@@ -334,7 +320,7 @@ def _without_role(word: str) -> str:
     return "" if word in _ROLES else word
 
 
-def _with_folders(pairs: Iterable[FoundPair], folder: Path) -> list[FoundPair]:
+def _with_folders(pairs: Iterable[SceneFiles], folder: Path) -> list[SceneFiles]:
     """Pairs that would be called alike, called by their folders too."""
     found = list(pairs)
     count = Counter(pair.id for pair in found)
@@ -347,7 +333,7 @@ def _with_folders(pairs: Iterable[FoundPair], folder: Path) -> list[FoundPair]:
     return [replace(pair, id=pair.id or _safe(Path(pair.ms[0]).stem)) for pair in named]
 
 
-def _named_apart(pairs: Sequence[FoundPair]) -> tuple[FoundPair, ...]:
+def _named_apart(pairs: Sequence[SceneFiles]) -> tuple[SceneFiles, ...]:
     """Pairs with ids of their own: the second of a name is called NAME-2; on some systems A and a are one file."""
     seen: Counter[str] = Counter()
     named = []

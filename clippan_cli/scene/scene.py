@@ -7,24 +7,22 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
-from clippan_cli.rasters.pair import Pair, PairOptions, open_pair
+from clippan_cli.rasters.pair import Pair, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
 from clippan_cli.rasters.source import Mask
 from clippan_cli.rasters.tiles import TileArrays, TileReader, plan_tiles
 from clippan_cli.running.compute import limited_threads, to_tile
 from clippan_cli.running.control import Control
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_models.contracts import Observation, Tile, Window
 from clippan_models.errors import InputError
 from clippan_models.observation import Registration, estimate_observation
 from clippan_models.ops.views import MS_MARGIN, fit_halo
 from clippan_models.sensors import Sensor, guess_sensor, load_sensor
-
-Coregister = Literal["auto", "off"]
 
 MS_READ_MARGIN = MS_MARGIN + 3
 """MS samples read around a tile: what the views need, and shifts of up to an MS pixel."""
@@ -35,38 +33,12 @@ _PLATEAU = 2e-4  # share of samples at the very maximum above which it is a satu
 
 
 @dataclass(frozen=True)
-class SceneOptions:
-    """What to read and how.
-
-    Attributes:
-        ms: one raster, or one-band rasters in band order.
-        pan: the panchromatic raster.
-        pair: how to relate them.
-        bbox: only this box (left, bottom, right, top).
-        bbox_crs: its CRS; None: that of PAN.
-        aoi: only the polygons of this GeoJSON file.
-        sensor: "auto", a known name, or the path of a TOML file.
-        coregister: estimate and compensate the shift of each band, or trust the geotransforms.
-        seed: of the choice of sample windows.
-    """
-
-    ms: tuple[str, ...]
-    pan: str
-    pair: PairOptions = PairOptions()
-    bbox: tuple[float, float, float, float] | None = None
-    bbox_crs: str | None = None
-    aoi: Path | None = None
-    sensor: str = "auto"
-    coregister: Coregister = "auto"
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class Scene:
     """An open scene.
 
     Attributes:
-        options: as asked for.
+        files: as they were named.
+        options: how they were to be read.
         pair: the open files.
         region: what to sharpen.
         sensor: whose nominal gains stand where the pair does not tell.
@@ -75,7 +47,8 @@ class Scene:
         reader: of its tiles.
     """
 
-    options: SceneOptions
+    files: SceneFiles
+    options: ReadOptions
     pair: Pair
     region: Region
     sensor: Sensor
@@ -104,20 +77,22 @@ class Estimate:
     ceilings: tuple[float, float]
 
 
-def open_scene(options: SceneOptions, control: Control, stack: ExitStack) -> Scene:
+def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack: ExitStack) -> Scene:
     """Open the files of a scene and decide what they are.
 
     Raises:
         ClippanError: files that cannot be read or do not belong together, an unknown sensor, an empty region.
     """
-    pair = open_pair(options.ms, options.pan, options.pair, stack)
+    pair = open_pair(files.ms, files.pan, options.pair, stack)
     for note in pair.notes:
         control.on_note(note)
     region = _region(pair, options)
     sensor, reason = _sensor(pair, options)
     gains = sensor.ms_gains(pair.ms.count)
     nominal = Observation(pair.sampling, tuple(gains), sensor.pan_gain)
-    return Scene(options, pair, region, sensor, reason, nominal, TileReader(pair, MS_READ_MARGIN, region.polygon))
+    return Scene(
+        files, options, pair, region, sensor, reason, nominal, TileReader(pair, MS_READ_MARGIN, region.polygon)
+    )
 
 
 def estimate_scene(scene: Scene, control: Control) -> Estimate:
@@ -210,7 +185,7 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
     return found
 
 
-def _region(pair: Pair, options: SceneOptions) -> Region:
+def _region(pair: Pair, options: ReadOptions) -> Region:
     if options.aoi is not None:
         return region_from_file(pair, options.aoi)
     if options.bbox is not None:
@@ -218,7 +193,7 @@ def _region(pair: Pair, options: SceneOptions) -> Region:
     return Region(pair.window)
 
 
-def _sensor(pair: Pair, options: SceneOptions) -> tuple[Sensor, str]:
+def _sensor(pair: Pair, options: ReadOptions) -> tuple[Sensor, str]:
     if options.sensor != "auto":
         return load_sensor(options.sensor), "chosen by the user"
     tags: dict[str, str] = {}

@@ -12,14 +12,14 @@ from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.scene.scene import Scene, training_core
 from clippan_cli.writing.encode import PixelFormat
 from clippan_cli.writing.options import OutputGrid, estimate_disk_bytes
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.adaptation.scene import REDUCED_SIDE
 from clippan_models.adaptation.teacher import SELF
-from clippan_models.methods.network import REDUCED_SIDE
 from clippan_models.methods.registry import MethodSpec
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 
 if TYPE_CHECKING:
-    from clippan_cli.tasks.sharpen import SharpenOptions
+    from clippan_cli.sharpening.options import SharpenOptions
     from clippan_models.networks.spec import BackboneSpec
 
 _MAX_TILE = 1024

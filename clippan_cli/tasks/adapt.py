@@ -17,8 +17,8 @@ from clippan_cli.quality.wald import bare_sharpening
 from clippan_cli.running.compute import ComputeOptions, limited_threads
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.distributed import is_first, joined
+from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import LeftOut, PairTable
-from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.training.log import check_training_log, training_log
 from clippan_cli.training.members import (
@@ -36,8 +36,10 @@ from clippan_cli.training.validation import Validation, ValidationOptions, valid
 from clippan_cli.weights.cards import check_weights_path, with_learning, write_weights
 from clippan_cli.writing.path import check_output_path, shown
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, split_scenes
-from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.processes import Processes
+from clippan_models.adaptation.scene import Guide, new_network
 from clippan_models.errors import (
     ClippanError,
     InputError,
@@ -47,7 +49,6 @@ from clippan_models.errors import (
     WeightsError,
     in_one_line,
 )
-from clippan_models.methods.network import Guide, new_network
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.plain import plain
 from clippan_models.store.card import NO_LICENCE, ModelCard, mismatch
@@ -171,13 +172,13 @@ class _Trained:
 
 
 def adapt_archive(
-    table: PairTable, scene: SceneOptions, options: ArchiveOptions, control: Control | None = None
+    table: PairTable, read: ReadOptions, options: ArchiveOptions, control: Control | None = None
 ) -> ArchiveResult:
     """Learn from the pairs of a table.
 
     Args:
         table: the pairs.
-        scene: how to read them; its files are not used.
+        read: how to read them.
         options: how to learn.
         control: progress, notes and the request to stop; what was learned until then is saved.
 
@@ -186,7 +187,7 @@ def adapt_archive(
     """
     control = control or Control()
     _check(options, table)
-    trained = _train(table, scene, options, control)  # its patches are let go of: what follows needs the memory
+    trained = _train(table, read, options, control)  # its patches are let go of: what follows needs the memory
     if not is_first():
         return trained.result
     result, checkpoint = trained.result, trained.checkpoint
@@ -200,7 +201,7 @@ def adapt_archive(
     return result
 
 
-def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, control: Control) -> _Trained:
+def _train(table: PairTable, read: ReadOptions, options: ArchiveOptions, control: Control) -> _Trained:
     """Everything that the processes do together."""
     with (
         joined(options.compute) as (processes, compute),
@@ -208,7 +209,7 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         ExitStack() as stack,
     ):
         device = processes.device
-        members, unlike = find_members(table, scene, control)
+        members, unlike = find_members(table, read, control)
         start = _starting_point(options, members)
         bands, scenes_per_step = len(members[0].card.bands), _scenes_per_step(options, processes)
         key = _key(members, options, scenes_per_step)
@@ -223,7 +224,7 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
             )
         for item in (*unlike, *broken):
             control.on_note(f"left out: {item.path}: {item.reason}")
-        scenes = [one.member.pair.id for one in surveyed]
+        scenes = [one.member.files.id for one in surveyed]
         key = replace(key, scenes=digest_of({"scenes": scenes}))
         _check_scenes(waiting, key, options, scenes)
         train_numbers, held_numbers = split_scenes(len(surveyed), options.adapt.seed)
@@ -247,11 +248,11 @@ def _train(table: PairTable, scene: SceneOptions, options: ArchiveOptions, contr
         card = _card([surveyed[n] for n in train_numbers], options, adapted, guide, start.sha256 if start else "")
         checkpoint = Checkpoint(backbone.name, bands, adapted.network, _normalisation(train), card=card)
     held_members = tuple(surveyed[n].member for n in held_numbers)
-    names = [member.pair.id for member in held_members]
+    names = [member.files.id for member in held_members]
     result = ArchiveResult(
         output=options.output,
         card=card,
-        learned_from=tuple(surveyed[n].member.pair.id for n in train_numbers),
+        learned_from=tuple(surveyed[n].member.files.id for n in train_numbers),
         held_back={name: (before[name], after[name]) if name in before else None for name in names},
         left_out=(*table.left_out, *unlike, *broken),
         adapted=adapted,
@@ -268,7 +269,7 @@ def _validate(trained: _Trained, options: ArchiveOptions, how: ValidationOptions
         guidance=options.guidance,
         weights=options.weights,
     )
-    unseen = not {member.pair.id for member in trained.held} & set(trained.result.learned_from)
+    unseen = not {member.files.id for member in trained.held} & set(trained.result.learned_from)
     try:
         return validate(trained.held, trained.checkpoint, base, how, control, unseen=unseen)
     except Interrupted as stop:
@@ -277,12 +278,12 @@ def _validate(trained: _Trained, options: ArchiveOptions, how: ValidationOptions
     except Exception as error:  # whatever it is, it must not cost what was learned
         reason = in_one_line(error)
         control.on_note(f"the weights are not measured: {reason}")
-        left_out = tuple(LeftOut(member.pair.id, reason) for member in trained.held)
+        left_out = tuple(LeftOut(member.files.id, reason) for member in trained.held)
         return Validation((), len(trained.held), unseen, how.scratch_steps, left_out)
 
 
 def _check(options: ArchiveOptions, table: PairTable) -> None:
-    inputs = [Path(name) for pair in table.pairs for name in (*pair.ms, pair.pan)]
+    inputs = [Path(name) for pair in table.pairs for name in pair.names]
     others = [*inputs, *([options.weights] if options.weights else [])]
     check_weights_path(options.output, others, overwrite=options.overwrite)
     check_output_path(options.snapshot, inputs, overwrite=True)
@@ -328,16 +329,16 @@ class _Key:
 
 
 def _key(members: Sequence[Member], options: ArchiveOptions, scenes_per_step: int) -> _Key:
-    read = [options.weights, Path(options.guidance.clip)]
+    used = [options.weights, Path(options.guidance.clip)]
     found = digest_of(
         {
             "version": __version__,
-            "scenes": [[m.pair.id, asdict(replace(m.options, ms=(), pan="")), pixels_of(m.options)] for m in members],
+            "scenes": [[m.files.id, asdict(m.read), pixels_of(m.files, m.read)] for m in members],
             "adapt": asdict(replace(options.adapt, time_limit=None)),
             "guidance": asdict(options.guidance),
             "clip": chosen_clip(options.guidance),
             "scenes_per_step": scenes_per_step,
-            "files": [file_sha256(path) for path in read if path is not None and path.is_file()],
+            "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
         }
     )
     return _Key(found)
@@ -433,7 +434,7 @@ def _card(
     started_from: str,
 ) -> ModelCard:
     gains = torch.tensor([one.survey.observation.ms_gain for one in scenes]).mean(0).tolist()
-    named = tuple(f"{one.member.pair.id} ({one.member.card.scenes[0]})" for one in scenes)
+    named = tuple(f"{one.member.files.id} ({one.member.card.scenes[0]})" for one in scenes)
     card = replace(
         scenes[0].member.card, scenes=named, mtf_gains=tuple(round(g, 4) for g in gains), licence=options.licence
     )

@@ -2,7 +2,7 @@
 
 from clippan_cli.tasks.assess import AssessOptions, assess
 
-report = assess(SceneOptions(ms=("ms.tif",), pan="pan.tif"), ["hrms.tif"], AssessOptions())
+report = assess(SceneFiles(("ms.tif",), "pan.tif"), ReadOptions(), ["hrms.tif"], AssessOptions())
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from clippan_cli.report.assessment import write_maps, write_page
 from clippan_cli.report.files import ReportFiles, write_text
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import Estimate, Scene, SceneOptions, estimate_scene, open_scene
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import Estimate, Scene, estimate_scene, open_scene
 from clippan_models.errors import ClippanError, Interrupted, UsageError
 from clippan_models.methods.registry import find_method
 
@@ -31,7 +32,8 @@ __all__ = ["AssessOptions", "AssessReport", "Assessment", "Gate", "ReportFiles",
 
 
 def assess(
-    scene_options: SceneOptions,
+    pair: SceneFiles,
+    read: ReadOptions,
     fused: Sequence[str],
     options: AssessOptions,
     control: Control | None = None,
@@ -40,7 +42,8 @@ def assess(
     """Assess fused images against the pair they were made from.
 
     Args:
-        scene_options: the pair.
+        pair: MS and PAN.
+        read: how to read them.
         fused: rasters on the PAN grid, or on a part of it.
         options: how.
         control: progress and the request to stop.
@@ -54,11 +57,11 @@ def assess(
     for method in options.wald:
         find_method(method)
     control, files = control or Control(), files or ReportFiles()
-    inputs = [*fused, *scene_options.ms, scene_options.pan, *([options.reference] if options.reference else [])]
+    inputs = [*fused, *pair.names, *([options.reference] if options.reference else [])]
     files.check([Path(name) for name in inputs if Path(name).exists()])
     started = time.perf_counter()
     with control.timed("assess"), limited_threads(options.compute.thread_count), ExitStack() as stack:
-        scene = open_scene(scene_options, control, stack)
+        scene = open_scene(pair, read, control, stack)
         if options.wald:
             degraded_size(scene)  # refuses a pair that is too small before the work
         points = read_points(scene.pair, files.points) if files.points is not None else ()

@@ -19,13 +19,12 @@ from clippan_cli.pages.content import Pixels
 from clippan_cli.pages.index import IndexContent, IndexLine, render_index
 from clippan_cli.quality.measure import AssessOptions
 from clippan_cli.quality.result import AssessReport, short_names
-from clippan_cli.rasters.source import open_source
+from clippan_cli.rasters.source import Trust, open_source
 from clippan_cli.report.crops import Stretch
 from clippan_cli.report.files import ReportFiles, write_text
 from clippan_cli.report.quicklook import rgb_bands
 from clippan_cli.running.control import Control
-from clippan_cli.scene.listed import SceneEntry
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.tasks.assess import assess
 from clippan_models.errors import ClippanError, InputError, Interrupted, OutputError, in_one_line
 from clippan_models.metrics.catalogue import INDICES
@@ -44,7 +43,7 @@ _THUMBNAIL = 96
 class SceneOutcome:
     """What came of one scene: a report, or why there is none."""
 
-    entry: SceneEntry
+    entry: SceneFiles
     report: AssessReport | None
     error: str | None
     page: Path | None
@@ -85,7 +84,7 @@ class IndexReport:
             "schema": SCHEMA,
             "scenes": [
                 {
-                    "name": o.entry.name,
+                    "name": o.entry.id,
                     "error": o.error,
                     "page": str(o.page) if o.page else None,
                     "outliers": list(o.outliers),
@@ -112,7 +111,7 @@ class IndexReport:
             if header is None:
                 header = ["name_of_scene", *rows[0]]
                 writer.writerow(header)
-            writer.writerows([outcome.entry.name, *row] for row in rows[1:])
+            writer.writerows([outcome.entry.id, *row] for row in rows[1:])
         return out.getvalue()
 
     def check(self) -> None:
@@ -128,14 +127,14 @@ class IndexReport:
         if self.failed:
             first = self.failed[0]
             raise InputError(
-                f"{len(self.failed)} of {len(self.outcomes)} scenes could not be assessed, first {first.entry.name}: "
+                f"{len(self.failed)} of {len(self.outcomes)} scenes could not be assessed, first {first.entry.id}: "
                 f"{first.error}"
             )
 
 
 def assess_scenes(
-    entries: Sequence[SceneEntry],
-    base: SceneOptions,
+    entries: Sequence[SceneFiles],
+    read: ReadOptions,
     options: AssessOptions,
     files: ReportFiles,
     control: Control,
@@ -144,7 +143,7 @@ def assess_scenes(
 
     Args:
         entries: the scenes.
-        base: how to read them; its files are not used.
+        read: how to read them.
         options: how to assess.
         files: what to write; maps go into a folder for each scene.
         control: progress and the request to stop.
@@ -157,8 +156,8 @@ def assess_scenes(
     pages = _page_folder(files)
     outcomes = []
     for number, entry in enumerate(_named_apart(entries), start=1):
-        control.on_note(f"scene {number} of {len(entries)}: {entry.name}")
-        outcomes.append(_one(entry, base, options, files, pages, control))
+        control.on_note(f"scene {number} of {len(entries)}: {entry.id}")
+        outcomes.append(_one(entry, read, options, files, pages, control))
     report = IndexReport(_with_outliers(outcomes))
     if files.csv is not None:
         write_text(files.csv, report.as_csv())
@@ -168,23 +167,23 @@ def assess_scenes(
 
 
 def _one(
-    entry: SceneEntry,
-    base: SceneOptions,
+    entry: SceneFiles,
+    read: ReadOptions,
     options: AssessOptions,
     files: ReportFiles,
     pages: Path | None,
     control: Control,
 ) -> SceneOutcome:
-    scene = replace(base, ms=entry.ms, pan=entry.pan, sensor=entry.sensor or base.sensor)
-    page = pages / f"{_safe(entry.name)}.html" if pages is not None else None
-    maps = files.maps / _safe(entry.name) if files.maps is not None else None
+    read = replace(read, sensor=entry.sensor or read.sensor)
+    page = pages / f"{_safe(entry.id)}.html" if pages is not None else None
+    maps = files.maps / _safe(entry.id) if files.maps is not None else None
     own = ReportFiles(page, maps, None, files.points, files.overwrite)
     try:
         if not entry.fused:
-            raise InputError(f"{entry.name} has no fused image")
+            raise InputError(f"{entry.id} has no fused image")
         if maps is not None and files.maps is not None:
             files.maps.mkdir(exist_ok=True)
-        found = assess(scene, entry.fused, replace(options, reference=entry.reference), control, own)
+        found = assess(entry, read, entry.fused, replace(options, reference=entry.reference), control, own)
     except Interrupted:
         raise
     except (ClippanError, OSError, RuntimeError, ValueError) as error:  # one bad scene must not cost the others
@@ -210,7 +209,7 @@ def _with_outliers(outcomes: Sequence[SceneOutcome]) -> tuple[SceneOutcome, ...]
         return tuple(outcomes)
     flagged: dict[str, list[str]] = {}
     for name in INDICES:
-        pairs = [(o.entry.name, o.report.images[0].metrics[name]) for o in known if o.report and _has(o, name)]
+        pairs = [(o.entry.id, o.report.images[0].metrics[name]) for o in known if o.report and _has(o, name)]
         if len(pairs) < _FEWEST:
             continue
         values = np.array([value for _, value in pairs])
@@ -219,7 +218,7 @@ def _with_outliers(outcomes: Sequence[SceneOutcome]) -> tuple[SceneOutcome, ...]
         for scene, value in pairs:
             if abs(value - middle) > max(_FAR * spread, _NOTICEABLE * abs(middle)):
                 flagged.setdefault(scene, []).append(name)
-    return tuple(replace(o, outliers=tuple(flagged.get(o.entry.name, ()))) for o in outcomes)
+    return tuple(replace(o, outliers=tuple(flagged.get(o.entry.id, ()))) for o in outcomes)
 
 
 def _has(outcome: SceneOutcome, name: str) -> bool:
@@ -231,14 +230,14 @@ def _content(report: IndexReport, page: Path) -> IndexContent:
     for outcome in report.outcomes:
         link = os.path.relpath(outcome.page, page.parent).replace(os.sep, "/") if outcome.page else None
         if outcome.report is None:
-            lines.append(IndexLine(outcome.entry.name, "", False, None, {}, error=outcome.error))
+            lines.append(IndexLine(outcome.entry.id, "", False, None, {}, error=outcome.error))
             continue
         for number, (label, image) in enumerate(zip(_labels(outcome), outcome.report.images, strict=True)):
             first = number == 0
             picture = _thumbnail(image.path, image.sensor) if first else None
             outliers = outcome.outliers if first else ()
             baseline = image.role == "baseline"
-            lines.append(IndexLine(outcome.entry.name, label, baseline, link, image.metrics, outliers, None, picture))
+            lines.append(IndexLine(outcome.entry.id, label, baseline, link, image.metrics, outliers, None, picture))
     present = {name for line in lines for name in line.values}
     failed = len(report.failed)
     notes = [
@@ -259,13 +258,13 @@ def _labels(outcome: SceneOutcome) -> list[str]:
     if outcome.report is None:
         return []
     names = short_names([image.path for image in outcome.report.images])
-    return [Path(name.removeprefix(f"{outcome.entry.name}_")).stem for name in names]
+    return [Path(name.removeprefix(f"{outcome.entry.id}_")).stem for name in names]
 
 
 def _thumbnail(path: str, sensor: str) -> Pixels | None:
     try:
         with ExitStack() as stack:
-            source = open_source([path], "fused", SceneOptions((), "").pair.trust, stack)
+            source = open_source([path], "fused", Trust(), stack)
             scale = _THUMBNAIL / max(source.width, source.height)
             shape = (max(1, round(source.height * scale)), max(1, round(source.width * scale)))
             bands = tuple(source.bands[b] for b in rgb_bands(source, load_sensor(sensor)))
@@ -275,14 +274,14 @@ def _thumbnail(path: str, sensor: str) -> Pixels | None:
         return None
 
 
-def _named_apart(entries: Sequence[SceneEntry]) -> list[SceneEntry]:
+def _named_apart(entries: Sequence[SceneFiles]) -> list[SceneFiles]:
     """The scenes with names, and so with pages, that differ."""
     seen: dict[str, int] = {}
     found = []
     for entry in entries:
-        key = _safe(entry.name).lower()
+        key = _safe(entry.id).lower()
         seen[key] = seen.get(key, 0) + 1
-        found.append(entry if seen[key] == 1 else replace(entry, name=f"{entry.name} ({seen[key]})"))
+        found.append(entry if seen[key] == 1 else replace(entry, id=f"{entry.id} ({seen[key]})"))
     return found
 
 

@@ -16,9 +16,9 @@ from clippan_cli.batch.record import Job, Record, is_finished, key_of, may_repla
 from clippan_cli.batch.worker import Task
 from clippan_cli.running.compute import ComputeOptions, choose_device
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.scene.pairs import FoundPair, PairTable
-from clippan_cli.scene.scene import SceneOptions
-from clippan_cli.tasks.sharpen import SharpenOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.pairs import PairTable
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.writing.path import shown
 from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError
 from clippan_models.methods.registry import find_method
@@ -63,7 +63,7 @@ class BatchOptions:
 class SceneResult:
     """What came of a scene."""
 
-    pair: FoundPair
+    pair: SceneFiles
     output: Path
     outcome: Outcome
     record: Record
@@ -123,20 +123,20 @@ class BatchResult:
             )
 
 
-def in_shard(pairs: Sequence[FoundPair], shard: tuple[int, int]) -> tuple[FoundPair, ...]:
+def in_shard(pairs: Sequence[SceneFiles], shard: tuple[int, int]) -> tuple[SceneFiles, ...]:
     """The pairs of one of several machines; all machines together have each pair once."""
     number, count = shard
     return tuple(sorted(pairs, key=lambda pair: pair.id)[number - 1 :: count])
 
 
 def run_batch(
-    table: PairTable, scene: SceneOptions, sharpening: SharpenOptions, options: BatchOptions, control: Control
+    table: PairTable, read: ReadOptions, sharpening: SharpenOptions, options: BatchOptions, control: Control
 ) -> BatchResult:
     """Sharpen the pairs of a table into a folder.
 
     Args:
         table: the pairs.
-        scene: how to read them; its files are not used.
+        read: how to read them.
         sharpening: what to make of them; its output is not used.
         options: how to run.
         control: progress, notes and the request to stop.
@@ -148,15 +148,15 @@ def run_batch(
         Interrupted: a signal asked to stop; finished scenes are complete and remembered.
     """
     find_method(sharpening.method)
-    if scene.sensor != "auto":
-        load_sensor(scene.sensor)
+    if read.sensor != "auto":
+        load_sensor(read.sensor)
     with _on_duty(_crew(options, sharpening.compute, control.on_note)) as crew:
         try:
             options.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{shown(options.folder)} cannot be made: {error.strerror or error}") from error
         equipped = crew.equip(sharpening)
-        return _run(table, scene, equipped, options, crew, control)
+        return _run(table, read, equipped, options, crew, control)
 
 
 def _crew(options: BatchOptions, compute: ComputeOptions, on_note: Callable[[str], None]) -> Crew:
@@ -180,7 +180,7 @@ def _on_duty(crew: Crew) -> Iterator[Crew]:
 
 def _run(
     table: PairTable,
-    scene: SceneOptions,
+    read: ReadOptions,
     sharpening: SharpenOptions,
     options: BatchOptions,
     crew: Crew,
@@ -192,7 +192,7 @@ def _run(
     tasks: deque[Task] = deque()
     for number, pair in enumerate(pairs, start=1):
         control.report(Progress("compare", number, len(pairs)))
-        job = _job(pair, scene, sharpening, options.folder)
+        job = _job(pair, read, sharpening, options.folder)
         key, record = key_of(job), read_record(job)
         if is_finished(job, record, key) and record is not None:
             results[pair.id] = SceneResult(pair, job.options.output, "unchanged", record)
@@ -204,9 +204,9 @@ def _run(
 
     def finished(task: Task, record: Record) -> None:
         outcome: Outcome = "done" if record.status == "done" else "failed"
-        results[task.job.id] = SceneResult(by_id[task.job.id], task.job.options.output, outcome, record)
+        results[task.job.files.id] = SceneResult(by_id[task.job.files.id], task.job.options.output, outcome, record)
         if record.error:
-            control.on_note(f"{task.job.id}: {record.error}")
+            control.on_note(f"{task.job.files.id}: {record.error}")
 
     with control.timed("sharpen"):
         _Foreman(tasks, crew, control, finished).run()
@@ -218,9 +218,9 @@ def _failed_for_good(record: Record, key: str) -> bool:
     return record.status == "failed" and record.key == key and record.exit_code != OutputError.exit_code
 
 
-def _job(pair: FoundPair, scene: SceneOptions, sharpening: SharpenOptions, folder: Path) -> Job:
+def _job(pair: SceneFiles, read: ReadOptions, sharpening: SharpenOptions, folder: Path) -> Job:
     output = folder / f"{pair.id}.tif"
-    return Job(pair.id, replace(scene, ms=pair.ms, pan=pair.pan), replace(sharpening, output=output))
+    return Job(pair, read, replace(sharpening, output=output))
 
 
 class _Foreman:
@@ -255,7 +255,7 @@ class _Foreman:
 
     def _lost(self, task: Task, loss: Lost) -> None:
         """The worker is gone: its scene gets one more chance."""
-        name = task.job.id
+        name = task.job.files.id
         self.losses[name] += 1
         if self.losses[name] < _ATTEMPTS:
             self.control.on_note(f"{name}: its worker {loss.how}; it is tried again")
@@ -271,4 +271,4 @@ class _Foreman:
     def _count(self, task: Task, record: Record) -> None:
         self.done += 1
         self.finished(task, record)
-        self.control.report(Progress("sharpen", self.done, self.total, note=task.job.id))
+        self.control.report(Progress("sharpen", self.done, self.total, note=task.job.files.id))

@@ -14,11 +14,12 @@ from affine import Affine
 from clippan_cli.rasters.source import Trust, open_source
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.synthetic import BAND_NAMES, RATIO, DemoScene, make_demo_scene
-from clippan_cli.tasks.sharpen import SharpenOptions, SharpenResult, sharpen
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.sharpen import SharpenResult, sharpen
 from clippan_cli.writing.options import OutputOptions
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import OutputError
 from clippan_models.metrics.ergas import ergas
 from clippan_models.metrics.psnr import psnr
@@ -89,10 +90,10 @@ def run_demo(
         adapt=adapt or AdaptOptions(),
         quicklook=folder / "quicklook.png",
     )
-    inputs = SceneOptions(ms=(str(paths["ms"]),), pan=str(paths["pan"]))
-    result = sharpen(inputs, options, control)
+    inputs = SceneFiles(ms=(str(paths["ms"]),), pan=str(paths["pan"]))
+    result = sharpen(inputs, ReadOptions(), options, control)
     plain = replace(options, output=paths["exp"], method="exp", quicklook=None, assess=False)
-    sharpen(inputs, plain, Control())
+    sharpen(inputs, ReadOptions(), plain, Control())
     scores = {
         name: _against_truth(path, scene) for name, path in ((options.method, paths["hrms"]), ("exp", paths["exp"]))
     }

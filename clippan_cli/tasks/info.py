@@ -11,7 +11,8 @@ from typing import Any
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.running.compute import ComputeOptions, limited_threads
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import Scene, SceneOptions, estimate_scene, open_scene
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import Scene, estimate_scene, open_scene
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class PairInfo:
         return asdict(self)
 
 
-def info(scene_options: SceneOptions, control: Control | None = None) -> PairInfo:
+def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -> PairInfo:
     """Look at a pair.
 
     Raises:
@@ -80,7 +81,7 @@ def info(scene_options: SceneOptions, control: Control | None = None) -> PairInf
     """
     control = control or Control()
     with ExitStack() as stack, limited_threads(ComputeOptions().thread_count):
-        scene = open_scene(scene_options, control, stack)
+        scene = open_scene(files, read, control, stack)
         estimate = estimate_scene(scene, control)
         left, top, _, _ = scene.pair.ms_footprint()
         observation, registration = estimate.observation, estimate.registration

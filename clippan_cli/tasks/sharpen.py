@@ -1,9 +1,10 @@
 """Sharpen a scene: adapt or fit, then fuse tile by tile into a georeferenced file.
 
 from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 
-result = sharpen(SceneOptions(ms=("ms.tif",), pan="pan.tif"), SharpenOptions(output=Path("hrms.tif")))
+files = SceneFiles(ms=("ms.tif",), pan="pan.tif")
+result = sharpen(files, ReadOptions(), SharpenOptions(output=Path("hrms.tif")))
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from clippan_cli.rasters.source import Mask, RasterSource
 from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.report.quicklook import write_quicklook
 from clippan_cli.running.compute import (
-    ComputeOptions,
     choose_device,
     limited_threads,
     release_memory,
@@ -39,19 +39,20 @@ from clippan_cli.running.compute import (
 )
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.pipeline import Behind, ahead
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import (
     TRAINING_WINDOWS,
     Estimate,
     Scene,
-    SceneOptions,
     core_valid,
     estimate_scene,
     open_scene,
     sample_tiles,
     training_core,
 )
-from clippan_cli.sharpening.guidance import GuidanceOptions, describe_guide, open_guide
+from clippan_cli.sharpening.guidance import describe_guide, open_guide
 from clippan_cli.sharpening.learning import describe_curve
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.plan import Plan, output_grid, plan_run
 from clippan_cli.weights.cards import check_weights_path, learned_card, load_fitting, write_weights
 from clippan_cli.writing.encode import PixelFormat, choose_format
@@ -59,48 +60,19 @@ from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import check_free_space, check_output_path
 from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import CommitReport, SafeWriter
-from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.adaptation.scene import Guide
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
-from clippan_models.methods.network import Guide, NetworkSharpener, adapt_network, network_halo
-from clippan_models.methods.registry import DEFAULT_METHOD, MethodSpec, find_method
+from clippan_models.methods.network import NetworkSharpener, adapt_network, network_halo
+from clippan_models.methods.registry import MethodSpec, find_method
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
 from clippan_models.store.checkpoint import Checkpoint
 
 _STATISTICS_CELL = 512
 _STATISTICS_PIXELS = 16_000_000  # valid PAN pixels that the statistics of a classical method are taken from, at most
-
-
-@dataclass(frozen=True)
-class SharpenOptions:
-    """What to make of a scene.
-
-    Attributes:
-        output: path of the fused raster.
-        method: a name in `registry.METHODS`.
-        bands: 1-based MS bands to write, in this order; None: all.
-        encoding: format, compression, overwriting.
-        compute: device, threads, memory, tile size.
-        adapt: of the network.
-        guidance: of the methods with language.
-        weights: a file of weights that the network begins with, or None.
-        save_weights: where what the network learned goes, or None.
-        quicklook: path of a PNG with PAN, MS and result side by side, or None.
-        assess: measure the result without reference when it is done.
-    """
-
-    output: Path
-    method: str = DEFAULT_METHOD
-    bands: tuple[int, ...] | None = None
-    encoding: OutputOptions = OutputOptions()
-    compute: ComputeOptions = ComputeOptions()
-    adapt: AdaptOptions = AdaptOptions()
-    guidance: GuidanceOptions = GuidanceOptions()
-    weights: Path | None = None
-    save_weights: Path | None = None
-    quicklook: Path | None = None
-    assess: bool = True
 
 
 @dataclass(frozen=True)
@@ -156,7 +128,8 @@ class SharpenResult:
 
 
 def sharpen(
-    scene_options: SceneOptions,
+    files: SceneFiles,
+    read: ReadOptions,
     options: SharpenOptions,
     control: Control | None = None,
     estimate: Estimate | None = None,
@@ -164,7 +137,8 @@ def sharpen(
     """Sharpen a scene into a file.
 
     Args:
-        scene_options: what to read.
+        files: MS and PAN.
+        read: how to read them.
         options: what to make of it.
         control: progress, notes, and the request to stop.
         estimate: of this scene, where it has been made before.
@@ -175,10 +149,10 @@ def sharpen(
     control = control or Control()
     started = time.perf_counter()
     spec = find_method(options.method)
-    _check_paths(scene_options, options)
+    _check_paths(files, options)
     device = choose_device(options.compute.device)
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
-        scene = open_scene(scene_options, control, stack)
+        scene = open_scene(files, read, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
         start = _starting_point(scene, options)
@@ -219,7 +193,9 @@ def sharpen(
     )
 
 
-def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: Control | None = None) -> SharpenResult:
+def plan_sharpen(
+    files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control | None = None
+) -> SharpenResult:
     """What `sharpen` would do, without adapting or writing: the grid, tiles, memory, disk and time.
 
     Raises:
@@ -227,10 +203,10 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
     """
     control = control or Control()
     spec = find_method(options.method)
-    _check_paths(scene_options, options)
+    _check_paths(files, options)
     device = choose_device(options.compute.device)
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
-        scene = open_scene(scene_options, control, stack)
+        scene = open_scene(files, read, control, stack)
         bands = _chosen_bands(options, scene.pair.ms)
         metadata, pixels = _format(scene, bands)
         grid = output_grid(scene, pixels, len(bands))
@@ -243,8 +219,8 @@ def plan_sharpen(scene_options: SceneOptions, options: SharpenOptions, control: 
     return SharpenResult(None, plan, provenance, _shifts(estimate), dict(control.seconds))
 
 
-def _check_paths(scene: SceneOptions, options: SharpenOptions) -> None:
-    inputs = [Path(name) for name in (*scene.ms, scene.pan) if Path(name).exists()]
+def _check_paths(files: SceneFiles, options: SharpenOptions) -> None:
+    inputs = files.paths
     check_output_path(options.output, inputs, options.encoding.overwrite)
     if options.quicklook is not None:
         check_output_path(options.quicklook, [*inputs, options.output], options.encoding.overwrite)
@@ -429,7 +405,7 @@ def _provenance(
         "PYTHON": platform.python_version(),
         "TILE": str(plan.tile),
         "MS": json.dumps([Path(n).name for n in scene.pair.ms.names]),
-        "PAN": Path(scene.options.pan).name,
+        "PAN": Path(scene.files.pan).name,
         "MS_SIZE": f"{scene.pair.ms.width}x{scene.pair.ms.height}x{scene.pair.ms.count}",
         "PAN_SIZE": f"{scene.pair.pan.width}x{scene.pair.pan.height}",
         "RATIO": f"{scene.nominal.sampling.ratio_y:.6g} x {scene.nominal.sampling.ratio_x:.6g}",
@@ -474,4 +450,4 @@ def _draw(scene: Scene, options: SharpenOptions, control: Control) -> Path | Non
     if options.quicklook is None:
         return None
     with control.timed("quicklook"):
-        return write_quicklook(options.quicklook, scene.options, options.output, scene.sensor)
+        return write_quicklook(options.quicklook, scene.files, scene.options, options.output)

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.scene.pairs import FoundPair, LeftOut, PairTable
-from clippan_cli.scene.scene import TRAINING_WINDOWS, SceneOptions, open_scene, training_core
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.pairs import LeftOut, PairTable
+from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene, training_core
 from clippan_cli.training.readers import Readers
 from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene
 from clippan_cli.weights.cards import scene_card
 from clippan_models.adaptation.archive import ArchiveScene, strata_edges, strata_of
 from clippan_models.adaptation.patches import patch_bytes
 from clippan_models.adaptation.processes import Processes
+from clippan_models.adaptation.scene import REDUCED_SIDE, held_windows
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Pending, SceneWindows, WindowCache
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
-from clippan_models.methods.network import REDUCED_SIDE, held_windows
 from clippan_models.store.card import ModelCard, mismatch
 
 _SHARE = 0.5  # of --ram for the windows; the rest is for the network at work
@@ -31,14 +32,14 @@ class Member:
     """A pair that can be learned from.
 
     Attributes:
-        pair: its files.
-        options: how to read them.
+        files: of the scene.
+        read: how to read them.
         card: what it is.
         core: side in PAN pixels of the windows that it wants to be sampled by.
     """
 
-    pair: FoundPair
-    options: SceneOptions
+    files: SceneFiles
+    read: ReadOptions
     card: ModelCard
     core: int
 
@@ -64,7 +65,7 @@ class Ready:
     held: ArchiveScene
 
 
-def find_members(table: PairTable, base: SceneOptions, control: Control) -> tuple[list[Member], list[LeftOut]]:
+def find_members(table: PairTable, read: ReadOptions, control: Control) -> tuple[list[Member], list[LeftOut]]:
     """The pairs that are alike in sensor, bands, bit depth and ratio with most others, and why the rest is left out.
 
     Raises:
@@ -74,11 +75,10 @@ def find_members(table: PairTable, base: SceneOptions, control: Control) -> tupl
     left_out: list[LeftOut] = []
     for number, pair in enumerate(table.pairs, start=1):
         control.report(Progress("open", number, len(table.pairs)))
-        options = replace(base, ms=pair.ms, pan=pair.pan)
         try:
             with ExitStack() as stack:
-                scene = open_scene(options, Control(stop_signal=control.stop_signal), stack)
-                found.append(Member(pair, options, scene_card(scene), training_core(scene)))
+                scene = open_scene(pair, read, Control(stop_signal=control.stop_signal), stack)
+                found.append(Member(pair, read, scene_card(scene), training_core(scene)))
         except Interrupted:
             raise
         except ClippanError as error:
@@ -94,7 +94,7 @@ def find_members(table: PairTable, base: SceneOptions, control: Control) -> tupl
         if difference is None:
             members.append(member)
         else:
-            left_out.append(LeftOut(member.pair.pan, f"unlike most others: {difference}"))
+            left_out.append(LeftOut(member.files.pan, f"unlike most others: {difference}"))
     return members, left_out
 
 
@@ -139,13 +139,13 @@ def survey_scenes(
     def survey() -> Iterator[Surveyed | LeftOut]:
         for done, (number, answer) in enumerate(zip(numbers, answers, strict=True), start=1):
             member = members[number]
-            control.report(Progress("scenes", done, len(numbers), note=member.pair.id))
+            control.report(Progress("scenes", done, len(numbers), note=member.files.id))
             try:
                 yield Surveyed(member, answer.result())
             except (Interrupted, ResourceError):
                 raise
             except ClippanError as error:
-                yield LeftOut(member.pair.pan, in_one_line(error))
+                yield LeftOut(member.files.pan, in_one_line(error))
 
     parts = processes.gathered(processes.together(lambda: list(survey())))
     together = [parts[number % processes.count][number // processes.count] for number in range(len(members))]
@@ -164,7 +164,13 @@ def _survey_tasks(members: Sequence[Member], teacher: str, images: int) -> list[
     each = max(1, images // len(members))
     return [
         SurveyScene(
-            member.options, core, TRAINING_WINDOWS, classical, each if number in shown else 0, alone=len(members) == 1
+            member.files,
+            member.read,
+            core,
+            TRAINING_WINDOWS,
+            classical,
+            each if number in shown else 0,
+            alone=len(members) == 1,
         )
         for number, member in enumerate(members)
     ]
@@ -183,7 +189,8 @@ def window_cache(surveyed: Sequence[Surveyed], readers: Readers, capacity: int, 
         one = surveyed[scene]
         survey = one.survey
         return readers.start(
-            ReadWindow(one.member.options, survey.windows[window], survey.observation, survey.method), control
+            ReadWindow(one.member.files, one.member.read, survey.windows[window], survey.observation, survey.method),
+            control,
         )
 
     return WindowCache(load, capacity)
@@ -196,7 +203,7 @@ def _ready(number: int, one: Surveyed, edges: Sequence[float], cache: WindowCach
 
     def some(chosen: Sequence[int]) -> ArchiveScene:
         return ArchiveScene(
-            one.member.pair.id,
+            one.member.files.id,
             one.survey.prior,
             SceneWindows(cache, number, tuple(chosen)),
             tuple(one.survey.reduced[n] for n in chosen),

@@ -14,7 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.running.worker import Worker
-from clippan_cli.scene.scene import Scene, SceneOptions, open_scene
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import Scene, open_scene
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 
 R = TypeVar("R")
@@ -31,8 +32,12 @@ class Task(Protocol[R_co]):
     """Something to find out about a scene."""
 
     @property
-    def scene(self) -> SceneOptions:
-        """Its files."""
+    def files(self) -> SceneFiles:
+        """The files of the scene."""
+
+    @property
+    def read(self) -> ReadOptions:
+        """How to read them."""
 
     def of(self, scene: Scene, control: Control) -> R_co:
         """The answer."""
@@ -43,7 +48,7 @@ class SceneReader:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._open: dict[SceneOptions, Scene] = {}
+        self._open: dict[tuple[SceneFiles, ReadOptions], Scene] = {}
 
     def do(self, task: Task[R], control: Control) -> R:
         """The answer to a task.
@@ -53,28 +58,29 @@ class SceneReader:
         """
         try:
             with limited_threads(1):  # the pieces are small, and other processes are at work
-                return task.of(self._scene(task.scene, control), control)
+                return task.of(self._scene(task.files, task.read, control), control)
         except ClippanError:
             raise
         except MemoryError as error:
-            raise ResourceError(f"{task.scene.pan}: too little memory to read it") from error
+            raise ResourceError(f"{task.files.pan}: too little memory to read it") from error
         except Exception as error:  # one strange file must not cost the others
-            raise InputError(f"{task.scene.pan}: unexpected {type(error).__name__}: {in_one_line(error)}") from error
+            raise InputError(f"{task.files.pan}: unexpected {type(error).__name__}: {in_one_line(error)}") from error
 
     def close(self) -> None:
         """Close all files, the last first, as GDAL's settings of each were put on those of the one before."""
         self._open.clear()
         self._stack.close()
 
-    def _scene(self, options: SceneOptions, control: Control) -> Scene:
-        if options not in self._open:
+    def _scene(self, files: SceneFiles, read: ReadOptions, control: Control) -> Scene:
+        key = files, read
+        if key not in self._open:
             if len(self._open) >= _OPEN_SCENES:
                 self.close()
             with ExitStack() as opening:
-                scene = open_scene(options, Control(stop_signal=control.stop_signal), opening)
+                scene = open_scene(files, read, Control(stop_signal=control.stop_signal), opening)
                 self._stack.enter_context(opening.pop_all())
-            self._open[options] = scene
-        return self._open[options]
+            self._open[key] = scene
+        return self._open[key]
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ class Readers:
             result: R = answer
             return result
         raise InputError(
-            f"{task.scene.pan}: the process that reads it {how}, {_TRIES} times; with too little memory, use fewer "
+            f"{task.files.pan}: the process that reads it {how}, {_TRIES} times; with too little memory, use fewer "
             "--workers, or --workers 0 for none"
         )
 
@@ -203,7 +209,7 @@ class Readers:
                 worker: Worker[Any, Any] = Worker(_InProcess())
             except OSError as error:
                 raise ResourceError(
-                    f"{task.scene.pan}: no process can be started to read it: {error.strerror or error}; "
+                    f"{task.files.pan}: no process can be started to read it: {error.strerror or error}; "
                     "use fewer --workers, or --workers 0 for none"
                 ) from error
             self._all.append(worker)

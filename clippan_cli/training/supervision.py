@@ -16,13 +16,13 @@ from clippan_models.adaptation.archive import ArchiveScene
 from clippan_models.adaptation.archive_teacher import Teacher, train_teacher
 from clippan_models.adaptation.clip_adaptation import AlignmentImages, Judge, align
 from clippan_models.adaptation.fusion import Prior
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions
 from clippan_models.adaptation.patches import WindowPatches
 from clippan_models.adaptation.processes import Processes
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, NO_TEACHER
+from clippan_models.adaptation.scene import Guide, felt
+from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Finish
 from clippan_models.guidance.encoder import NONE
-from clippan_models.methods.network import Guide, felt
 
 
 def guide_for(
@@ -36,7 +36,7 @@ def guide_for(
     if not options.weights.direction or guidance.clip == NONE:
         return None
     with ExitStack() as stack:
-        scene = open_scene(member.options, Control(stop_signal=control.stop_signal), stack)
+        scene = open_scene(member.files, member.read, Control(stop_signal=control.stop_signal), stack)
         return open_guide(guidance, scene, options.seed, device)
 
 

@@ -9,14 +9,15 @@ from torch import Tensor
 
 from clippan_cli.running.compute import to_tile
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import Scene, SceneOptions, detail_of, estimate_scene, sample_tiles
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import Scene, detail_of, estimate_scene, sample_tiles
 from clippan_models.adaptation.clip_adaptation import AlignmentImages
 from clippan_models.adaptation.fusion import Prior, fit_prior
 from clippan_models.adaptation.loop import unit_image, unit_pan
 from clippan_models.adaptation.patches import WindowPatches, count_reduced, full_patches, window_patches
+from clippan_models.adaptation.scene import REDUCED_SIDE, held_windows, scene_moments
 from clippan_models.adaptation.teacher import core_image, fit_classical
 from clippan_models.contracts import Observation, Sharpener, Tile, Window
-from clippan_models.methods.network import REDUCED_SIDE, held_windows, scene_moments
 from clippan_models.ops.views import TileViews, fit_halo
 
 _STAGE1_METHOD = "bdsd-pc"  # stands for the good image in stage I
@@ -50,7 +51,8 @@ class SurveyScene:
     """The task to survey a scene.
 
     Attributes:
-        scene: its files.
+        files: of the scene.
+        read: how to read them.
         core: side of its windows.
         windows: at most so many.
         teacher: a classical one, or None.
@@ -58,7 +60,8 @@ class SurveyScene:
         alone: there is no other scene, so that some of its windows are held back.
     """
 
-    scene: SceneOptions
+    files: SceneFiles
+    read: ReadOptions
     core: int
     windows: int
     teacher: str | None
@@ -102,13 +105,15 @@ class ReadWindow:
     """The task to read a window of a scene as patches.
 
     Attributes:
-        scene: its files.
+        files: of the scene.
+        read: how to read them.
         core: the window on the PAN grid.
         observation: the model of the scene.
         method: a classical teacher fitted to the scene, or None.
     """
 
-    scene: SceneOptions
+    files: SceneFiles
+    read: ReadOptions
     core: Window
     observation: Observation
     method: Sharpener | None

@@ -24,12 +24,14 @@ from clippan_cli.quality.wald import degrade, score_degraded, write_image
 from clippan_cli.rasters.pair import PairOptions
 from clippan_cli.running.compute import limited_threads, release_memory
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import LeftOut
-from clippan_cli.scene.scene import Estimate, Scene, SceneOptions, detail_of, estimate_scene, open_scene, sample_tiles
-from clippan_cli.tasks.sharpen import SharpenOptions, sharpen
+from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.training.members import Member
 from clippan_cli.weights.cards import write_weights
-from clippan_models.adaptation.teacher import NO_TEACHER
+from clippan_models.adaptation.options import NO_TEACHER
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError, Interrupted, UsageError, in_one_line
 from clippan_models.methods.registry import DEFAULT_METHOD
@@ -209,8 +211,8 @@ def validate(
             except Interrupted:
                 raise
             except Exception as error:  # one scene, or too little memory for a method, must not cost the others
-                left_out.append(LeftOut(member.pair.id, in_one_line(error)))
-                control.on_note(f"{member.pair.id} is not measured: {left_out[-1].reason}")
+                left_out.append(LeftOut(member.files.id, in_one_line(error)))
+                control.on_note(f"{member.files.id} is not measured: {left_out[-1].reason}")
     return Validation(tuple(scenes), len(held), unseen, options.scratch_steps, tuple(left_out))
 
 
@@ -247,22 +249,22 @@ def _measure(
         part_folder, reduced_folder = Path(name) / "part", Path(name) / "reduced"
         part_folder.mkdir()
         reduced_folder.mkdir()
-        quiet = _told(control, Progress("validate", begun, total, note=member.pair.id))
-        scene = open_scene(member.options, quiet, stack)
+        quiet = _told(control, Progress("validate", begun, total, note=member.files.id))
+        scene = open_scene(member.files, member.read, quiet, stack)
         part = _densest_part(scene, side, quiet)
         if part is not None:
-            cut, part = _cut(scene, part, part_folder, quiet)
-            scene = open_scene(cut, quiet, stack)
-        reduced = open_scene(degrade(scene, reduced_folder, quiet), quiet, stack)
+            cut, read, part = _cut(scene, part, part_folder, quiet)
+            scene = open_scene(cut, read, quiet, stack)
+        reduced = open_scene(*degrade(scene, reduced_folder, quiet), quiet, stack)
         # the same for all methods, and what takes longest with most of them
         full_size, reduced_size = ((each, estimate_scene(each, quiet)) for each in (scene, reduced))
         scores = []
         for number, (method, sharpening) in enumerate(candidates.items(), start=begun):
-            quiet = _told(control, Progress("validate", number, total, note=f"{member.pair.id}, {method}"))
+            quiet = _told(control, Progress("validate", number, total, note=f"{member.files.id}, {method}"))
             metrics = _score(full_size, reduced_size, sharpening, Path(name), method, quiet)
             scores.append(MethodScores(method, metrics))
-            control.report(Progress("validate", number + 1, total, note=member.pair.id))
-    return SceneScores(member.pair.id, part, tuple(scores))
+            control.report(Progress("validate", number + 1, total, note=member.files.id))
+    return SceneScores(member.files.id, part, tuple(scores))
 
 
 def _told(control: Control, progress: Progress) -> Control:
@@ -281,9 +283,9 @@ def _score(
     (scene, estimate), (degraded, degraded_estimate) = full_size, reduced_size
     options = AssessOptions(compute=sharpening.compute)
     full, reduced = (replace(sharpening, output=folder / f"{method}-{kind}.tif") for kind in ("full", "reduced"))
-    sharpen(scene.options, full, control, estimate)
+    sharpen(scene.files, scene.options, full, control, estimate)
     found = assess_image(scene, str(full.output), options, control).metrics
-    against = score_degraded(scene, degraded.options, reduced, options, control, degraded_estimate)
+    against = score_degraded(scene, (degraded.files, degraded.options), reduced, options, control, degraded_estimate)
     return {index: found[index] for index in FULL} | {index: against[index] for index in REDUCED}
 
 
@@ -296,7 +298,7 @@ def _densest_part(scene: Scene, side: int, control: Control) -> Window | None:
     return max(windows, key=detail_of).core
 
 
-def _cut(scene: Scene, part: Window, folder: Path, control: Control) -> tuple[SceneOptions, Window]:
+def _cut(scene: Scene, part: Window, folder: Path, control: Control) -> tuple[SceneFiles, ReadOptions, Window]:
     """Write whole MS pixels within a part of a scene, and the PAN pixels over them, as a pair of its own."""
     pan, ms, s = scene.pair.pan, scene.pair.ms, scene.nominal.sampling
     left, top, _, _ = scene.pair.ms_footprint()
@@ -314,14 +316,12 @@ def _cut(scene: Scene, part: Window, folder: Path, control: Control) -> tuple[Sc
     shape = (1, within.height, within.width)
     to_pan = scene.pair.transform(within)
     write_image(pan_path, shape, to_pan, scene, lambda w: pan.read(_moved(w, within.row, within.col)), control)
-    options = replace(
+    read = replace(
         scene.options,
-        ms=(str(ms_path),),
-        pan=str(pan_path),
         pair=PairOptions(assume_aligned=True),
         sensor=scene.options.sensor if scene.options.sensor != "auto" else scene.sensor.key,
     )
-    return options, within
+    return SceneFiles((str(ms_path),), str(pan_path)), read, within
 
 
 def _moved(window: Window, row: int, col: int) -> Window:

@@ -11,9 +11,10 @@ from clippan_cli import __version__
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.scene.values import significant_bits
 from clippan_cli.writing.path import check_output_path, shown
-from clippan_models.adaptation.loop import Adapted, AdaptOptions
+from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.adaptation.scene import Guide
 from clippan_models.errors import OutputError, UsageError, WeightsError
-from clippan_models.methods.network import Guide
 from clippan_models.networks.registry import find_backbone
 from clippan_models.store.card import CardBand, ModelCard, mismatch
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
@@ -168,13 +169,13 @@ def load_fitting(path: Path, scene: Scene, backbone: str) -> Checkpoint:
 
 def scene_card(scene: Scene) -> ModelCard:
     """What a card says of a scene before anything is learned."""
-    names = [scene.options.pan, *scene.options.ms]
+    names = scene.files.names
     return ModelCard(
         sensor=scene.sensor.key,
         bands=_bands(scene),
         bits=_bits(scene),
         ratio=scene.nominal.sampling.ratio,
-        scenes=(" + ".join(Path(name).name for name in [*names[1:], names[0]]),),
+        scenes=(" + ".join(Path(name).name for name in names),),
         version=__version__,
     )
 

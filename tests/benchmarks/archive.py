@@ -21,7 +21,7 @@ from typing import Any
 
 from measure import CLIPPAN, show
 
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 
 METRICS = ("QNR", "HQNR", "D_rho")
 _COMPARED_STEPS = 100

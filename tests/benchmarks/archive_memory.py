@@ -15,8 +15,7 @@ from typing import Any
 
 from measure import CLIPPAN, measure, show, write_pair
 
-from clippan_models.adaptation.loop import AdaptOptions
-from clippan_models.networks.registry import DEFAULT_BACKBONE
+from clippan_models.adaptation.options import DEFAULT_BACKBONE, AdaptOptions
 
 
 def main() -> None:

@@ -23,8 +23,9 @@ from safetensors.torch import load_file
 from clippan_cli.rasters.source import Trust
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
-from clippan_cli.scene.scene import Scene, SceneOptions
+from clippan_cli.scene.scene import Scene
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
@@ -40,10 +41,9 @@ from clippan_cli.training.readers import Readers
 from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
 from clippan_models.adaptation.archive_teacher import train_teacher
-from clippan_models.adaptation.loop import AdaptOptions, LossWeights
+from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, LossWeights
 from clippan_models.adaptation.patches import WindowPatches
 from clippan_models.adaptation.processes import ALONE
-from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.store.checkpoint import load_checkpoint
@@ -74,7 +74,7 @@ def learn(archive: Path, output: Path, control: Control | None = None, **changes
         output, compute=ComputeOptions("cpu", 1), adapt=adapt, guidance=GuidanceOptions("none"), validation=None
     )
     table = find_pairs(archive, Trust(), Control())
-    return adapt_archive(table, SceneOptions((), "", coregister="off"), replace(options, **changes), control)
+    return adapt_archive(table, ReadOptions(coregister="off"), replace(options, **changes), control)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_a_training_begins_with_weights(archive: Path, tmp_path: Path) -> None:
 
 @contextmanager
 def made_ready(archive: Path, teacher: str = NO_TEACHER) -> Iterator[tuple[list[Surveyed], WindowCache]]:
-    alike, _ = find_members(find_pairs(archive, Trust(), Control()), SceneOptions((), "", coregister="off"), Control())
+    alike, _ = find_members(find_pairs(archive, Trust(), Control()), ReadOptions(coregister="off"), Control())
     with Readers(0) as readers:
         found, _ = survey_scenes(alike, teacher, False, readers, ALONE, Control())
         yield found, window_cache(found, readers, 100, Control())
@@ -308,7 +308,7 @@ def test_a_reader_that_is_killed_costs_a_retry(
 ) -> None:
     """And a scene that kills its readers is left out."""
     killed = kill_workers(
-        lambda task: isinstance(task, SurveyScene) and Path(task.scene.pan).name == "b_pan.tif", times, monkeypatch
+        lambda task: isinstance(task, SurveyScene) and Path(task.files.pan).name == "b_pan.tif", times, monkeypatch
     )
     found = learn(archive, tmp_path / "w.safetensors", workers=1)
     assert len(killed) == times
@@ -326,7 +326,7 @@ def test_a_file_that_cannot_be_read_any_more_costs_no_step(
     def of(self: ReadWindow, scene: Scene, control: Control) -> WindowPatches:
         done.append(self)
         if len(done) > reads:
-            raise InputError(f"{self.scene.pan} cannot be read")
+            raise InputError(f"{self.files.pan} cannot be read")
         patches: WindowPatches = read(self, scene, control)
         return patches
 
@@ -351,7 +351,7 @@ def test_a_training_goes_on_with_the_same_scenes_or_not_at_all(
     survey = SurveyScene.of
 
     def of(self: SurveyScene, scene: Scene, control: Control) -> Survey:
-        if Path(self.scene.pan).name == "b_pan.tif":
+        if Path(self.files.pan).name == "b_pan.tif":
             raise error
         return survey(self, scene, control)
 

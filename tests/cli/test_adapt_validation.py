@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from clippan_cli.rasters.source import Trust
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
-from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
@@ -32,7 +32,7 @@ from clippan_cli.training.validation import (
     ValidationOptions,
 )
 from clippan_cli.weights.cards import show_weights
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
 
@@ -61,7 +61,7 @@ def options_of(output: Path, **changes: Any) -> ArchiveOptions:
 
 def learn(archive: Path, output: Path, control: Control | None = None, **changes: Any) -> ArchiveResult:
     table = find_pairs(archive, Trust(), Control())
-    return adapt_archive(table, SceneOptions((), "", coregister="off"), options_of(output, **changes), control)
+    return adapt_archive(table, ReadOptions(coregister="off"), options_of(output, **changes), control)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import rasterio
 
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.listed import find_scenes, is_index
-from clippan_cli.scene.scene import SceneOptions
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks.assess import AssessOptions, ReportFiles
 from clippan_cli.tasks.assess_index import SCHEMA, IndexReport, assess_scenes
@@ -50,12 +50,12 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     out = tmp_path_factory.mktemp("index")
     options = AssessOptions(compute=ComputeOptions(device="cpu", threads=1))
     files = ReportFiles(page=out / "index.html", csv=out / "index.csv")
-    base = SceneOptions(("",), "", coregister="off")
+    base = ReadOptions(coregister="off")
     return out, assess_scenes(find_scenes(folder), base, options, files, Control())
 
 
 def test_scenes_are_found_in_a_folder(folder: Path) -> None:
-    found = {entry.name: entry for entry in find_scenes(folder)}
+    found = {entry.id: entry for entry in find_scenes(folder)}
     assert set(found) == {*(n.lower() for n in NAMES), "broken"}
     entry = found["a"]
     assert [Path(p).name for p in (*entry.ms, entry.pan, *entry.fused)] == ["a_ms.tif", "a_pan.tif", "a_net.tif"]
@@ -69,20 +69,20 @@ def test_scenes_without_names_are_named_by_their_folder(folder: Path, tmp_path: 
     for kind in ("ms", "pan", "net"):
         (place / f"{kind}.tif").write_bytes((folder / f"a_{kind}.tif").read_bytes())
     (entry,) = find_scenes(tmp_path)
-    assert entry.name == "town" and [Path(p).name for p in entry.fused] == ["net.tif"]
+    assert entry.id == "town" and [Path(p).name for p in entry.fused] == ["net.tif"]
 
 
 def test_one_name_that_begins_like_another_keeps_its_own_images(folder: Path, tmp_path: Path) -> None:
     for name in ("x", "x_1"):
         for kind in ("ms", "pan", "net"):
             (tmp_path / f"{name}_{kind}.tif").touch()
-    found = {entry.name: [Path(p).name for p in entry.fused] for entry in find_scenes(tmp_path)}
+    found = {entry.id: [Path(p).name for p in entry.fused] for entry in find_scenes(tmp_path)}
     assert found == {"x": ["x_net.tif"], "x_1": ["x_1_net.tif"]}
 
 
 def test_a_scene_that_fails_does_not_stop_the_others(made: tuple[Path, IndexReport]) -> None:
     out, report = made
-    assert [outcome.entry.name for outcome in report.failed] == ["broken"]
+    assert [outcome.entry.id for outcome in report.failed] == ["broken"]
     assert len(report.outcomes) == 6 and "broken_net.tif" in str(report.failed[0].error)
     with pytest.raises(InputError, match="1 of 6 scenes"):
         report.check()
@@ -91,7 +91,7 @@ def test_a_scene_that_fails_does_not_stop_the_others(made: tuple[Path, IndexRepo
 
 
 def test_what_stands_out_is_flagged(made: tuple[Path, IndexReport]) -> None:
-    flagged = {outcome.entry.name: outcome.outliers for outcome in made[1].outcomes}
+    flagged = {outcome.entry.id: outcome.outliers for outcome in made[1].outcomes}
     assert "PSNR" in flagged["c"] and "D_rho" in flagged["c"]
     assert all("PSNR" not in names for scene, names in flagged.items() if scene != "c")
 

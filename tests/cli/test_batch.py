@@ -12,10 +12,10 @@ from affine import Affine
 from clippan_cli.rasters.source import Trust
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.scene.pairs import FoundPair, find_pairs
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.pairs import find_pairs
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.batch import BatchOptions, BatchResult, in_shard, run_batch
-from clippan_cli.tasks.sharpen import SharpenOptions
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import Interrupted, UsageError
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
@@ -98,7 +98,7 @@ def test_mistakes_of_usage(archive: Path, run_main: RunMain) -> None:
 
 
 def test_shards_share_all_scenes() -> None:
-    pairs = [FoundPair(f"s{n}", ("m",), "p", "") for n in (3, 1, 4, 0, 2)]
+    pairs = [SceneFiles(("m",), "p", f"s{n}") for n in (3, 1, 4, 0, 2)]
     parts = [[pair.id for pair in in_shard(pairs, (i, 3))] for i in (1, 2, 3)]
     assert parts == [["s0", "s3"], ["s1", "s4"], ["s2"]]
     with pytest.raises(UsageError):
@@ -110,14 +110,14 @@ def run(archive: Path, out: Path, control: Control, workers: int = 1) -> BatchRe
     sharpening = SharpenOptions(
         out, "exp", encoding=OutputOptions(driver="gtiff"), compute=ComputeOptions("cpu", 1), assess=False
     )
-    return run_batch(table, SceneOptions((), "", coregister="off"), sharpening, BatchOptions(out, workers), control)
+    return run_batch(table, ReadOptions(coregister="off"), sharpening, BatchOptions(out, workers), control)
 
 
 @pytest.mark.parametrize(("times", "outcome"), [(1, "done"), (9, "failed")])
 def test_a_killed_worker_costs_a_retry(
     times: int, outcome: str, archive: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = kill_workers(lambda task: task.job.id == "a", times, monkeypatch)
+    killed = kill_workers(lambda task: task.job.files.id == "a", times, monkeypatch)
     notes: list[str] = []
     found = run(archive, desk.folder / "sharp", Control(on_note=notes.append))
     assert {scene.pair.id: scene.outcome for scene in found.scenes} == {"a": outcome, "b": "done"}

@@ -20,11 +20,11 @@ from clippan_cli.batch import cluster as batch_cluster
 from clippan_cli.rasters.source import Trust
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
-from clippan_cli.scene.scene import SceneOptions
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.batch import BatchOptions, run_batch
-from clippan_cli.tasks.sharpen import SharpenOptions
-from clippan_models.adaptation.loop import AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted
 from tests.cli.conftest import Desk, RunMain
 from tests.cli.test_batch import FAILED, FAST, outcomes
@@ -102,7 +102,7 @@ def test_a_stopped_batch_leaves_nothing_running(cluster: Any, archive: Path, run
     hours = SharpenOptions(
         Path("sharp"), "network", compute=ComputeOptions("cpu", 1), adapt=AdaptOptions(steps=10**6), assess=False
     )
-    scene = SceneOptions((), "", coregister="off")
+    scene = ReadOptions(coregister="off")
     options = BatchOptions(Path("sharp"), scheduler=cluster.scheduler_address)
     stopping = Thread(target=stop)
     stopping.start()

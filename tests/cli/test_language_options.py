@@ -11,8 +11,8 @@ import rasterio
 import torch
 from safetensors.torch import save_file
 
+from clippan_models.adaptation.options import DEFAULT_BACKBONE
 from clippan_models.guidance.embedded import build_embedded
-from clippan_models.networks.registry import DEFAULT_BACKBONE
 from tests.cli.conftest import Desk, RunMain
 
 USAGE, WEIGHTS = 2, 7
@@ -106,7 +106,7 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
         (("--loss", "d=nan"), USAGE, ("'d'",)),
         (("--loss", "ship"), USAGE, ("nothing to learn from", "teacher")),
         (("--loss", "d", "--clip", "none"), USAGE, ("nothing to learn from", "CLIP")),
-        (("--preset", "slow"), USAGE, ("--preset slow", "fast, balanced, best")),
+        (("--preset", "slow"), USAGE, ("preset slow", "fast, balanced, best")),
         (("--teacher", "pnm"), USAGE, ("--teacher pnm", "self, bdsd-pc", "pnn", "ship")),
         (("--backbone", "pnm"), USAGE, ("'pnm'", "did you mean pnn", "lambda-pnn")),
         (("--backbone", "ship"), USAGE, ("--teacher ship", "apnn")),

@@ -95,7 +95,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the page, the maps, the CSV and the JSON of one run."""
     from clippan_cli.running.compute import ComputeOptions
-    from clippan_cli.scene.scene import SceneOptions
+    from clippan_cli.scene.files import ReadOptions, SceneFiles
     from clippan_cli.tasks.assess import AssessOptions, Gate, ReportFiles, assess
 
     out = tmp_path_factory.mktemp("made")
@@ -107,7 +107,9 @@ def made(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         gates=(Gate("QNR", 0.01, at_least=True), Gate("D_rho", 1e-9, at_least=False)),
     )
     files = ReportFiles(out / "page.html", out / "maps", out / "numbers.csv", scene / "points.geojson")
-    report = assess(SceneOptions((str(scene / "ms.tif"),), str(scene / "pan.tif")), [str(image)], options, files=files)
+    report = assess(
+        SceneFiles((str(scene / "ms.tif"),), str(scene / "pan.tif")), ReadOptions(), [str(image)], options, files=files
+    )
     (out / "numbers.json").write_text(json.dumps(report.as_json()))
     return out
 
@@ -283,7 +285,7 @@ def test_sharpen_reports_on_its_own_result(scene: Path, tmp_path: Path, run_main
 @pytest.mark.parametrize(("step", "words"), [(0, "No seams"), (150, "look there")])
 def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path, tmp_path: Path) -> None:
     from clippan_cli.running.compute import ComputeOptions
-    from clippan_cli.scene.scene import SceneOptions
+    from clippan_cli.scene.files import ReadOptions, SceneFiles
     from clippan_cli.tasks.assess import AssessOptions, ReportFiles, assess
 
     with rasterio.open(scene / "truth.tif") as truth:
@@ -294,8 +296,8 @@ def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path,
         fused.write(stepped)
         fused.update_tags(ns="CLIPPAN", TILE="64")
     options = AssessOptions(compute=ComputeOptions(device="cpu", threads=1))
-    pair = SceneOptions((str(scene / "ms.tif"),), str(scene / "pan.tif"))
-    assess(pair, [str(tmp_path / "fused.tif")], options, files=ReportFiles(page=tmp_path / "page.html"))
+    pair = SceneFiles((str(scene / "ms.tif"),), str(scene / "pan.tif"))
+    assess(pair, ReadOptions(), [str(tmp_path / "fused.tif")], options, files=ReportFiles(page=tmp_path / "page.html"))
     assert words in " ".join(Page((tmp_path / "page.html").read_text(encoding="utf-8")).texts)
 
 

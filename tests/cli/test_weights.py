@@ -13,7 +13,8 @@ import rasterio
 from numpy.typing import NDArray
 
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_models.networks.registry import DEFAULT_BACKBONE, find_backbone
+from clippan_models.adaptation.options import DEFAULT_BACKBONE
+from clippan_models.networks.registry import find_backbone
 from clippan_models.store.card import CardBand, ModelCard
 from clippan_models.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.cli.conftest import Desk, RunMain

@@ -18,7 +18,8 @@ from clippan_cli.quality.result import SCHEMA
 from clippan_cli.quality.wald import degrade
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.scene.scene import SceneOptions, open_scene
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import open_scene
 from clippan_cli.scene.synthetic import DemoScene
 from clippan_cli.tasks.assess import AssessOptions, AssessReport, Gate, ReportFiles, assess
 from clippan_models.errors import (
@@ -36,6 +37,7 @@ from clippan_models.metrics.q2n import q2n
 from clippan_models.metrics.sam import sam
 from clippan_models.ops.toolbox import interp23
 
+UNMOVED = ReadOptions(coregister="off")
 PLAIN = AssessOptions(compute=ComputeOptions(device="cpu", threads=1))
 FULL = replace(PLAIN, baselines=True)
 
@@ -49,10 +51,10 @@ class Files:
         self.grid = replace(bench.read(Path(self.pan), None).grid)
         self.truth = bench.write("truth.tif", np.rint(town.truth).astype(np.uint16), self.grid)
         self.gsa = str(bench.sharpen(self.ms, self.pan, method="gsa").path)
-        self.scene = SceneOptions((self.ms,), self.pan, coregister="off")
+        self.pair = SceneFiles((self.ms,), self.pan)
 
     def assess(self, *images: str, options: AssessOptions = PLAIN, **files: Any) -> AssessReport:
-        return assess(self.scene, images or (self.gsa,), options, files=ReportFiles(**files))
+        return assess(self.pair, UNMOVED, images or (self.gsa,), options, files=ReportFiles(**files))
 
 
 @pytest.fixture
@@ -98,8 +100,7 @@ def test_a_moved_ms_is_told(files: Files, town: DemoScene) -> None:
     ms = files.bench.write("moved.tif", moved, replace(files.grid, transform=_coarse(files)))
     pan = np.rint(np.roll(town.pan, 6, axis=2)).astype(np.uint16)
     pan_file = files.bench.write("moved_pan.tif", pan, files.grid)
-    scene = SceneOptions((ms,), pan_file, coregister="off")
-    report = assess(scene, [files.gsa], PLAIN)
+    report = assess(SceneFiles((ms,), pan_file), UNMOVED, [files.gsa], PLAIN)
     assert any("MS lies off its place" in warning for warning in report.warnings)
     assert not any("MS lies off its place" in warning for warning in files.assess().warnings)
 
@@ -173,7 +174,7 @@ def test_what_does_not_belong_is_refused(files: Files, tmp_path: Path) -> None:
     with pytest.raises(IncompatiblePairError, match="bands"):
         files.assess(options=replace(PLAIN, reference=files.pan))
     with pytest.raises(UsageError, match="at least one"):
-        assess(files.scene, [], PLAIN)
+        assess(files.pair, UNMOVED, [], PLAIN)
     with pytest.raises(UsageError, match="--peak"):
         replace(PLAIN, peak=0.0)
     with pytest.raises(OutputError, match="does not exist"):
@@ -190,7 +191,7 @@ def test_a_stop_is_heard(files: Files) -> None:
 
     control.on_progress = stop
     with pytest.raises(Interrupted):
-        assess(files.scene, [files.gsa], FULL, control)
+        assess(files.pair, UNMOVED, [files.gsa], FULL, control)
 
 
 def test_nodata_is_told_and_counts_nowhere(files: Files) -> None:
@@ -214,11 +215,11 @@ def test_the_best_value_knows_its_direction() -> None:
 def test_float_reflectance_is_warned_about(files: Files, town: DemoScene) -> None:
     small = files.bench.write("small.tif", (town.truth / 10000).astype(np.float32), files.grid)
     ms = (town.ms / 10000).astype(np.float32)
-    scene = SceneOptions(
+    pair = SceneFiles(
         (files.bench.write("ms_small.tif", ms, replace(files.grid, transform=_coarse(files))),),
         files.bench.write("pan_small.tif", (town.pan / 10000).astype(np.float32), files.grid),
     )
-    (found,) = assess(scene, [small], PLAIN).images
+    (found,) = assess(pair, ReadOptions(), [small], PLAIN).images
     assert any("below 16" in warning for warning in found.warnings)
     assert issubclass(QualityGateError, ClippanError)
 
@@ -237,8 +238,8 @@ def test_walds_protocol_ranks_methods_as_the_truth_does(files: Files) -> None:
 
 def test_the_degraded_pair_is_where_the_pair_was_and_as_bright(files: Files, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        scene = open_scene(files.scene, Control(), stack)
-        low = degrade(scene, tmp_path, Control())
+        scene = open_scene(files.pair, UNMOVED, Control(), stack)
+        low, _ = degrade(scene, tmp_path, Control())
     before, after = files.bench.read(Path(files.ms), None), files.bench.read(Path(low.ms[0]), None)
     assert after.pixels.shape == (4, 8, 8) and after.valid.all()
     assert (after.grid.transform.c, after.grid.transform.f) == (before.grid.transform.c, before.grid.transform.f)
@@ -257,17 +258,15 @@ def test_a_pair_too_small_to_degrade_is_refused(files: Files, bench: Any) -> Non
     pan = bench.write("tiny_pan.tif", np.full((1, 64, 64), 500, np.uint16), files.grid)
     fused = bench.write("tiny.tif", np.full((2, 64, 64), 500, np.uint16), files.grid)
     with pytest.raises(InputError, match="too small for Wald"):
-        assess(SceneOptions((ms,), pan), [fused], replace(PLAIN, wald=("exp",)))
+        assess(SceneFiles((ms,), pan), ReadOptions(), [fused], replace(PLAIN, wald=("exp",)))
 
 
 def test_a_band_of_zeros_is_measured_beside_its_baselines(files: Files, town: DemoScene) -> None:
     ms = np.rint(town.ms).astype(np.uint16)
     truth = np.rint(town.truth).astype(np.uint16)
     ms[3], truth[3] = 0, 0
-    scene = SceneOptions(
-        (files.bench.write("zero_ms.tif", ms, replace(files.grid, transform=_coarse(files))),), files.pan
-    )
-    report = assess(scene, [files.bench.write("zero.tif", truth, files.grid)], FULL)
+    pair = SceneFiles((files.bench.write("zero_ms.tif", ms, replace(files.grid, transform=_coarse(files))),), files.pan)
+    report = assess(pair, ReadOptions(), [files.bench.write("zero.tif", truth, files.grid)], FULL)
     assert [image.path for image in report.images[1:]] == ["EXP", "GSA"]
     first = report.images[0].metrics
     assert np.isnan(first["R_ERGAS"]) and all(np.isfinite(v) for n, v in first.items() if n != "R_ERGAS")

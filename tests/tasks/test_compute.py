@@ -13,7 +13,8 @@ from torch import Tensor
 from clippan_cli.rasters.tiles import TileArrays
 from clippan_cli.running.compute import sharpen_tile, to_tile
 from clippan_cli.running.control import Control
-from clippan_cli.scene.scene import SceneOptions, open_scene
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import open_scene
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks import sharpen as sharpening
 from clippan_models.classical.mtf_glp import MtfGlpFsFitter
@@ -55,7 +56,7 @@ def fitted(bench: Bench) -> tuple[TileArrays, Observation, Sharpener]:
     """A scene in one tile, and a method that looks around fitted to it."""
     ms, pan = pair_files(bench)
     with ExitStack() as stack:
-        scene = open_scene(SceneOptions((ms,), pan), Control(), stack)
+        scene = open_scene(SceneFiles((ms,), pan), ReadOptions(), Control(), stack)
         arrays = scene.reader.read(Window(0, 0, SIDE, SIDE), fit_halo(scene.nominal))
     fitter = MtfGlpFsFitter()
     fitter.update(TileViews(to_tile(arrays, CPU), scene.nominal))

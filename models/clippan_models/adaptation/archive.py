@@ -23,13 +23,13 @@ from clippan_models.adaptation.clip_adaptation import Judge
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.loop import (
     Adapted,
-    AdaptOptions,
     Objective,
     descend,
     deterministic,
     nothing_to_learn,
     set_rate,
 )
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.patches import Patches, join_patches
 from clippan_models.adaptation.processes import ALONE, Processes
 from clippan_models.adaptation.window_cache import SceneWindows

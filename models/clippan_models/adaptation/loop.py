@@ -11,16 +11,16 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from clippan_models.adaptation.clip_adaptation import Judge, OnStep
 from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.patches import Patches, draw
 from clippan_models.adaptation.processes import ALONE, Processes
-from clippan_models.adaptation.teacher import NO_TEACHER
 from clippan_models.errors import UsageError
 from clippan_models.guidance.radiometry import to_unit
 from clippan_models.losses.correlation import correlation_loss
@@ -29,86 +29,15 @@ from clippan_models.losses.qnr import qnr_loss
 from clippan_models.losses.similarity import masked_mean
 from clippan_models.losses.spatial import spatial_loss
 from clippan_models.losses.spectral import spectral_loss
-from clippan_models.networks.registry import DEFAULT_BACKBONE, find_backbone
+from clippan_models.networks.registry import find_backbone
 from clippan_models.networks.statistics import recording
 from clippan_models.store.snapshot import CurvePoint
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weight of each term of the loss; a term of weight 0 is left out.
-
-    Attributes:
-        spectral: the fused image, seen as MS sees, is MS.
-        spatial: a weighted sum of its bands is PAN.
-        qnr: 1 - QNR.
-        correlation: detail follows PAN at least as closely as MS does.
-        ship: distance to the teacher.
-        direction: disagreement with the prompt (L_d), where there is a judge.
-        reduced: distance to the truth at reduced resolution.
-    """
-
-    spectral: float = 1.0
-    spatial: float = 0.2
-    qnr: float = 0.1
-    correlation: float = 1.0
-    ship: float = 0.1
-    direction: float = 0.5
-    reduced: float = 4.0
-
-    @classmethod
-    def only(cls, **weights: float) -> LossWeights:
-        """These terms and no others."""
-        return cls(**{term.name: weights.get(term.name, 0.0) for term in fields(cls)})
-
 
 _NOTHING = LossWeights.only()
 
 _VALIDATION_BYTES = 5e8
 
 _RECORDED = 16  # patches that statistics of the scene are taken from
-
-
-@dataclass(frozen=True)
-class AdaptOptions:
-    """How to adapt.
-
-    Attributes:
-        steps: optimiser steps; 0 leaves the closed-form start as it is.
-        time_limit: seconds after which to stop, or None.
-        seed: of weights and batches.
-        backbone: the network, a name in `networks.registry.BACKBONES`.
-        batch: full-resolution patches per step; four times as many at reduced resolution. None: the backbone's own.
-        judged: of the former, how many the judge sees; it costs as much as the network does.
-        learning_rate: of Adam, decayed by a cosine. None: the backbone's own.
-        validate_every: steps between validations.
-        rounds: projections, while training and of the result.
-        weights: of the terms of the loss.
-        teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
-    """
-
-    steps: int = 100
-    time_limit: float | None = None
-    seed: int = 0
-    backbone: str = DEFAULT_BACKBONE
-    batch: int | None = None
-    judged: int = 1
-    learning_rate: float | None = None
-    validate_every: int = 25
-    rounds: int = 1
-    weights: LossWeights = LossWeights()
-    teacher: str = NO_TEACHER
-
-    @property
-    def patches_per_step(self) -> int:
-        """Full-resolution patches per step."""
-        return find_backbone(self.backbone).training.batch if self.batch is None else self.batch
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the first step."""
-        own = find_backbone(self.backbone).training.learning_rate
-        return own if self.learning_rate is None else self.learning_rate
 
 
 @dataclass(frozen=True)

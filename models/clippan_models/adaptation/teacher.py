@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from clippan_models.adaptation.options import NO_TEACHER
 from clippan_models.classical.bdsd_pc import BdsdPcFitter
 from clippan_models.classical.gsa import GsaFitter
 from clippan_models.classical.mtf_glp import MtfGlpHpmRFitter
@@ -21,8 +22,6 @@ from clippan_models.ops.views import TileViews
 
 SELF = "self"
 """The fusion network's own kind, trained at reduced resolution only."""
-
-NO_TEACHER = "none"
 
 CLASSICAL_TEACHERS: dict[str, Callable[[], Fitter]] = {
     "bdsd-pc": BdsdPcFitter,

@@ -22,8 +22,6 @@ _SPECS = (
 
 BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in _SPECS}
 
-DEFAULT_BACKBONE = "lambda-pnn"
-
 
 def find_backbone(name: str) -> BackboneSpec:
     """The backbone of a name.

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from clippan_models.adaptation.loop import Adapted, AdaptOptions, fuse
+from clippan_models.adaptation.loop import Adapted, fuse
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.patches import reduced_patches
 from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.methods.network import NetworkSharpener, adapt_network

@@ -1,0 +1,67 @@
+"""Which files make a scene, and how they are to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from clippan_cli.rasters.pair import PairOptions
+
+Coregister = Literal["auto", "off"]
+
+
+@dataclass(frozen=True)
+class SceneFiles:
+    """The files of one scene.
+
+    Attributes:
+        ms: one multispectral raster, or one-band rasters in band order.
+        pan: the panchromatic raster.
+        id: unique among several scenes; names the output. Empty for a scene that stands alone.
+        reason: why these files belong together; empty where the user has named them.
+        fused: images made of the pair, for `assess`.
+        reference: the truth on the PAN grid, where it is known.
+        sensor: the sensor of this scene, where a table names it; None: that of `ReadOptions`.
+    """
+
+    ms: tuple[str, ...]
+    pan: str
+    id: str = ""
+    reason: str = ""
+    fused: tuple[str, ...] = ()
+    reference: str | None = None
+    sensor: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """MS and PAN as they were named."""
+        return (*self.ms, self.pan)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The local files of the pair that exist."""
+        return [Path(name) for name in self.names if Path(name).exists()]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a scene.
+
+    Attributes:
+        pair: how to relate MS and PAN.
+        bbox: read only this box (left, bottom, right, top).
+        bbox_crs: its CRS; None: that of PAN.
+        aoi: read only the polygons of this GeoJSON file.
+        sensor: "auto", a known name, or the path of a TOML file.
+        coregister: estimate and compensate the shift of each band, or trust the geotransforms.
+        seed: of the choice of sample windows.
+    """
+
+    pair: PairOptions = PairOptions()
+    bbox: tuple[float, float, float, float] | None = None
+    bbox_crs: str | None = None
+    aoi: Path | None = None
+    sensor: str = "auto"
+    coregister: Coregister = "auto"
+    seed: int = 0

@@ -1,0 +1,43 @@
+"""What to make of a scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clippan_cli.running.compute import ComputeOptions
+from clippan_cli.sharpening.guidance import GuidanceOptions
+from clippan_cli.writing.options import OutputOptions
+from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.methods.registry import DEFAULT_METHOD
+
+
+@dataclass(frozen=True)
+class SharpenOptions:
+    """What to make of a scene.
+
+    Attributes:
+        output: path of the fused raster.
+        method: a name in `registry.METHODS`.
+        bands: 1-based MS bands to write, in this order; None: all.
+        encoding: format, compression, overwriting.
+        compute: device, threads, memory, tile size.
+        adapt: of the network.
+        guidance: of the methods with language.
+        weights: a file of weights that the network begins with, or None.
+        save_weights: where what the network learned goes, or None.
+        quicklook: path of a PNG with PAN, MS and result side by side, or None.
+        assess: measure the result without reference when it is done.
+    """
+
+    output: Path
+    method: str = DEFAULT_METHOD
+    bands: tuple[int, ...] | None = None
+    encoding: OutputOptions = OutputOptions()
+    compute: ComputeOptions = ComputeOptions()
+    adapt: AdaptOptions = AdaptOptions()
+    guidance: GuidanceOptions = GuidanceOptions()
+    weights: Path | None = None
+    save_weights: Path | None = None
+    quicklook: Path | None = None
+    assess: bool = True
