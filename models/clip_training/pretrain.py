@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from clip_training.corpus import Corpus
+from clip_training.embedded_weights import load_embedded, save_embedded
 from clip_training.held_out import evaluate, table
 from clip_training.pretraining import PretrainOptions, Progress, pretrain
 from clip_training.scenes import TruthScene, made_up_scene, read_scenes
 from clippan_models.errors import ClippanError
 from clippan_models.guidance.embedded import build_embedded
-from clippan_models.store.embedded_weights import load_embedded, save_embedded
 
 HELD_OUT_SEED = 900_000
 """First seed of the made-up scenes for evaluation; training begins at its own seed and must end below."""

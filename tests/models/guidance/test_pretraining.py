@@ -14,6 +14,7 @@ from torch.nn import functional
 from clip_training import pretrain as command
 from clip_training.captions import WALD_PROMPT, affinity
 from clip_training.corpus import Corpus
+from clip_training.embedded_weights import load_embedded, read_about
 from clip_training.held_out import Report, evaluate, table
 from clip_training.pretraining import PretrainOptions, Progress, direction, losses, pretrain
 from clip_training.scenes import made_up_scene
@@ -21,7 +22,6 @@ from clippan_models.errors import WeightsError
 from clippan_models.guidance.backend import import_open_clip
 from clippan_models.guidance.embedded import SIDE, embedded_tokenizer
 from clippan_models.guidance.encoder import embedded_weights, load_clip
-from clippan_models.store.embedded_weights import load_embedded, read_about
 
 TINY: dict[str, Any] = {
     "embed_dim": 32,

@@ -1,4 +1,7 @@
-"""The weights file of the embedded CLIP: half precision safetensors whose header says where they come from."""
+"""The file of weights that a training of the embedded CLIP writes: half precision, with a header on the training.
+
+clippan itself reads the tensors only (`guidance.encoder`).
+"""
 
 from __future__ import annotations
 
