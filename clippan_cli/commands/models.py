@@ -53,15 +53,16 @@ def fetch(
     from clippan_cli.console import Terminal
     from clippan_cli.weights.fetch import DEFAULT_MODEL, FetchOptions, fetch_clip
     from clippan_models.errors import UsageError
+    from clippan_models.plain import plain
 
     if what != "clip":
-        raise UsageError(f"there is no {what!r} to fetch; there is: clip")
+        raise UsageError(f"{what!r} cannot be fetched; available: clip")
     terminal = Terminal(quiet=quiet or as_json, verbose=verbose, as_json=as_json)
     options = FetchOptions(DEFAULT_MODEL if model is None else model, revision, sha256)
     with terminal.running() as control:
         fetched = fetch_clip(options, control)
     if as_json:
-        terminal.json(fetched.as_json())
+        terminal.json(plain(fetched))
         return
     terminal.say(f"model     {fetched.model}")
     terminal.say(f"from      {fetched.repository} at {fetched.revision}")
