@@ -73,8 +73,8 @@ def mismatch(card: ModelCard, scene: ModelCard) -> str | None:
         return f"they are for {len(card.bands)} MS bands, but the scene has {len(scene.bands)}"
     if card.sensor != scene.sensor:
         return (
-            f"they are for the sensor {card.sensor}, but the scene is taken for one of {scene.sensor}; "
-            "name the sensor of the scene if that is wrong"
+            f"they are for the sensor {card.sensor}, but the scene is taken for one of {scene.sensor} "
+            f"(name the sensor {card.sensor} if it is not)"
         )
     theirs, ours = _names(card.bands), _names(scene.bands)
     if all(theirs) and all(ours) and theirs != ours:
