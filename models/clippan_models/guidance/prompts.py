@@ -8,13 +8,13 @@ ask for the low frequencies of MS and the high frequencies of PAN.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from clippan_models.errors import UsageError
+from clippan_models.store.toml_file import read_toml
 
 MAX_CHARACTERS = 400
 """Longest text; the words a model reads are fewer, which the encoder checks."""
@@ -110,15 +110,7 @@ def load_prompts(path: str | Path) -> Prompts:
     Raises:
         UsageError: the file cannot be read, or does not hold these texts; names the file and the key.
     """
-    try:
-        table = tomllib.loads(Path(path).read_bytes().decode("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"prompt file {path} is not valid TOML: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"prompt file {path} is not text in UTF-8: {error}") from error
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"cannot read the prompt file {path}: {reason}") from error
+    table = read_toml(Path(path), "prompt file")
     try:
         return _prompts(table)
     except UsageError as error:
