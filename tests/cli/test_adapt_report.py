@@ -89,8 +89,8 @@ def test_it_says_what_was_not_measured(made: Made) -> None:
     part = replace(scene, part=Window(4, 8, 64, 128))
     alone = replace(made.found.validation, unseen=False, scenes=(part,))
     text = made.page(replace(made.found, validation=alone, learned_from=(scene.name,)))
-    assert "no scene was held back" in text and "the only scene, which was learned from" in text
-    assert "128x64 PAN pixels from column 8, row 4" in text and "Held back (" not in text
+    assert "no scene was held out" in text and "the only scene, which was learned from" in text
+    assert "128x64 PAN pixels from column 8, row 4" in text and "Held out (" not in text
     failed = replace(alone, scenes=(), left_out=(LeftOut("a", "too <small>"),))
     text = made.page(replace(made.found, validation=failed))
     assert "The weights could not be measured" in text and "a could not be measured: too &lt;small&gt;" in text

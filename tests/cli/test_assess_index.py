@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import rasterio
 
+from clippan_cli.quality.many_scenes import SCHEMA, IndexReport
 from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.listed import find_scenes, is_index
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks.assess import AssessOptions, ReportFiles
-from clippan_cli.tasks.assess_index import SCHEMA, IndexReport, assess_scenes
+from clippan_cli.tasks.assess_index import assess_scenes
 from clippan_cli.tasks.demo import write_demo_scene
 from clippan_models.errors import InputError
 from tests.cli.conftest import RunMain
