@@ -50,7 +50,8 @@ class SceneOutcome:
         if self.report is None:
             return []
         names = short_names([image.path for image in self.report.images])
-        return [Path(name.removeprefix(f"{self.entry.id}_")).stem for name in names]
+        prefix = Path(self.entry.ms[0]).stem.lower().removesuffix("ms")
+        return [Path(name[len(prefix) :] if name.lower().startswith(prefix) else name).stem for name in names]
 
     @property
     def stands_out_in(self) -> str:

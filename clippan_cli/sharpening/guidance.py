@@ -9,10 +9,10 @@ import torch
 from clippan_cli.scene.band_roles import band_roles
 from clippan_cli.scene.scene import Scene
 from clippan_models.adaptation.clip_adaptation import STAGE1_TERMS, AlignOptions
+from clippan_models.adaptation.scene import Guide
 from clippan_models.guidance.encoder import AUTO, ClipEncoder, load_clip
 from clippan_models.guidance.prompts import DEFAULT, PROMPTS, Prompts
 from clippan_models.guidance.stem import StemKind
-from clippan_models.methods.network import Guide
 from clippan_models.methods.registry import MethodSpec
 
 

@@ -13,8 +13,8 @@ from clippan_cli.scene.scene import Scene, training_core
 from clippan_cli.writing.encode import PixelFormat
 from clippan_cli.writing.options import OutputGrid, estimate_disk_bytes
 from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.adaptation.scene import REDUCED_SIDE
 from clippan_models.adaptation.teacher import SELF
-from clippan_models.methods.network import REDUCED_SIDE
 from clippan_models.methods.registry import MethodSpec
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +42,7 @@ def assess_scenes(
     if files.page is not None:
         _make_folder(_page_folder(files.page))
     outcomes = []
-    for number, entry in enumerate(_named_apart(entries), start=1):
+    for number, entry in enumerate(entries, start=1):
         control.on_note(f"scene {number} of {len(entries)}: {entry.id}")
         outcomes.append(_assess_one(entry, read, options, files, control))
     report = IndexReport(with_outliers(outcomes))
@@ -70,9 +69,8 @@ def assess_batch(
 def _assess_one(
     entry: SceneFiles, read: ReadOptions, options: AssessOptions, files: ReportFiles, control: Control
 ) -> SceneOutcome:
-    read = replace(read, sensor=entry.sensor or read.sensor)
-    page = _page_folder(files.page) / f"{_safe(entry.id)}.html" if files.page is not None else None
-    maps = files.maps / _safe(entry.id) if files.maps is not None else None
+    page = _page_folder(files.page) / f"{entry.id}.html" if files.page is not None else None
+    maps = files.maps / entry.id if files.maps is not None else None
     own = ReportFiles(page, maps, None, files.points, files.overwrite)
     try:
         if not entry.fused:
@@ -96,19 +94,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
-
-
-def _named_apart(entries: Sequence[SceneFiles]) -> list[SceneFiles]:
-    """The scenes with names, and so with pages, that differ."""
-    seen: dict[str, int] = {}
-    found = []
-    for entry in entries:
-        key = _safe(entry.id).lower()
-        seen[key] = seen.get(key, 0) + 1
-        found.append(entry if seen[key] == 1 else replace(entry, id=f"{entry.id} ({seen[key]})"))
-    return found
-
-
-def _safe(name: str) -> str:
-    """A file name from the name of a scene."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "scene"

@@ -62,9 +62,10 @@ from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.adaptation.scene import Guide
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
-from clippan_models.methods.network import Guide, NetworkSharpener, adapt_network, network_halo
+from clippan_models.methods.network import NetworkSharpener, adapt_network, network_halo
 from clippan_models.methods.registry import MethodSpec, find_method
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.pairs import LeftOut, PairTable
+from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene, training_core
 from clippan_cli.training.readers import Readers
 from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene
@@ -17,10 +16,10 @@ from clippan_cli.weights.cards import scene_card
 from clippan_models.adaptation.archive import ArchiveScene, strata_edges, strata_of
 from clippan_models.adaptation.patches import patch_bytes
 from clippan_models.adaptation.processes import Processes
+from clippan_models.adaptation.scene import REDUCED_SIDE, held_windows
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Pending, SceneWindows, WindowCache
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
-from clippan_models.methods.network import REDUCED_SIDE, held_windows
 from clippan_models.store.card import ModelCard, mismatch
 
 _SHARE = 0.5  # of --ram for the windows; the rest is for the network at work

@@ -19,10 +19,10 @@ from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions
 from clippan_models.adaptation.patches import WindowPatches
 from clippan_models.adaptation.processes import Processes
+from clippan_models.adaptation.scene import Guide, felt
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Finish
 from clippan_models.guidance.encoder import NONE
-from clippan_models.methods.network import Guide, felt
 
 
 def guide_for(

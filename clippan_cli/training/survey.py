@@ -15,9 +15,9 @@ from clippan_models.adaptation.clip_adaptation import AlignmentImages
 from clippan_models.adaptation.fusion import Prior, fit_prior
 from clippan_models.adaptation.loop import unit_image, unit_pan
 from clippan_models.adaptation.patches import WindowPatches, count_reduced, full_patches, window_patches
+from clippan_models.adaptation.scene import REDUCED_SIDE, held_windows, scene_moments
 from clippan_models.adaptation.teacher import core_image, fit_classical
 from clippan_models.contracts import Observation, Sharpener, Tile, Window
-from clippan_models.methods.network import REDUCED_SIDE, held_windows, scene_moments
 from clippan_models.ops.views import TileViews, fit_halo
 
 _STAGE1_METHOD = "bdsd-pc"  # stands for the good image in stage I

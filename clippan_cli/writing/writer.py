@@ -37,7 +37,6 @@ from clippan_cli.writing.path import (
     new_token,
     real_path,
     remove_leftovers,
-    shown,
     sidecars,
     temporary_path,
     working_folders,
@@ -45,7 +44,7 @@ from clippan_cli.writing.path import (
 from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.verification import Checksum, Mismatch, raster_window, verify_blocks, verify_facts
 from clippan_models.contracts import Window
-from clippan_models.errors import OutputError
+from clippan_models.errors import OutputError, shown
 
 Progress = Callable[[Literal["translate", "verify"], float], None]
 """Called several times a second while committing with the stage and the share done; may raise to abort."""

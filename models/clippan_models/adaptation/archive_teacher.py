@@ -15,7 +15,7 @@ from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.patches import Patches
 from clippan_models.adaptation.processes import Processes
-from clippan_models.methods.network import lessons_of, new_teacher, teacher_images
+from clippan_models.adaptation.scene import lessons_of, new_teacher, teacher_images
 
 
 @dataclass(frozen=True)

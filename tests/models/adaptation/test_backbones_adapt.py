@@ -10,12 +10,13 @@ import torch
 
 from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
+from clippan_models.adaptation.scene import Guide
 from clippan_models.contracts import Observation, Sampling, Window
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.prompts import find_prompts
-from clippan_models.methods.network import Guide, adapt_network
+from clippan_models.methods.network import adapt_network
 from clippan_models.networks.registry import BACKBONES
 from clippan_models.networks.statistics import is_recorded
 from clippan_models.observation import estimate_observation

@@ -14,6 +14,7 @@ from torch import Tensor
 from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
+from clippan_models.adaptation.scene import Guide
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
@@ -21,7 +22,7 @@ from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_toke
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.prompts import PROMPTS, find_prompts
 from clippan_models.guidance.stem import STEMS, StemKind
-from clippan_models.methods.network import Guide, NetworkSharpener, adapt_network
+from clippan_models.methods.network import NetworkSharpener, adapt_network
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
 from tests.models.adaptation.test_network_method import CPU, tiles
