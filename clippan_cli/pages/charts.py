@@ -31,16 +31,39 @@ class Tick:
     exponent: str = ""
 
 
-@dataclass(frozen=True)
 class Axes:
-    """The box of a chart and its ticks."""
+    """The box of a chart, its ticks, and where values lie on the SVG."""
 
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
+    left, right, top = _LEFT, _WIDTH - _RIGHT, _TOP
+
+    def __init__(
+        self,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        *,
+        log_y: bool = False,
+        height: int = _HEIGHT,
+        x_names: Sequence[tuple[float, str]] = (),
+    ) -> None:
+        self.bottom, self.log_y, self._x = height - _BOTTOM, log_y, _widened(x)
+        self._y = _widened((math.log10(y[0]), math.log10(y[1])) if log_y else y)
+        named = x_names or [(value, _tick_text(value)) for value in _round_values(*self._x)]
+        self.x_ticks = [Tick(self.px(value), name) for value, name in named]
+        if log_y:
+            self.y_ticks = [Tick(self.py(10**value), "10", f"{value:g}") for value in _round_values(*self._y)]
+        else:
+            self.y_ticks = [Tick(self.py(value), _tick_text(value)) for value in _round_values(*self._y)]
+
+    def px(self, value: float) -> float:
+        """The horizontal position of a value."""
+        share = (value - self._x[0]) / (self._x[1] - self._x[0])
+        return round(self.left + share * (self.right - self.left), 2)
+
+    def py(self, value: float) -> float:
+        """The vertical position of a value; outside the box it stays near the border."""
+        at = math.log10(max(value, 1e-300)) if self.log_y else value
+        share = min(max((at - self._y[0]) / (self._y[1] - self._y[0]), -0.02), 1.02)
+        return round(self.bottom - share * (self.bottom - self.top), 2)
 
 
 @dataclass(frozen=True)
@@ -91,32 +114,6 @@ def draw(figure: Figure) -> Drawing | None:
             return _draw_vectors(figure)
 
 
-class _Scale:
-    """From values to positions on the SVG."""
-
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], *, log_y: bool = False, height: int = _HEIGHT):
-        self.x, self.log_y, self.height = _widened(x), log_y, height
-        self.y = _widened((math.log10(y[0]), math.log10(y[1])) if log_y else y)
-
-    def px(self, value: float) -> float:
-        share = (value - self.x[0]) / (self.x[1] - self.x[0])
-        return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 2)
-
-    def py(self, value: float) -> float:
-        at = math.log10(max(value, 1e-300)) if self.log_y else value
-        share = min(max((at - self.y[0]) / (self.y[1] - self.y[0]), -0.02), 1.02)
-        return round(self.height - _BOTTOM - share * (self.height - _TOP - _BOTTOM), 2)
-
-    def axes(self, x_ticks: Sequence[tuple[float, str]] = ()) -> Axes:
-        named = x_ticks or [(value, _tick_text(value)) for value in _round_values(*self.x)]
-        across = tuple(Tick(self.px(value), name) for value, name in named)
-        if self.log_y:
-            up = tuple(Tick(self.py(10**value), "10", f"{value:g}") for value in _round_values(*self.y))
-        else:
-            up = tuple(Tick(self.py(value), _tick_text(value)) for value in _round_values(*self.y))
-        return Axes(_LEFT, _WIDTH - _RIGHT, _TOP, self.height - _BOTTOM, across, up)
-
-
 def _draw_lines(chart: Chart) -> Drawing | None:
     xs = [v for line in chart.lines for v in line.x if math.isfinite(v)]
     ys = [v for line in chart.lines for v in line.y if math.isfinite(v) and (v > 0 or not chart.log_y)]
@@ -126,19 +123,20 @@ def _draw_lines(chart: Chart) -> Drawing | None:
     if chart.log_y:
         low = max(min(ys), max(ys) / 10**_DECADES)
     margin = 0.06 * (max(xs) - min(xs)) if chart.x_ticks else 0.0
-    scale = _Scale((min(xs) - margin, max(xs) + margin), (low, max(ys)), log_y=chart.log_y)
-    marks = tuple(Tick(scale.px(at), name) for at, name in chart.marks)
-    strokes = tuple(_stroke(line, number, scale, steps=chart.steps) for number, line in enumerate(chart.lines))
-    return Drawing(chart, _WIDTH, _HEIGHT, scale.axes(chart.x_ticks), marks, strokes)
+    x = (min(xs) - margin, max(xs) + margin)
+    axes = Axes(x, (low, max(ys)), log_y=chart.log_y, x_names=chart.x_ticks)
+    marks = tuple(Tick(axes.px(at), name) for at, name in chart.marks)
+    strokes = tuple(_stroke(line, number, axes, steps=chart.steps) for number, line in enumerate(chart.lines))
+    return Drawing(chart, _WIDTH, _HEIGHT, axes, marks, strokes)
 
 
-def _stroke(line: Line, number: int, scale: _Scale, *, steps: bool) -> Stroke:
+def _stroke(line: Line, number: int, axes: Axes, *, steps: bool) -> Stroke:
     points = []
     last = None
     for x, y in zip(line.x, line.y, strict=True):
-        if not math.isfinite(y) or (scale.log_y and y <= 0):
+        if not math.isfinite(y) or (axes.log_y and y <= 0):
             continue
-        at = (scale.px(x), scale.py(y))
+        at = (axes.px(x), axes.py(y))
         if steps and last is not None:
             points.append(f"{at[0]:g},{last:g}")
         points.append(f"{at[0]:g},{at[1]:g}")
@@ -147,10 +145,10 @@ def _stroke(line: Line, number: int, scale: _Scale, *, steps: bool) -> Stroke:
 
 
 def _draw_density(density: Density) -> Drawing:
-    scale = _Scale(density.x_range, density.y_range, height=_SQUARE_HEIGHT)
+    axes = Axes(density.x_range, density.y_range, height=_SQUARE_HEIGHT)
     counts = np.log1p(density.counts)
     colours = viridis(np.where(density.counts > 0, counts, np.nan), 0.0, float(counts.max()) or 1.0)[::-1]
-    return Drawing(density, _WIDTH, _SQUARE_HEIGHT, scale.axes(), pixels=png(colours))
+    return Drawing(density, _WIDTH, _SQUARE_HEIGHT, axes, pixels=png(colours))
 
 
 def _draw_vectors(vectors: Vectors) -> Drawing:
