@@ -95,9 +95,7 @@ def decide(found: ArchiveResult) -> Verdict:
     sentences = [
         _loss(found),
         f"They are better than the weights before training in {len(gained)} of {len(ALL)} indices{_named(gained)}.",
-        f"The strongest classical method, {rival}, is better than the new weights in {', '.join(lost)}."
-        if lost
-        else "",
+        f"The strongest classical method, {rival}, is better than the new weights in {lost}." if lost else "",
         _scratch(found.validation, learned, mean.get(SCRATCH)),
         misleading,
     ]
