@@ -42,8 +42,8 @@ from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.guidance.prompts import Prompts
 
 if TYPE_CHECKING:
+    from clippan_cli.quality.many_scenes import IndexReport
     from clippan_cli.tasks.adapt import ArchiveResult
-    from clippan_cli.tasks.assess_index import IndexReport
     from clippan_cli.tasks.batch import BatchResult
     from clippan_cli.tasks.info import PairInfo
     from clippan_cli.tasks.sharpen import SharpenResult
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _RESULTS = {  # of modules that load torch
     "ArchiveResult": "clippan_cli.tasks.adapt",
     "BatchResult": "clippan_cli.tasks.batch",
-    "IndexReport": "clippan_cli.tasks.assess_index",
+    "IndexReport": "clippan_cli.quality.many_scenes",
     "PairInfo": "clippan_cli.tasks.info",
     "SharpenResult": "clippan_cli.tasks.sharpen",
 }

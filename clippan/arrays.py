@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from clippan_cli.options.scene import read_options
@@ -186,20 +187,23 @@ def _written(folder: Path, name: str, image: Image) -> tuple[str, ...]:
     count, height, width = image.values.shape
     shape = {"count": count, "height": height, "width": width, "dtype": image.values.dtype.name}
     layout = {"driver": "GTiff", "tiled": True, "interleave": "band", "bigtiff": "if_safer"}
+    place = {"transform": image.transform, "crs": _crs(image.crs), "nodata": _nodata(name, image)}
     path = folder / name
-    try:
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            rasterio.open(
-                path, "w", **shape, **layout, transform=image.transform, crs=image.crs, nodata=_nodata(name, image)
-            ) as dataset,
-        ):
-            dataset.write(image.values)
-            if valid is not None:
-                dataset.write_mask(valid[0])
-    except CRSError as error:
-        raise UsageError(f"{image.crs}: not a CRS ({error})", "crs") from error
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", **shape, **layout, **place) as dataset,
+    ):
+        dataset.write(image.values)
+        if valid is not None:
+            dataset.write_mask(valid[0])
     return (str(path),)
+
+
+def _crs(given: Any) -> CRS | None:
+    try:
+        return None if given is None else CRS.from_user_input(given)
+    except (CRSError, ValueError) as error:
+        raise UsageError(f"{given}: not a CRS ({error})", "crs") from error
 
 
 def _nodata(name: str, image: Image) -> float | None:

@@ -28,6 +28,10 @@ R = TypeVar("R")
 OnProgress = Callable[[Progress], None]
 
 _logger = logging.getLogger("clippan")
+_NOT_FOR_USERS = (
+    "Dataset has no geotransform",  # of files that we make on the way
+    "IProgress not found",  # of tqdm, which others load
+)
 _FLAG = re.compile(r"--(no-)?([a-z][a-z0-9-]*)")
 
 
@@ -41,7 +45,10 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
         names = {each.name for each in own}
         refuse_unknown(function.__name__, group, {name: value for name, value in kwargs.items() if name not in names})
         try:
-            return function(*args, **kwargs)
+            with warnings.catch_warnings():
+                for about in _NOT_FOR_USERS:
+                    warnings.filterwarnings("ignore", about)
+                return function(*args, **kwargs)
         except ClippanError as error:
             error.args = (in_python(str(error)), *error.args[1:])
             raise
@@ -66,12 +73,7 @@ def running(progress: bool | None, on_progress: OnProgress | None) -> Iterator[C
 
     control, console = Control(on_note=_logger.info), Console(stderr=True, highlight=False, emoji=False)
     drawing = console.is_jupyter if progress is None else progress
-    with (
-        warnings.catch_warnings(),
-        drawn(control, console) if drawing else nullcontext(),
-        _interruptible(control),
-    ):
-        warnings.filterwarnings("ignore", "Dataset has no geotransform")  # files that we make on the way
+    with drawn(control, console) if drawing else nullcontext(), _interruptible(control):
         if on_progress is not None:
             control.on_progress = _both(control.on_progress, on_progress)
         yield control

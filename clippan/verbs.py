@@ -20,10 +20,10 @@ from clippan_cli.scene.files import SceneFiles
 if TYPE_CHECKING:
     from affine import Affine
 
+    from clippan_cli.quality.many_scenes import IndexReport
     from clippan_cli.quality.result import AssessReport
     from clippan_cli.scene.files import PairTable
     from clippan_cli.tasks.adapt import ArchiveResult
-    from clippan_cli.tasks.assess_index import IndexReport
     from clippan_cli.tasks.batch import BatchResult
     from clippan_cli.tasks.info import PairInfo
     from clippan_cli.tasks.sharpen import SharpenResult

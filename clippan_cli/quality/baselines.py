@@ -19,7 +19,7 @@ from clippan_cli.scene.scene import Scene
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_models.contracts import Window
 from clippan_models.errors import ClippanError, Interrupted
-from clippan_models.measuring.no_reference import QualityPlanes
+from clippan_models.measuring.planes import QualityPlanes
 
 
 def make_baselines(

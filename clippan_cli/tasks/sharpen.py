@@ -39,7 +39,6 @@ from clippan_cli.running.compute import (
     to_tile,
 )
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.running.pipeline import Behind, ahead
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import (
     TRAINING_WINDOWS,
@@ -70,6 +69,7 @@ from clippan_models.methods.network import NetworkSharpener, adapt_network, netw
 from clippan_models.methods.registry import MethodSpec, find_method
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
+from clippan_models.pipeline import BackgroundWriter, prefetch
 from clippan_models.store.checkpoint import Checkpoint
 
 _STATISTICS_CELL = 512
@@ -342,7 +342,7 @@ def _adapt(
 
 
 def _read(scene: Scene, cores: Sequence[Window], halo: int) -> AbstractContextManager[Iterator[TileArrays]]:
-    return ahead(scene.reader.read(core, halo) for core in cores)
+    return prefetch(lambda core: scene.reader.read(core, halo), cores)
 
 
 def _writer(
@@ -377,12 +377,12 @@ def _fuse(
         place = Window(core.row - origin[0], core.col - origin[1], core.height, core.width)
         writer.write(place, values, np.asarray(valid.all(0)) if pixels.mask else None)
 
-    with control.timed("sharpen"), _read(scene, cores, plan.halo) as tiles, Behind(write) as behind:
+    with control.timed("sharpen"), _read(scene, cores, plan.halo) as tiles, BackgroundWriter(write) as background:
         done = 0
         for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
             fused = sharpen_tile(arrays, sharpener, estimate.observation, device)[bands]
             valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
-            behind.put((core, pixels.encode(fused, valid), valid))
+            background.put((core, pixels.encode(fused, valid), valid))
             done += core.pixels
             control.report(Progress("sharpen", number, len(cores), done))
     release_memory()
