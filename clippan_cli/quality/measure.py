@@ -24,12 +24,12 @@ from clippan_cli.quality.planes import (
     place_of,
 )
 from clippan_cli.quality.result import Assessment, BandQuality, Gate, Role
-from clippan_cli.rasters.metadata import read_metadata
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
 from clippan_cli.running.compute import ComputeOptions, choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.scene import Scene
+from clippan_cli.scene.values import significant_bits
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 from clippan_models.measuring.local_maps import LocalMaps
@@ -252,15 +252,8 @@ def _limits(scene: Scene, options: AssessOptions) -> tuple[float, float]:
     if not np.issubdtype(np.dtype(scene.pair.ms.dtype), np.integer):
         return -math.inf, options.peak or math.inf
     info = np.iinfo(scene.pair.ms.dtype)
-    bits = _bits(scene)
+    bits = significant_bits(scene)
     return float(info.min), options.peak or float(min(info.max, 2**bits - 1) if bits else info.max)
-
-
-def _bits(scene: Scene) -> int | None:
-    """Bits in use, by the file or by the sensor; None where neither tells."""
-    dataset, index = scene.pair.ms.datasets[scene.pair.ms.bands[0][0]], scene.pair.ms.bands[0][1]
-    noted = read_metadata(dataset, [index]).nbits
-    return noted or (scene.sensor.bits if scene.sensor.bands else None)
 
 
 def measuring_device(compute: ComputeOptions) -> torch.device:
@@ -275,7 +268,7 @@ def peak_of(scene: Scene, options: AssessOptions, reference: FusedImage) -> floa
         return options.peak
     values, valid = reference.read(Window(0, 0, min(2048, reference.height), min(2048, reference.width)))
     largest = float(values[valid].max()) if valid.any() else 1.0
-    bits = _bits(scene)
+    bits = significant_bits(scene)
     if bits is not None and largest <= 2**bits - 1 and largest > 1.5:
         return float(2**bits - 1)
     return 1.0 if largest <= 1.5 else float(2 ** max(8, math.ceil(math.log2(largest + 1))) - 1)

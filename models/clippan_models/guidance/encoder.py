@@ -21,7 +21,9 @@ from torch.nn import functional
 from clippan_models.errors import UsageError, WeightsError
 from clippan_models.guidance.backend import import_open_clip
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
+from clippan_models.guidance.pinned import PINNED
 from clippan_models.guidance.radiometry import clip_normalise
+from clippan_models.store.hub_cache import cached_commits, cached_file
 from clippan_models.store.weights_file import WeightsFile, fill, read_weights
 
 EMBEDDED = "embedded"
@@ -187,17 +189,14 @@ def pretrained_location(model: str, pretrained: str) -> tuple[str, tuple[str, ..
 def cached_weights(model: str, pretrained: str, cache: Path | None = None) -> Path | None:
     """The safetensors file in the local Hugging Face cache, or None.
 
+    Of several commits it takes the one that clippan knows, else `main`, else the one that was fetched last.
+
     Raises:
         UsageError: as for `pretrained_location`.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     repository, names = pretrained_location(model, pretrained)
-    for name in names:
-        found = try_to_load_from_cache(repository, name, cache_dir=cache)
-        if isinstance(found, str):
-            return Path(found)
-    return None
+    known = [PINNED[repository].revision] if repository in PINNED else []
+    return cached_file(repository, names, [*known, "main", *cached_commits(repository, cache)], cache)
 
 
 def _load_embedded() -> ClipEncoder:

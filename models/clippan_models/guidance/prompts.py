@@ -8,13 +8,13 @@ follow Wald's protocol; the loss and the assessment of that name apply the proto
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from clippan_models.errors import UsageError, unknown_name
+from clippan_models.store.toml_file import read_toml
 
 MAX_CHARACTERS = 400
 """Longest text; the encoder also checks the number of tokens that its model reads."""
@@ -106,15 +106,7 @@ def load_prompts(path: str | Path) -> Prompts:
     Raises:
         UsageError: the file cannot be read, or does not hold these texts; names the file and the key.
     """
-    try:
-        table = tomllib.loads(Path(path).read_bytes().decode("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"prompt file {path} is not valid TOML: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"prompt file {path} is not text in UTF-8: {error}") from error
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"cannot read the prompt file {path}: {reason}") from error
+    table = read_toml(Path(path), "prompt file")
     try:
         return _prompts(table)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""What an assessment comes to, in plain words."""
+"""The verdict of an assessment in words."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from clippan_cli.quality.result import Assessment, AssessReport, short_names
 from clippan_models.errors import ClippanError
 from clippan_models.metrics.catalogue import INDICES, best_of
 
-_SHARP, _SOMEWHAT = 0.6, 0.25  # share by which D_rho falls below that of the unsharpened MS
-_KEEPS, _NEARLY = 0.03, 0.10  # R_Q2n below that of the unsharpened MS
+_SHARP, _SOMEWHAT = 0.6, 0.25  # share by which D_rho is below that of the unsharpened MS
+_KEEPS, _NEARLY = 0.03, 0.10  # by how much R_Q2n is below that of the unsharpened MS
 _TILES = ("QNR", "HQNR", "D_rho", "R_Q2n", "Q2n", "ERGAS")
 
 
 def decide(report: AssessReport) -> Verdict:
-    """The verdict on the first image given, beside the others."""
+    """The verdict on the first image of the user, beside the others."""
     first = report.given[0]
     exp = next((i for i in report.images if i.path == "EXP"), None)
     classical = next((i for i in report.images if i.role == "baseline" and i is not exp), None)
     title = short_names([i.path for i in report.images])[0]
     headline = f"{title} {_detail(first, exp)} and {_colour(first, exp)}."
-    if len(report.given) > 1:
-        headline += f" It is compared with {len(report.given) - 1} more."
+    others = len(report.given) - 1
+    if others:
+        headline += f" It is compared with {others} more {'image' if others == 1 else 'images'}."
     return Verdict(
         headline=headline,
         sentences=tuple(s for s in _sentences(report, first, exp, classical) if s),
@@ -67,10 +68,10 @@ def _sentences(
         return f" ({others})" if others else ""
 
     said = [
-        f"Detail: D_rho is {m['D_rho']:.3f}{beside('D_rho', 3)}, 0 where every band follows PAN everywhere; no mixture "
-        f"of its bands explains {m['D_sR']:.1%} of PAN.",
-        f"Colour: blurred and sampled as MS was, it differs from MS by {m['R_SAM']:.2f}°{beside('R_SAM', 2)} on "
-        f"average, with R_Q2n {m['R_Q2n']:.3f}{beside('R_Q2n', 3)}.",
+        f"Detail: D_rho is {m['D_rho']:.3f}{beside('D_rho', 3)}; it is 0 where every band follows PAN everywhere. "
+        f"{m['D_sR']:.1%} of PAN cannot be explained by a mixture of the bands.",
+        f"Colour: MTF-degraded, its spectra differ from MS by {m['R_SAM']:.2f}°{beside('R_SAM', 2)} on average, and "
+        f"R_Q2n is {m['R_Q2n']:.3f}{beside('R_Q2n', 3)}.",
     ]
     if classical is not None and classical.path != first.path:
         common = [n for n in INDICES if n in m and n in classical.metrics]
@@ -80,11 +81,11 @@ def _sentences(
         said.append(_ranking(report))
     if "Q2n" in m:
         said.append(
-            f"Against the reference: Q2n {m['Q2n']:.3f}, spectra off by {m['SAM']:.2f}°, ERGAS {m['ERGAS']:.2f}, PSNR "
+            f"Against the reference: Q2n {m['Q2n']:.3f}, SAM {m['SAM']:.2f}°, ERGAS {m['ERGAS']:.2f}, PSNR "
             f"{m['PSNR']:.1f} dB."
         )
     if first.valid_share < 1:
-        said.append(f"{first.valid_share:.1%} of the pixels looked at are valid; only these count.")
+        said.append(f"{first.valid_share:.1%} of the pixels measured are valid; only these count.")
     return said
 
 
@@ -97,7 +98,7 @@ def _ranking(report: AssessReport) -> str:
     names = short_names([image.path for image in report.given])
     order = sorted(range(len(wins)), key=lambda k: -wins[k])
     listed = ", ".join(f"{names[k]} in {wins[k]}" for k in order)
-    return f"Among the images given, the best value is that of {listed} of {len(report.names)} indices."
+    return f"Best values among the images assessed: {listed} of {len(report.names)} indices."
 
 
 def _tile(name: str, first: Assessment, exp: Assessment | None, classical: Assessment | None) -> Tile:

@@ -23,7 +23,7 @@
     crops.classList.add(`colour-${name}`);
   };
 
-  // the viewer: two pictures of one place under a slider
+  // the viewer: two pictures of one place, with a slider between them
   const build = () => {
     const places = [...crops.querySelectorAll(".crop")];
     if (!places.length) return;
@@ -75,10 +75,10 @@
   };
   if (crops) window.addEventListener("load", build);
 
-  // paper has no folds
+  // printing shows all tables
   window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
 
-  // tables that sort by a click on a heading
+  // clicking a heading sorts its table
   document.querySelectorAll("th.sortable").forEach((heading) => {
     const sort = () => {
       const body = heading.closest("table").tBodies[0];
