@@ -10,7 +10,6 @@ from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.scene import Guide
 from clippan_models.guidance.encoder import ClipEncoder, load_clip
 from clippan_models.guidance.options import GuidanceOptions
-from clippan_models.methods.registry import MethodSpec
 
 _NIR_NM, _VISIBLE_BELOW_NM = 840, 740
 
@@ -54,23 +53,3 @@ def _nir_band(scene: Scene) -> int | None:
     centres = [sum(band.wavelength_nm) / 2 for band in bands]
     nearest = min(range(len(bands)), key=lambda b: abs(centres[b] - _NIR_NM))
     return nearest if centres[nearest] > _VISIBLE_BELOW_NM else None
-
-
-def describe_guide(spec: MethodSpec, guide: Guide | None) -> dict[str, str]:
-    """What the tags of a result say of its guide; nothing for methods without language."""
-    if not spec.language:
-        return {}
-    if guide is None:
-        return {"CLIP": "none"}
-    identity = guide.encoder.identity
-    return {
-        "CLIP": identity.name,
-        "CLIP_FROM": identity.source,
-        "CLIP_SHA256": identity.sha256,
-        "PROMPT_MS": guide.prompts.ms,
-        "PROMPT_PAN": guide.prompts.pan,
-        "PROMPT_HRMS": guide.prompts.hrms,
-        "STEM": guide.options.stem,
-        "STAGE1_STEPS": str(guide.options.steps),
-        "STAGE1_LOSS": ",".join(guide.options.terms),
-    }

@@ -88,6 +88,11 @@ class PatchGrid:
         return self.patch_px + 2 * self.reach
 
     @property
+    def halo(self) -> int:
+        """PAN pixels around a pixel that it depends on: all patches that hold it, and the reach of L around them."""
+        return self.patch_px - 1 + self.reach
+
+    @property
     def _sigma(self) -> float:
         # A Gaussian of deviation s has gain exp(-2 (pi s f)^2), and the MS Nyquist frequency is f = 1 / (2 spacing).
         return self.spacing * math.sqrt(-2 * math.log(_GAIN)) / math.pi
@@ -240,8 +245,8 @@ class SrDSharpener:
 
     @property
     def halo(self) -> int:
-        """All the patches that hold a pixel, and the reach of the low-pass around them."""
-        return self.grid.patch_px - 1 + self.grid.reach
+        """See `PatchGrid.halo`."""
+        return self.grid.halo
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN; at the edge of the tile the image is continued beyond it."""
