@@ -116,7 +116,7 @@ def assess(
     from clippan_cli.commands.scene_arguments import one_of, read_options, scene_files
     from clippan_cli.console import Terminal
     from clippan_cli.running.options import ComputeOptions
-    from clippan_cli.scene.listed import is_index
+    from clippan_cli.scene.pairs import names_many_scenes
     from clippan_cli.tasks import assess as task
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
@@ -124,7 +124,7 @@ def assess(
     gates += [task.Gate.parse(text, at_least=False) for text in maximum or []]
     if min_qnr is not None:
         gates.append(task.Gate("QNR", min_qnr, at_least=True))
-    many = is_index(fused)
+    many = names_many_scenes(fused)
     if many and (ms or pan or reference):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
     read = read_options(
@@ -159,12 +159,12 @@ def assess(
 
 def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
     from clippan_cli.pages.index import some_of
-    from clippan_cli.scene.listed import find_scenes
+    from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_models.metrics.catalogue import HEADLINE
 
-    entries = find_scenes(Path(path))
     with terminal.running() as control:
+        entries = find_pairs(Path(path), read.pair.trust, control).pairs
         found = assess_scenes(entries, read, options, files, control)
     if terminal.as_json:
         terminal.json(found.as_json())

@@ -13,7 +13,7 @@ from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.console import Terminal
-    from clippan_cli.scene.pairs import PairTable
+    from clippan_cli.scene.files import PairTable
     from clippan_cli.tasks.batch import BatchResult
 
 _BATCH, _OUTPUT = "Batch", "Output"

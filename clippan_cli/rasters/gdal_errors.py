@@ -17,8 +17,7 @@ import rasterio.env
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
-from clippan_cli.writing.path import shown
-from clippan_models.errors import OutputError
+from clippan_models.errors import OutputError, shown
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, SystemError)
 UNTOUCHED = "the previous file, if any, is untouched"

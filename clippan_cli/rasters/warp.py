@@ -1,6 +1,6 @@
 """A raster seen on another grid: MS that is rotated or mirrored against PAN, or in another CRS.
 
-The masks decide here as everywhere: interpolation takes valid pixels only, and a place is valid where the pixel that
+The masks decide here as everywhere: interpolation takes valid pixels only, and a position is valid where the pixel that
 holds it is. GDAL's warper follows other rules (a NaN spreads, one nodata serves all bands, tags are lost).
 """
 

@@ -13,7 +13,7 @@ from clippan_cli.report.assessment import facts_of_run
 from clippan_cli.report.charts import loss_chart
 from clippan_cli.report.files import ReportFiles, write_text
 from clippan_cli.running.control import Control
-from clippan_cli.scene.pairs import PairTable
+from clippan_cli.scene.files import PairTable
 from clippan_cli.scene.scene import describe_window
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult
 from clippan_cli.training.validation import (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from clippan_cli.rasters.pair import PairOptions
+from clippan_models.plain import plain
 
 Coregister = Literal["auto", "off"]
 
@@ -65,3 +68,45 @@ class ReadOptions:
     sensor: str = "auto"
     coregister: Coregister = "auto"
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is in no pair, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """The scenes of an archive.
+
+    Attributes:
+        pairs: by id.
+        left_out: every other raster.
+    """
+
+    pairs: tuple[SceneFiles, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        pairs = [{"id": p.id, "ms": list(p.ms), "pan": p.pan, "reason": p.reason} for p in self.pairs]
+        return {"pairs": pairs, "left_out": plain(self.left_out)}
+
+    def as_csv(self) -> str:
+        """A table that `find_pairs` reads; paths are absolute, so that it can lie anywhere."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["ms", "pan", "id"])
+        for pair in self.pairs:
+            names = (*pair.ms, pair.pan)
+            absolute = [name if is_address(name) else str(Path(name).absolute()) for name in names]
+            writer.writerow([";".join(absolute[:-1]), absolute[-1], pair.id])
+        return out.getvalue()
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an address on the network or a place in an archive, which is relative to nothing."""
+    return "://" in name or name.startswith("/vsi")

@@ -88,7 +88,7 @@ def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack:
     for note in pair.notes:
         control.on_note(note)
     region = _region(pair, options)
-    sensor, reason = _sensor(pair, options)
+    sensor, reason = _sensor(pair, files.sensor or options.sensor)
     gains = sensor.ms_gains(pair.ms.count)
     nominal = Observation(pair.sampling, tuple(gains), sensor.pan_gain)
     return Scene(
@@ -189,9 +189,9 @@ def _region(pair: Pair, options: ReadOptions) -> Region:
     return Region(pair.window)
 
 
-def _sensor(pair: Pair, options: ReadOptions) -> tuple[Sensor, str]:
-    if options.sensor != "auto":
-        return load_sensor(options.sensor), "chosen by the user"
+def _sensor(pair: Pair, name: str) -> tuple[Sensor, str]:
+    if name != "auto":
+        return load_sensor(name), "chosen by the user"
     tags: dict[str, str] = {}
     for dataset in (*pair.ms.datasets, *pair.pan.datasets):
         for domain in dataset.tag_namespaces():

@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
+from clippan_cli.scene.names import safe_name, with_unique_ids
 from clippan_models.errors import InputError
 
 ENDINGS = (".json", ".geojson")
@@ -24,16 +26,15 @@ _MANY = 3  # bands of an asset that is a whole MS
 _DEPTH = 8  # of catalogues in catalogues
 
 
-def stac_items(path: Path) -> list[tuple[str, tuple[str, ...], str, str]]:
+def pairs_of_stac(path: Path) -> PairTable:
     """The scenes of a STAC item, item collection, catalogue or collection on this machine.
 
-    Returns:
-        For each item its id, the files of MS, that of PAN, and what is missing, empty where nothing is.
-
     Raises:
-        InputError: a file cannot be read, or is no STAC.
+        InputError: a file cannot be read, or is not STAC.
     """
-    return [_scene(item, folder) for item, folder in _items(path, 0)]
+    found = [_scene(item, folder, path.name) for item, folder in _items(path, 0)]
+    pairs = [one for one in found if isinstance(one, SceneFiles)]
+    return PairTable(with_unique_ids(pairs), tuple(one for one in found if isinstance(one, LeftOut)))
 
 
 def _items(path: Path, depth: int) -> list[tuple[Mapping[str, Any], Path]]:
@@ -51,10 +52,10 @@ def _items(path: Path, depth: int) -> list[tuple[Mapping[str, Any], Path]]:
         links = [link for link in every if link.get("rel") in ("item", "child", "items")]
         places = [_place(str(link.get("href", "://")), path.parent) for link in links]
         return [item for place in places if "://" not in place for item in _items(Path(place), depth + 1)]
-    raise InputError(f"{path} is no STAC item, item collection, catalogue or collection")
+    raise InputError(f"{path} is not a STAC item, item collection, catalogue or collection")
 
 
-def _scene(item: Mapping[str, Any], folder: Path) -> tuple[str, tuple[str, ...], str, str]:
+def _scene(item: Mapping[str, Any], folder: Path, origin: str) -> SceneFiles | LeftOut:
     name = str(item.get("id") or "item")
     assets = item.get("assets")
     listed = assets if isinstance(assets, dict) else {}
@@ -64,14 +65,14 @@ def _scene(item: Mapping[str, Any], folder: Path) -> tuple[str, tuple[str, ...],
     whole = [key for key in known if len(bands[key]) >= _MANY and _is_data(known[key])]
     single = {bands[key][0]: key for key in known if len(bands[key]) == 1 and bands[key][0] in _SEEN}
     if len(pan) != 1:
-        return name, (), "", f"{len(pan)} of its assets are panchromatic; one is needed"
+        return LeftOut(name, f"{len(pan)} of its assets are panchromatic; one is needed")
     if len(whole) > 1:
-        return name, (), "", f"several of its assets hold many bands: {', '.join(whole)}; name one in a CSV file"
+        return LeftOut(name, f"several of its assets hold many bands: {', '.join(whole)}; name one in a CSV file")
     chosen = whole or [single[band] for band in _SEEN if band in single]
     if not whole and len(chosen) < _MANY:
-        return name, (), "", "none of its assets holds many bands, and fewer than three hold one that PAN sees"
+        return LeftOut(name, "none of its assets holds many bands, and fewer than three hold one that PAN sees")
     places = {key: _place(str(known[key]["href"]), folder) for key in (*chosen, *pan)}
-    return name, tuple(places[key] for key in chosen), places[pan[0]], ""
+    return SceneFiles(tuple(places[key] for key in chosen), places[pan[0]], safe_name(name), f"an item of {origin}")
 
 
 _SEEN = (*_ORDER, *_NEAR_INFRARED)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clippan_cli.scene.files import is_address
 from clippan_models.errors import InputError
 
 
@@ -50,8 +51,3 @@ def read_file_table(path: Path, needed: tuple[str, ...]) -> Iterator[FileRow]:
         raise InputError(f"{path} has no column {' and no column '.join(missing)}, or no line below its header")
     for line, row in enumerate(rows, start=2):
         yield FileRow(path, line, {column: (cell or "").strip() for column, cell in row.items() if column is not None})
-
-
-def is_address(name: str) -> bool:
-    """Whether a name is that of something on the net or in an archive, which is relative to nothing."""
-    return "://" in name or name.startswith("/vsi")

@@ -17,8 +17,7 @@ from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.distributed import is_first, joined
 from clippan_cli.running.options import ComputeOptions
-from clippan_cli.scene.files import ReadOptions
-from clippan_cli.scene.pairs import LeftOut, PairTable
+from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions
 from clippan_cli.sharpening.options import bare_sharpening
 from clippan_cli.training.log import check_training_log, training_log
 from clippan_cli.training.members import (
@@ -34,7 +33,7 @@ from clippan_cli.training.readers import Readers
 from clippan_cli.training.supervision import adapt_judge, adapt_teacher, finishing, guide_for
 from clippan_cli.training.validation import Validation, ValidationOptions, validate
 from clippan_cli.weights.cards import check_weights_path, with_learning, write_weights
-from clippan_cli.writing.path import check_output_path, shown
+from clippan_cli.writing.path import check_output_path
 from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
 from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
@@ -48,6 +47,7 @@ from clippan_models.errors import (
     UsageError,
     WeightsError,
     in_one_line,
+    shown,
 )
 from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.networks.registry import find_fusing_backbone

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -155,7 +154,7 @@ def assess_scenes(
     files.check([])
     pages = _page_folder(files)
     outcomes = []
-    for number, entry in enumerate(_named_apart(entries), start=1):
+    for number, entry in enumerate(entries, start=1):
         control.on_note(f"scene {number} of {len(entries)}: {entry.id}")
         outcomes.append(_one(entry, read, options, files, pages, control))
     report = IndexReport(_with_outliers(outcomes))
@@ -174,9 +173,8 @@ def _one(
     pages: Path | None,
     control: Control,
 ) -> SceneOutcome:
-    read = replace(read, sensor=entry.sensor or read.sensor)
-    page = pages / f"{_safe(entry.id)}.html" if pages is not None else None
-    maps = files.maps / _safe(entry.id) if files.maps is not None else None
+    page = pages / f"{entry.id}.html" if pages is not None else None
+    maps = files.maps / entry.id if files.maps is not None else None
     own = ReportFiles(page, maps, None, files.points, files.overwrite)
     try:
         if not entry.fused:
@@ -258,7 +256,8 @@ def _labels(outcome: SceneOutcome) -> list[str]:
     if outcome.report is None:
         return []
     names = short_names([image.path for image in outcome.report.images])
-    return [Path(name.removeprefix(f"{outcome.entry.id}_")).stem for name in names]
+    prefix = Path(outcome.entry.ms[0]).stem.lower().removesuffix("ms")
+    return [Path(name[len(prefix) :] if name.lower().startswith(prefix) else name).stem for name in names]
 
 
 def _thumbnail(path: str, sensor: str) -> Pixels | None:
@@ -272,19 +271,3 @@ def _thumbnail(path: str, sensor: str) -> Pixels | None:
             return Stretch.of(image).paint(image)
     except (ClippanError, OSError, ValueError):
         return None
-
-
-def _named_apart(entries: Sequence[SceneFiles]) -> list[SceneFiles]:
-    """The scenes with names, and so with pages, that differ."""
-    seen: dict[str, int] = {}
-    found = []
-    for entry in entries:
-        key = _safe(entry.id).lower()
-        seen[key] = seen.get(key, 0) + 1
-        found.append(entry if seen[key] == 1 else replace(entry, id=f"{entry.id} ({seen[key]})"))
-    return found
-
-
-def _safe(name: str) -> str:
-    """A name for a file from that of a scene."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "scene"

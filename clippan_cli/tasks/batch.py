@@ -17,11 +17,9 @@ from clippan_cli.batch.worker import Task
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
-from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.pairs import PairTable
+from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.writing.path import shown
-from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError
+from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError, shown
 from clippan_models.methods.registry import find_method
 from clippan_models.sensors import load_sensor
 

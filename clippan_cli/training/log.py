@@ -9,9 +9,8 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from clippan_cli.running.extras import needed_by
-from clippan_cli.writing.path import shown
 from clippan_models.adaptation.archive import ArchiveRun
-from clippan_models.errors import OutputError
+from clippan_models.errors import OutputError, shown
 
 _FLUSH_SECONDS = 10
 

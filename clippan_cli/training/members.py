@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.pairs import LeftOut, PairTable
+from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene
 from clippan_cli.training.readers import Readers
 from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from clippan_cli.writing.options import OutputGrid, OutputOptions, estimate_disk_bytes
-from clippan_models.errors import OutputError
+from clippan_models.errors import OutputError, shown
 
 logger = logging.getLogger(__name__)
 
@@ -122,11 +122,6 @@ def sidecars(path: Path) -> list[Path]:
 def short_name(target: Path) -> str:
     """The name, cut so that GDAL's endings still fit into the 143 bytes of the strictest file systems."""
     return target.name.encode()[:80].decode(errors="ignore")
-
-
-def shown(path: Path) -> str:
-    """The path as part of a message of one line."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
 
 
 def _refuse_inputs(path: Path, inputs: list[Path]) -> None:

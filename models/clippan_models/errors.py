@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class ClippanError(Exception):
     """Something went wrong that the person at the keyboard can act on; the message is one line."""
@@ -12,6 +14,11 @@ class ClippanError(Exception):
 def in_one_line(error: BaseException) -> str:
     """What an error says, or what it is called where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def shown(path: Path) -> str:
+    """A path as part of a message of one line: what cannot be printed is escaped."""
+    return str(path) if str(path).isprintable() else ascii(str(path))
 
 
 class UsageError(ClippanError):

@@ -11,7 +11,8 @@ import pytest
 from clippan_cli.rasters.source import Trust
 from clippan_cli.report.training import decide, write_adapt_report
 from clippan_cli.running.control import Control
-from clippan_cli.scene.pairs import LeftOut, find_pairs
+from clippan_cli.scene.files import LeftOut
+from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.tasks.adapt import ArchiveResult
 from clippan_cli.training.validation import ALL, LEARNED
 from clippan_models.contracts import Window

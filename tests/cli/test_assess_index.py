@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import rasterio
 
+from clippan_cli.rasters.source import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
-from clippan_cli.scene.files import ReadOptions
-from clippan_cli.scene.listed import find_scenes, is_index
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.pairs import find_pairs, names_many_scenes
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks.assess import AssessOptions, ReportFiles
 from clippan_cli.tasks.assess_index import SCHEMA, IndexReport, assess_scenes
@@ -23,6 +24,10 @@ from tests.cli.conftest import RunMain
 from tests.cli.test_report import Page
 
 NAMES = ["a", "b", "c", "d", "e<i>"]
+
+
+def find_scenes(folder: Path) -> tuple[SceneFiles, ...]:
+    return find_pairs(folder, Trust(), Control()).pairs
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +61,12 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_scenes_are_found_in_a_folder(folder: Path) -> None:
     found = {entry.id: entry for entry in find_scenes(folder)}
-    assert set(found) == {*(n.lower() for n in NAMES), "broken"}
+    assert set(found) == {"a", "b", "c", "d", "e-i", "broken"}
     entry = found["a"]
     assert [Path(p).name for p in (*entry.ms, entry.pan, *entry.fused)] == ["a_ms.tif", "a_pan.tif", "a_net.tif"]
     assert entry.reference is not None and entry.reference.endswith("a_gt.tif")
-    assert is_index([str(folder)]) and is_index(["x.csv"]) and not is_index(["x.tif"]) and not is_index(["a.csv", "b"])
+    assert names_many_scenes([str(folder)]) and names_many_scenes(["x.csv"])
+    assert not names_many_scenes(["x.tif"]) and not names_many_scenes(["a.csv", "b"])
 
 
 def test_scenes_without_names_are_named_by_their_folder(folder: Path, tmp_path: Path) -> None:
@@ -75,9 +81,9 @@ def test_scenes_without_names_are_named_by_their_folder(folder: Path, tmp_path: 
 def test_one_name_that_begins_like_another_keeps_its_own_images(folder: Path, tmp_path: Path) -> None:
     for name in ("x", "x_1"):
         for kind in ("ms", "pan", "net"):
-            (tmp_path / f"{name}_{kind}.tif").touch()
+            (tmp_path / f"{name}_{kind}.tif").write_bytes((folder / f"a_{kind}.tif").read_bytes())
     found = {entry.id: [Path(p).name for p in entry.fused] for entry in find_scenes(tmp_path)}
-    assert found == {"x": ["x_net.tif"], "x_1": ["x_1_net.tif"]}
+    assert found == {"x": ["x_net.tif"], "x-1": ["x_1_net.tif"]}
 
 
 def test_a_scene_that_fails_does_not_stop_the_others(made: tuple[Path, IndexReport]) -> None:
@@ -87,7 +93,7 @@ def test_a_scene_that_fails_does_not_stop_the_others(made: tuple[Path, IndexRepo
     with pytest.raises(InputError, match="1 of 6 scenes"):
         report.check()
     pages = sorted(path.name for path in (out / "index_scenes").iterdir())
-    assert pages == ["a.html", "b.html", "c.html", "d.html", "e_i.html"]
+    assert pages == ["a.html", "b.html", "c.html", "d.html", "e-i.html"]
 
 
 def test_what_stands_out_is_flagged(made: tuple[Path, IndexReport]) -> None:

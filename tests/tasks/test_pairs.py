@@ -13,7 +13,8 @@ from rasterio.warp import transform
 from clippan_cli.rasters.footprint import acquired, footprint
 from clippan_cli.rasters.source import Trust
 from clippan_cli.running.control import Control
-from clippan_cli.scene.pairs import PairTable, find_pairs
+from clippan_cli.scene.files import PairTable
+from clippan_cli.scene.pairs import find_pairs
 from clippan_models.errors import InputError
 
 UTM31, UTM32, DEGREES = "EPSG:32631", "EPSG:32632", "EPSG:4326"
@@ -27,7 +28,7 @@ def raster(
     *,
     side: int = 16,
     at: tuple[float, float] = (500_000, 5_400_000),
-    crs: str = UTM31,
+    crs: str | None = UTM31,
     time: str | None = None,
     domain: str = "IMAGERY",
     key: str = "ACQUISITIONDATETIME",
@@ -129,7 +130,7 @@ def test_copies_are_not_guessed_at(tmp_path: Path) -> None:
     pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
     raster(tmp_path / "scene_PAN.TIF", 1, 2.0, side=64)
     assert list(found(tmp_path)) == ["good"]
-    assert "scene_PAN.TIF, scene_pan.tif fit it alike" in reasons(tmp_path)["scene_ms.tif"]
+    assert "scene_PAN.TIF, scene_pan.tif fit it equally well" in reasons(tmp_path)["scene_ms.tif"]
 
 
 @pytest.mark.parametrize(("ratio", "camera"), [(1.25, "SkySat"), (2.0, "Landsat"), (4.0, "WorldView"), (15.0, "VIIRS")])
@@ -150,7 +151,7 @@ def test_every_file_that_is_left_out_has_its_reason(tmp_path: Path) -> None:
     why = reasons(tmp_path)
     assert set(why) == {"broken.tif", "empty.tif", "alone_ms.tif", "coarse_pan.tif", "beside_pan.tif"}
     assert "0 bytes" in why["empty.tif"] and "no file of one band" in why["alone_ms.tif"]
-    assert "no PAN and MS" in why["coarse_pan.tif"] and "only 22%" in why["beside_pan.tif"]
+    assert "not those of PAN and MS" in why["coarse_pan.tif"] and "only 22%" in why["beside_pan.tif"]
 
 
 def test_the_table_that_is_written_can_be_read(tmp_path: Path) -> None:
@@ -193,3 +194,26 @@ def test_nothing_to_pair(tmp_path: Path) -> None:
 def test_times(tags: dict[str, str], name: str, iso: str | None) -> None:
     when = acquired(tags, name)
     assert (when.isoformat() if when else None) == iso
+
+
+def test_names_pair_files_without_a_crs(tmp_path: Path) -> None:
+    pair(tmp_path, "x_ms.tif", "x_pan.tif", crs=None)
+    raster(tmp_path / "y_ms.tif", 4, 8.0, crs=None)
+    assert found(tmp_path) == {"x": ("x_ms.tif", "x_pan.tif")}
+    assert "no CRS" in reasons(tmp_path)["y_ms.tif"]
+
+
+def test_an_image_belongs_to_the_pair_that_its_tags_name(tmp_path: Path) -> None:
+    pair(tmp_path, "a-m.tif", "a-p.tif")
+    made = raster(tmp_path / "sharp.tif", 4, 2.0, side=64)
+    with rasterio.open(made, "r+") as file:
+        file.update_tags(ns="CLIPPAN", MS='["a-m.tif"]', PAN="a-p.tif")
+    (only,) = table(tmp_path).pairs
+    assert only.fused == (str(made),) and only.reference is None
+
+
+def test_a_table_can_name_images_truth_and_sensor(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("ms,pan,fused,reference,sensor\na.tif,p.tif,x.tif;y.tif,t.tif,ikonos\n")
+    (only,) = table(tmp_path / "t.csv").pairs
+    assert [Path(name).name for name in (*only.fused, only.reference or "")] == ["x.tif", "y.tif", "t.tif"]
+    assert only.sensor == "ikonos"

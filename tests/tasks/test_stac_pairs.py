@@ -10,7 +10,8 @@ import pytest
 
 from clippan_cli.rasters.source import Trust
 from clippan_cli.running.control import Control
-from clippan_cli.scene.pairs import PairTable, find_pairs
+from clippan_cli.scene.files import PairTable
+from clippan_cli.scene.pairs import find_pairs
 from clippan_models.errors import InputError
 
 
@@ -90,15 +91,15 @@ def test_assets_of_old_items_number_their_bands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ([], "no STAC"),
-        ({"type": "Topology"}, "no STAC"),
+        ([], "not a STAC"),
+        ({"type": "Topology"}, "not a STAC"),
         (item("x", ms=asset("a", "red", "green", "blue")), "0 of its assets are panchromatic"),
         (item("x", pan=asset("p", "pan"), red=asset("r", "red")), "none of its assets holds many bands"),
         (
             item("x", pan=asset("p", "pan"), a=asset("a", *"rgb"), b=asset("b", *"rgb")),
             "several of its assets hold many bands: a, b",
         ),
-        ({"type": "Catalog", "links": [{"rel": "child", "href": "stac.json"}]}, "no STAC"),
+        ({"type": "Catalog", "links": [{"rel": "child", "href": "stac.json"}]}, "not a STAC"),
     ],
 )
 def test_what_is_no_pair_is_said(document: Any, words: str, tmp_path: Path) -> None:

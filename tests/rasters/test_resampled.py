@@ -1,4 +1,4 @@
-"""Is MS that was enlarged by nearest neighbour sharpened as what it was before?"""
+"""Is MS that was resampled by nearest neighbour sharpened as what it was before?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from clippan_cli.rasters.enlarged import SampleSource, samples_of
+from clippan_cli.rasters.resampled import SampleSource, samples_of
 from clippan_cli.rasters.source import Mask, RasterSource, Values
 from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
 from clippan_models.contracts import Window
@@ -31,7 +31,7 @@ def city() -> DemoScene:
     return make_demo_scene(SIDE, shift=(0.0, 0.0))
 
 
-def enlarged(ms: NDArray[Any], rows: int, cols: int) -> NDArray[Any]:
+def resampled(ms: NDArray[Any], rows: int, cols: int) -> NDArray[Any]:
     return ms.repeat(rows, 1).repeat(cols, 2)
 
 
@@ -46,7 +46,7 @@ def test_it_gives_the_image_of_its_samples(
     ms[:, 13:19, 11:33], ms[2, 40, 40] = np.nan, np.nan
     pan = bench.write("pan.tif", city.pan.astype("float32"), Grid(PAN_PIXEL, SIDE, SIDE))
     plain = bench.sharpen(bench.write("ms.tif", ms, Grid(place, 50, 50)), pan, method=method)
-    large = enlarged(ms, rows, cols)[:, cut:, cut:]  # a cut goes through the first blocks
+    large = resampled(ms, rows, cols)[:, cut:, cut:]  # a cut goes through the first blocks
     finer = place @ Affine.scale(1 / cols, 1 / rows) @ Affine.translation(cut, cut)
     found = bench.sharpen(bench.write("large.tif", large, Grid(finer, *large.shape[:0:-1])), pan, method=method)
     assert any(f"each sample fills {cols}x{rows} pixels; it is read as 50x50 samples" in note for note in found.notes)
@@ -55,16 +55,16 @@ def test_it_gives_the_image_of_its_samples(
     np.testing.assert_allclose(found.pixels[found.valid], plain.pixels[plain.valid], rtol=1e-5)
 
 
-def test_ms_that_was_not_enlarged_is_left_alone(bench: Bench, city: DemoScene) -> None:
+def test_ms_that_was_not_resampled_is_left_alone(bench: Bench, city: DemoScene) -> None:
     ms = city.ms.astype("float32")
-    mixed = enlarged(ms, 2, 2)
+    mixed = resampled(ms, 2, 2)
     mixed[1] += 0.5 * np.arange(mixed.shape[2], dtype="float32")  # one band has a sample for each pixel
     pan = bench.write("pan.tif", city.pan.astype("float32"), Grid(PAN_PIXEL, SIDE, SIDE))
     for values, scale in ((ms, 4), (mixed, 2)):
         output = bench.sharpen(
             bench.write("some.tif", values, Grid(PAN_PIXEL @ Affine.scale(scale), *values.shape[:0:-1])), pan
         )
-        assert not any("enlarged" in note for note in output.notes)
+        assert not any("resampled" in note for note in output.notes)
 
 
 class Memory(RasterSource):
@@ -91,7 +91,7 @@ def test_any_lattice_is_found_wherever_it_begins(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
     samples = rng.integers(0, 50, (2, 36, 33)).astype(np.float32)
     hidden = rng.random(samples.shape) < 0.1
-    large, mask = (enlarged(image, rows, cols)[:, top:, left:] for image in (samples, ~hidden))
+    large, mask = (resampled(image, rows, cols)[:, top:, left:] for image in (samples, ~hidden))
     source = samples_of(Memory(large, mask))
     assert isinstance(source, SampleSource) and len(source.notes) == 1
     values, valid = source.read(Window(0, 0, source.height, source.width))

@@ -22,7 +22,7 @@ from clippan_cli.rasters.metadata import DEFAULT_DOMAIN, RasterMetadata
 _HIDDEN_BAND_DOMAIN = "clippan-default-band-domain"
 _CHILD = (
     "import json, sys; job = json.load(sys.stdin); sys.path[:] = job.pop('path'); "
-    "from clippan_cli.rasters.translation import copy_to_cog; copy_to_cog(**job)"
+    "from clippan_cli.writing.translation import copy_to_cog; copy_to_cog(**job)"
 )
 
 
@@ -41,7 +41,7 @@ def copy_in_child(source: Path, target: Path, options: Mapping[str, str], on_wai
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # Ctrl-C is ours to handle
+            start_new_session=True,  # this process handles Ctrl-C
         )
     except OSError as error:
         return f"cannot start a process for the translation to COG: {error.strerror}"

@@ -1,7 +1,7 @@
-"""MS that was enlarged by nearest neighbour, so that each of its samples fills a block of pixels: read as the samples.
+"""MS that was resampled to a finer grid by nearest neighbour, so that each sample fills a block of pixels.
 
-Archives hold such files, laid out for a finer grid than the camera's. Taken as they are, edges of the blocks pass for
-detail and the ratio to PAN for smaller than it was.
+Archives hold such files. Read as they are, the edges of the blocks would pass for detail, and the ratio to PAN would be
+too small; so the samples themselves are read, one pixel each.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Blocks:
 
 
 class SampleSource(RasterSource):
-    """The samples of an enlarged raster, one pixel each.
+    """The samples of a raster that was resampled by nearest neighbour, one pixel each.
 
     A sample is valid where all of its pixels are. Datasets, nodata and everything beside the pixels are those of the
-    raster itself; a note says what was done.
+    raster itself; a note says so.
     """
 
     def __init__(self, source: RasterSource, blocks: Blocks) -> None:
@@ -49,7 +49,7 @@ class SampleSource(RasterSource):
         height = -(-(source.height - blocks.top) // blocks.rows)
         width = -(-(source.width - blocks.left) // blocks.cols)
         note = (
-            f"MS was enlarged by nearest neighbour: each sample fills {blocks.cols}x{blocks.rows} pixels; "
+            f"MS was resampled by nearest neighbour: each sample fills {blocks.cols}x{blocks.rows} pixels; "
             f"it is read as {width}x{height} samples"
         )
         super().__init__(source.names, source.datasets, source.bands, source.alphas, (*source.notes, note))
@@ -103,7 +103,7 @@ class SampleSource(RasterSource):
 
 
 def samples_of(source: RasterSource) -> RasterSource:
-    """MS by its samples where it was enlarged by nearest neighbour, else MS itself.
+    """The samples of MS where it was resampled by nearest neighbour, else MS itself.
 
     Raises:
         InputError: the file cannot be read.
