@@ -34,7 +34,7 @@ class Job:
         options: what to make of it.
         spec: the method.
         output: how the result is stored.
-        start: the weights that a network begins with, or None.
+        initial: the weights that a network begins with, or None.
         device: where to compute.
         control: progress, notes and the request to stop.
     """
@@ -43,7 +43,7 @@ class Job:
     options: SharpenOptions
     spec: MethodSpec
     output: OutputFormat
-    start: Checkpoint | None
+    initial: Checkpoint | None
     device: torch.device
     control: Control
 
@@ -55,11 +55,12 @@ class Job:
     @property
     def needs_guide(self) -> bool:
         """A CLIP has something to judge: a network that learns."""
-        return self.spec.language and not (self.start is not None and self.options.adapt.steps == 0)
+        return self.spec.language and not (self.initial is not None and self.options.adapt.steps == 0)
 
     def method(self, guide: Guide | None = None) -> Method:
         """The method with its options, its weights to begin with, and its guide."""
-        return self.spec.build(MethodOptions(self.options.adapt, guide, self.start.network if self.start else None))
+        network = self.initial.network if self.initial else None
+        return self.spec.build(MethodOptions(self.options.adapt, guide, network))
 
 
 @contextmanager
@@ -75,8 +76,8 @@ def prepared(files: SceneFiles, read: ReadOptions, options: SharpenOptions, cont
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
         scene = open_scene(files, read, control, stack)
         output = choose_output(scene, options.bands)
-        start = None if options.weights is None else load_fitting(options.weights, scene, options.adapt.backbone)
-        yield Job(scene, options, spec, output, start, device, control)
+        initial = None if options.weights is None else load_fitting(options.weights, scene, options.adapt.backbone)
+        yield Job(scene, options, spec, output, initial, device, control)
 
 
 def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -> None:

@@ -42,12 +42,12 @@ def describe_run(job: Job, method: Method, estimate: Estimate, plan: Plan) -> di
         "PAN_R2": f"{observation.pan_r2:.4f}",
         "NOTES": json.dumps(list(pair.notes)),
         **method.tags(),
-        **_describe_start(job),
+        **_describe_weights(job),
     }
 
 
-def _describe_start(job: Job) -> dict[str, str]:
+def _describe_weights(job: Job) -> dict[str, str]:
     """The weights that a network began with."""
-    if job.start is None or job.options.weights is None:
+    if job.initial is None or job.options.weights is None:
         return {}
-    return {"WEIGHTS": job.options.weights.name, "WEIGHTS_SHA256": job.start.sha256}
+    return {"WEIGHTS": job.options.weights.name, "WEIGHTS_SHA256": job.initial.sha256}

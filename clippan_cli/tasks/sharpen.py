@@ -147,7 +147,7 @@ def _save_weights(job: Job, sharpened: Sharpened) -> None:
     path, learned = job.options.save_weights, sharpened.learned
     if path is None or learned is None:
         return
-    started_from = job.start.sha256 if job.start else ""
+    started_from = job.initial.sha256 if job.initial else ""
     adapt = job.options.adapt
     card = learned_card(job.scene, sharpened.estimate, adapt, learned.adapted, learned.guide, started_from)
     write_weights(replace(learned.checkpoint, card=card), path)

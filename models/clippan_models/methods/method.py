@@ -31,10 +31,10 @@ class SceneSource(Protocol):
         """Where to compute."""
 
     def tiles(self, halo: int) -> AbstractContextManager[Iterator[Tile]]:
-        """Tiles on `device` whose statistics are those of the scene, read ahead of their use.
+        """Tiles on `device` that give the statistics of the scene; they are read before they are needed.
 
-        Each pixel is in the core of at most one tile. They are all tiles of the scene, or, of a large one, a bounded
-        number from all over it; which, and in which order, does not depend on the tiles that are fused.
+        They are all tiles of the scene, or, for a large one, a bounded number from all over it, each pixel in the core
+        of at most one. Which they are, and their order, does not depend on the tiles that are fused later.
 
         Args:
             halo: PAN pixels to read around each.

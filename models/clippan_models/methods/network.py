@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -19,16 +18,14 @@ from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
 from clippan_models.networks.blocks import run_network
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
-from clippan_models.ops.resample import INTERPOLATION_RADIUS, blur_radius
 from clippan_models.ops.views import fit_halo, lowpass_halo
 from clippan_models.store.checkpoint import Checkpoint, Normalisation
 
 _GPU_BLOCK_BYTES = 2e9
+_TILE_BYTES = 320  # per pixel of a tile: 80 float32 values of views and projections
 _CORES = 2  # that estimates of time are made for
-_PLANES = 80  # float32 values per pixel of a tile: views, projections
-_FLOAT_BYTES = 4
 _STEP_SECONDS = 0.035  # of a step, whatever the network: losses, projections
-_JUDGE_SECONDS = 0.08  # more, where a CLIP looks on
+_JUDGE_SECONDS = 0.08  # more, where a CLIP judges
 _BAND_SECONDS = 0.7 / 4  # of a megapixel of a band: views, projections, files
 
 
@@ -75,8 +72,8 @@ class NetworkMethod:
         sampling = observation.sampling
         bands = sampling.bands
         return MethodCost(
-            halo=lowpass_halo(observation) + network_halo(observation, self.backbone, self.options.adapt.rounds),
-            tile_bytes=_PLANES * _FLOAT_BYTES,
+            halo=self.backbone.overlap + (self.options.adapt.rounds + 1) * lowpass_halo(observation),
+            tile_bytes=_TILE_BYTES,
             fixed_bytes=self.backbone.block_bytes(bands),
             seconds=self.backbone.fusing_seconds(bands) / _CORES + _BAND_SECONDS * bands,
             learning_bytes=self.backbone.training_bytes(bands, sum(self._learning_pixels(sampling))),
@@ -88,7 +85,7 @@ class NetworkMethod:
         return learning_tags(self.options.adapt)
 
     def fit(self, source: SceneSource) -> Fitted:
-        """The network after it learned on the scene: stage I where there is a guide, a teacher if any, then stage II.
+        """Learn on the scene: stage I where there is a guide, a teacher if there is one, then stage II.
 
         Raises:
             InputError: no tile holds valid pixels.
@@ -110,8 +107,7 @@ class NetworkMethod:
                 guide,
                 self.options.initial,
             )
-        halo, rim = network_halo(observation, self.backbone, adapt.rounds), lowpass_halo(observation)
-        sharpener = NetworkSharpener(self.backbone, adapted.network, prior, halo, rim, adapt.rounds)
+        sharpener = NetworkSharpener(self.backbone, adapted.network, prior, lowpass_halo(observation), adapt.rounds)
         tags = (guide_tags(guide) if self.language else {}) | curve_tags(adapted)
         return Fitted(sharpener, tags, Learned(adapted, sharpener.checkpoint(), guide))
 
@@ -145,17 +141,20 @@ class NetworkSharpener:
         backbone: what kind of network it is.
         network: in evaluation mode.
         prior: of the scene, on the device of the network.
-        halo: PAN pixels around a tile for an exact result, where PAN's low-pass is exact.
-        rim: PAN pixels at the edge of a tile where that low-pass is not exact, so that the network need not look.
+        rim: PAN pixels at the edge of a tile where its low-pass views are not exact, so that the network need not look.
         rounds: projections onto PAN and MS after the network.
     """
 
     backbone: BackboneSpec
     network: nn.Module
     prior: Prior
-    halo: int
     rim: int
     rounds: int
+
+    @property
+    def halo(self) -> int:
+        """PAN pixels around a tile for an exact result, where its low-pass views are exact."""
+        return self.backbone.overlap + self.rounds * self.rim  # each projection reaches as far as the low-pass does
 
     @torch.inference_mode()
     def sharpen(self, views: Views) -> Tensor:
@@ -171,7 +170,7 @@ class NetworkSharpener:
         return image
 
     def checkpoint(self) -> Checkpoint:
-        """The network with all that is needed to use it again, to be written by `networks.checkpoint`."""
+        """The network with all that is needed to use it again, to be written by `store.checkpoint`."""
         prior = self.prior
         mean, std = (tuple(map(float, values.flatten())) for values in (prior.ms_mean, prior.ms_std))
         normalisation = Normalisation(mean, std, prior.pan_mean, prior.pan_std)
@@ -193,11 +192,3 @@ class NetworkSharpener:
         usable = (share > 0.5) & (views.ms < self.prior.ms_ceiling)
         missing = torch.where(usable, views.ms - seen, torch.zeros_like(seen))
         return image + self.prior.ms_trust * views.up(missing)
-
-
-def network_halo(observation: Observation, backbone: BackboneSpec, rounds: int) -> int:
-    """PAN pixels that reach an output pixel from the start through network and projections."""
-    ratio = max(observation.sampling.ratio_y, observation.sampling.ratio_x)
-    blur = max(blur_radius(gain, ratio) for gain in observation.ms_gain)
-    projection = blur + math.ceil((INTERPOLATION_RADIUS + 1) * ratio)
-    return backbone.overlap + rounds * projection
