@@ -16,8 +16,8 @@ from clippan_cli.running.control import Progress
 from clippan_cli.running.options import SMALLEST_TILE
 from clippan_cli.running.pipeline import Behind, ahead
 from clippan_cli.scene.tensors import to_tile
-from clippan_cli.sharpening.job import Job
 from clippan_cli.sharpening.plan import Plan
+from clippan_cli.sharpening.run import Run
 from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Observation, Sharpener, Window
 from clippan_models.errors import ResourceError
@@ -27,7 +27,7 @@ _FusedCore = tuple[Window, NDArray[Any], Mask]  # where it lies, its pixels and 
 
 
 def fuse_tiles(
-    job: Job, plan: Plan, sharpener: Sharpener, observation: Observation, writer: SafeWriter
+    run: Run, plan: Plan, sharpener: Sharpener, observation: Observation, writer: SafeWriter
 ) -> CommitReport:
     """Fuse all tiles into the file; nothing appears at the path before it is verified.
 
@@ -37,8 +37,8 @@ def fuse_tiles(
         OutputError: the file cannot be written.
         Interrupted: a signal asked to stop.
     """
-    scene, pixels, control = job.scene, job.output.pixels, job.control
-    bands = list(job.output.bands)
+    scene, pixels, control = run.scene, run.output.pixels, run.control
+    bands = list(run.output.bands)
     cores = plan_tiles(scene.window, plan.tile)
 
     def write(item: _FusedCore) -> None:
@@ -50,7 +50,7 @@ def fuse_tiles(
     with control.timed("sharpen"), reading as tiles, Behind(write) as writing:
         done = 0
         for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
-            fused = sharpen_tile(arrays, sharpener, observation, job.device)[bands]
+            fused = sharpen_tile(arrays, sharpener, observation, run.device)[bands]
             valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
             writing.put((core, pixels.encode(fused, valid), valid))
             done += core.pixels

@@ -10,21 +10,21 @@ import torch
 
 from clippan_cli import __version__
 from clippan_cli.scene.scene import Estimate
-from clippan_cli.sharpening.job import Job
 from clippan_cli.sharpening.plan import Plan
+from clippan_cli.sharpening.run import Run
 from clippan_models.methods.method import Method
 
 
-def describe_run(job: Job, method: Method, estimate: Estimate, plan: Plan) -> dict[str, str]:
+def describe_run(run: Run, method: Method, estimate: Estimate, plan: Plan) -> dict[str, str]:
     """The tags of a run that are known before its method is fitted."""
-    scene, options, pair = job.scene, job.options, job.scene.pair
+    scene, options, pair = run.scene, run.options, run.scene.pair
     observation, registration, sampling = estimate.observation, estimate.registration, scene.nominal.sampling
     return {
         "VERSION": __version__,
         "METHOD": options.method,
         "SENSOR": scene.sensor.key,
         "SENSOR_REASON": scene.sensor_reason,
-        "DEVICE": str(job.device),
+        "DEVICE": str(run.device),
         "THREADS": str(options.compute.thread_count),
         "TORCH": torch.__version__,
         "PYTHON": platform.python_version(),
@@ -42,12 +42,12 @@ def describe_run(job: Job, method: Method, estimate: Estimate, plan: Plan) -> di
         "PAN_R2": f"{observation.pan_r2:.4f}",
         "NOTES": json.dumps(list(pair.notes)),
         **method.tags(),
-        **_describe_weights(job),
+        **_describe_weights(run),
     }
 
 
-def _describe_weights(job: Job) -> dict[str, str]:
+def _describe_weights(run: Run) -> dict[str, str]:
     """The weights that a network began with."""
-    if job.initial is None or job.options.weights is None:
+    if run.initial is None or run.options.weights is None:
         return {}
-    return {"WEIGHTS": job.options.weights.name, "WEIGHTS_SHA256": job.initial.sha256}
+    return {"WEIGHTS": run.options.weights.name, "WEIGHTS_SHA256": run.initial.sha256}

@@ -21,9 +21,9 @@ from clippan_cli.report.quicklook import write_quicklook
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.engine import Sharpened, fuse_scene, plan_scene
-from clippan_cli.sharpening.job import Job, prepared
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.plan import Plan
+from clippan_cli.sharpening.run import Run, opened_run
 from clippan_cli.weights.cards import learned_card, write_weights
 from clippan_models.adaptation.loop import Adapted
 from clippan_models.errors import InputError, Interrupted
@@ -98,15 +98,15 @@ def sharpen(
     """
     control = control or Control()
     started = time.perf_counter()
-    with prepared(files, read, options, control) as job:
-        sharpened = fuse_scene(job)
-        _save_weights(job, sharpened)
+    with opened_run(files, read, options, control) as run:
+        sharpened = fuse_scene(run)
+        _save_weights(run, sharpened)
         try:
-            quality = _measure(job) if options.assess else None
-            picture = _draw(job)
+            quality = _measure(run) if options.assess else None
+            picture = _draw(run)
         except Interrupted as stop:
             raise Interrupted(stop.signal_number, f"{options.output} was complete already") from stop
-        megapixels = job.scene.window.pixels / 1e6
+        megapixels = run.scene.window.pixels / 1e6
     control.seconds["total"] = time.perf_counter() - started
     return replace(
         _result(sharpened, control),
@@ -127,8 +127,8 @@ def plan_sharpen(
         ClippanError: what `sharpen` would refuse before its work.
     """
     control = control or Control()
-    with prepared(files, read, options, control) as job:
-        return _result(plan_scene(job), control)
+    with opened_run(files, read, options, control) as run:
+        return _result(plan_scene(run), control)
 
 
 def _result(sharpened: Sharpened, control: Control) -> SharpenResult:
@@ -143,31 +143,31 @@ def _result(sharpened: Sharpened, control: Control) -> SharpenResult:
     )
 
 
-def _save_weights(job: Job, sharpened: Sharpened) -> None:
-    path, learned = job.options.save_weights, sharpened.learned
+def _save_weights(run: Run, sharpened: Sharpened) -> None:
+    path, learned = run.options.save_weights, sharpened.learned
     if path is None or learned is None:
         return
-    started_from = job.initial.sha256 if job.initial else ""
-    adapt = job.options.adapt
-    card = learned_card(job.scene, sharpened.estimate, adapt, learned.adapted, learned.guide, started_from)
+    started_from = run.initial.sha256 if run.initial else ""
+    adapt = run.options.adapt
+    card = learned_card(run.scene, sharpened.estimate, adapt, learned.adapted, learned.guide, started_from)
     write_weights(replace(learned.checkpoint, card=card), path)
 
 
-def _measure(job: Job) -> Assessment | None:
-    options, control = job.options, job.control
+def _measure(run: Run) -> Assessment | None:
+    options, control = run.options, run.control
     if options.bands is not None:
         control.on_note("quality is not measured for a choice of bands: the indices compare all of them")
         return None
     try:
         with control.timed("assess"):
-            return assess_image(job.scene, str(options.output), AssessOptions(sampled=True), control)
+            return assess_image(run.scene, str(options.output), AssessOptions(sampled=True), control)
     except InputError as error:  # too few valid pixels; the image itself is verified
         control.on_note(f"quality is not measured: {error}")
         return None
 
 
-def _draw(job: Job) -> Path | None:
-    if job.options.quicklook is None:
+def _draw(run: Run) -> Path | None:
+    if run.options.quicklook is None:
         return None
-    with job.control.timed("quicklook"):
-        return write_quicklook(job.options.quicklook, job.scene.files, job.scene.options, job.options.output)
+    with run.control.timed("quicklook"):
+        return write_quicklook(run.options.quicklook, run.scene.files, run.scene.options, run.options.output)

@@ -26,7 +26,7 @@ from clippan_models.store.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Job:
+class Run:
     """A scene to sharpen.
 
     Attributes:
@@ -64,7 +64,7 @@ class Job:
 
 
 @contextmanager
-def prepared(files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control) -> Iterator[Job]:
+def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control) -> Iterator[Run]:
     """Open a scene to sharpen it, with as many threads as the options allow.
 
     Raises:
@@ -77,7 +77,7 @@ def prepared(files: SceneFiles, read: ReadOptions, options: SharpenOptions, cont
         scene = open_scene(files, read, control, stack)
         output = choose_output(scene, options.bands)
         initial = None if options.weights is None else load_fitting(options.weights, scene, options.adapt.backbone)
-        yield Job(scene, options, spec, output, initial, device, control)
+        yield Run(scene, options, spec, output, initial, device, control)
 
 
 def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -> None:
