@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clippan_cli.running.control import Control, Progress, stopped_by_signals
+from clippan_models.plain import plain
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -66,7 +66,7 @@ class Terminal:
     def json(self, document: dict[str, Any]) -> None:
         """The one JSON document; numbers that JSON lacks become null."""
         ascii_only = sys.stdout.encoding.lower() != "utf-8"
-        sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of results; the first column is text, the others are figures."""
@@ -162,13 +162,3 @@ def _left(progress: Progress, seconds: float, done: int) -> str:
     minutes, rest = divmod(round(seconds / done * (progress.total - progress.done)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} left"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -158,7 +158,6 @@ def assess(
 
 
 def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
-    from clippan_cli.pages.index import some_of
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_models.metrics.catalogue import HEADLINE
@@ -173,7 +172,7 @@ def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: Re
         for outcome in found.outcomes:
             image = outcome.report.images[0] if outcome.report else None
             values = [f"{image.metrics[n]:.4f}" for n in HEADLINE] if image else [""] * len(HEADLINE)
-            remark = "failed" if image is None else some_of(outcome.outliers)
+            remark = "failed" if image is None else outcome.stands_out_in
             rows.append([outcome.entry.id, *values, remark])
         terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in"], rows)
         for outcome in found.failed:

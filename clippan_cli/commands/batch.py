@@ -136,8 +136,8 @@ def batch(
     from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.sharpening.options import SharpenOptions
+    from clippan_cli.tasks.assess_index import assess_batch
     from clippan_cli.tasks.batch import BatchOptions, run_batch
-    from clippan_cli.tasks.batch_report import write_batch_report
     from clippan_cli.writing import options as out
 
     if output is None and not dry_run:
@@ -193,7 +193,7 @@ def batch(
             files.check([])
         found = None if dry_run else run_batch(table, read, sharpening, options, control)
         if found is not None and report is not None:
-            write_batch_report(found, read, sharpening, files, control)
+            assess_batch(found, read, sharpening.compute, files, control)
     if found is None:
         show_pairs(table, terminal)
         return

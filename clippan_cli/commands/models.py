@@ -53,15 +53,16 @@ def fetch(
     from clippan_cli.console import Terminal
     from clippan_cli.weights.fetch import DEFAULT_MODEL, FetchOptions, fetch_clip
     from clippan_models.errors import UsageError
+    from clippan_models.plain import plain
 
     if what != "clip":
-        raise UsageError(f"there is no {what!r} to fetch; there is: clip")
+        raise UsageError(f"{what!r} cannot be fetched; available: clip")
     terminal = Terminal(quiet=quiet or as_json, verbose=verbose, as_json=as_json)
     options = FetchOptions(DEFAULT_MODEL if model is None else model, revision, sha256)
     with terminal.running() as control:
         fetched = fetch_clip(options, control)
     if as_json:
-        terminal.json(fetched.as_json())
+        terminal.json(plain(fetched))
         return
     terminal.say(f"model     {fetched.model}")
     terminal.say(f"from      {fetched.repository} at {fetched.revision}")
@@ -81,11 +82,12 @@ def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = Fal
     """
     from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import list_backbones
+    from clippan_models.plain import plain
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     found = list_backbones(bands)
     if as_json:
-        terminal.json({"backbones": [each.as_json() for each in found]})
+        terminal.json({"backbones": plain(found)})
         return
     rows = [
         [
@@ -124,6 +126,7 @@ def show(
     """
     from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import show_backbone
+    from clippan_models.plain import plain
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     if name.endswith(".safetensors"):
@@ -131,7 +134,7 @@ def show(
         return
     found = show_backbone(name, bands)
     if as_json:
-        terminal.json(found.as_json())
+        terminal.json(plain(found))
         return
     terminal.say(f"{found.name}: {found.title}")
     terminal.say(f"parameters {found.parameters:,} for {found.bands} bands")
@@ -181,24 +184,26 @@ def convert(
     """
     from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import ConvertOptions, convert_weights
+    from clippan_models.plain import plain
 
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     options = ConvertOptions(source, target, backbone, bands, trust=trust, overwrite=overwrite)
     converted = convert_weights(options)
     if as_json:
-        terminal.json(converted.as_json())
+        terminal.json(plain(converted))
         return
-    how = "found by their names" if converted.by_name else "taken in their order, as all shapes agree"
+    how = "matched by name" if converted.by_name else "matched by order, as all shapes agree"
     terminal.say(f"weights    {converted.parameters:,} of {converted.backbone} for {converted.bands} bands, {how}")
     terminal.say(f"result     {converted.target}")
 
 
 def _show_weights(path: Path, terminal: Terminal) -> None:
     from clippan_cli.weights.cards import show_weights
+    from clippan_models.plain import plain
 
     found = show_weights(path)
     if terminal.as_json:
-        terminal.json(found.as_json())
+        terminal.json(plain(found))
         return
     terminal.say(f"{path}: {found.backbone} for {found.bands} bands")
     for word, text in found.lines():

@@ -18,7 +18,7 @@ from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import bare_sharpening
 from clippan_models.contracts import Window
 from clippan_models.errors import ClippanError, Interrupted
-from clippan_models.measuring.no_reference import QualityPlanes
+from clippan_models.measuring.planes import QualityPlanes
 
 
 def make_baselines(

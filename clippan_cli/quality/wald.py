@@ -95,7 +95,7 @@ def score_degraded(
             scene.nominal.sampling.ratio,
             peak_of(scene, options, truth),
         )
-    return scores.as_metrics()
+    return scores.metrics
 
 
 def degraded_size(scene: Scene) -> tuple[int, int]:

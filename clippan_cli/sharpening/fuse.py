@@ -14,7 +14,6 @@ from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.running.compute import release_memory
 from clippan_cli.running.control import Progress
 from clippan_cli.running.options import SMALLEST_TILE
-from clippan_cli.running.pipeline import Behind, ahead
 from clippan_cli.scene.tensors import to_tile
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run
@@ -22,6 +21,7 @@ from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Observation, Sharpener, Window
 from clippan_models.errors import ResourceError
 from clippan_models.ops.views import TileViews
+from clippan_models.pipeline import BackgroundWriter, prefetch
 
 _FusedCore = tuple[Window, NDArray[Any], Mask]  # where it lies, its pixels and which of them exist, `[C, h, w]`
 
@@ -46,13 +46,13 @@ def fuse_tiles(
         at = Window(core.row - scene.window.row, core.col - scene.window.col, core.height, core.width)
         writer.write(at, values, np.asarray(valid.all(0)) if pixels.mask else None)
 
-    reading = ahead(scene.reader.read(core, plan.halo) for core in cores)
-    with control.timed("sharpen"), reading as tiles, Behind(write) as writing:
+    reading = prefetch(lambda core: scene.reader.read(core, plan.halo), cores)
+    with control.timed("sharpen"), reading as tiles, BackgroundWriter(write) as background:
         done = 0
         for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
             fused = sharpen_tile(arrays, sharpener, observation, run.device)[bands]
             valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
-            writing.put((core, pixels.encode(fused, valid), valid))
+            background.put((core, pixels.encode(fused, valid), valid))
             done += core.pixels
             control.report(Progress("sharpen", number, len(cores), done))
     release_memory()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from clippan_cli.report.quicklook import rgb_bands
+from clippan_cli.scene.band_roles import band_roles
 from clippan_cli.scene.scene import Scene
 from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.scene import Guide
 from clippan_models.guidance.encoder import ClipEncoder, load_clip
 from clippan_models.guidance.options import GuidanceOptions
-
-_NIR_NM, _VISIBLE_BELOW_NM = 840, 740
 
 
 def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.device) -> Guide | None:
@@ -25,13 +23,14 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
     if encoder is None:
         return None
     encoder.texts(options.prompts.texts())  # too long a prompt is refused before the work, not after
+    roles = band_roles(scene.pair.ms, scene.sensor)
     align = AlignOptions(
         steps=stage1_steps(encoder) if options.steps is None else options.steps,
         seed=seed,
         terms=options.terms,
         stem=options.stem,
-        rgb=rgb_bands(scene.pair.ms, scene.sensor),
-        nir=_nir_band(scene),
+        rgb=roles.rgb,
+        nir=roles.nir,
     )
     return Guide(encoder, options.prompts, align)
 
@@ -43,13 +42,3 @@ def stage1_steps(encoder: ClipEncoder) -> int:
     instead, makes it prefer them to the truth.
     """
     return 0 if encoder.identity.native else AlignOptions().steps
-
-
-def _nir_band(scene: Scene) -> int | None:
-    """0-based band of near infrared, by wavelength or by custom."""
-    bands = scene.sensor.bands
-    if len(bands) != scene.pair.ms.count:
-        return {4: 3, 8: 6}.get(scene.pair.ms.count)
-    centres = [sum(band.wavelength_nm) / 2 for band in bands]
-    nearest = min(range(len(bands)), key=lambda b: abs(centres[b] - _NIR_NM))
-    return nearest if centres[nearest] > _VISIBLE_BELOW_NM else None

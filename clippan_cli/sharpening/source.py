@@ -11,10 +11,10 @@ import torch
 
 from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.running.pipeline import ahead
 from clippan_cli.scene.scene import TRAINING_WINDOWS, Estimate, Scene, core_valid, sample_tiles
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
+from clippan_models.pipeline import prefetch
 
 _STATISTICS_CELL = 512
 _STATISTICS_PIXELS = 16_000_000  # valid PAN pixels that the statistics of a scene are taken from, at most
@@ -53,7 +53,7 @@ class FileSource:
         Means and covariances of 16 million pixels are known far better than the methods are true: more only cost time.
         """
         cells = self._cells()
-        with ahead(self.scene.reader.read(cell, halo) for cell in cells) as tiles:
+        with prefetch(lambda cell: self.scene.reader.read(cell, halo), cells) as tiles:
             yield self._until_enough(tiles, len(cells))
 
     def training_tiles(self, core: int, halo: int) -> list[Tile]:

@@ -34,7 +34,7 @@ from clippan_cli.training.supervision import adapt_judge, adapt_teacher, finishi
 from clippan_cli.training.validation import Validation, ValidationOptions, validate
 from clippan_cli.weights.cards import check_weights_path, with_learning, write_weights
 from clippan_cli.writing.path import check_output_path
-from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, Progressed, split_scenes
+from clippan_models.adaptation.archive import ArchiveRun, ArchiveScene, split_scenes
 from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.processes import Processes
@@ -51,9 +51,10 @@ from clippan_models.errors import (
 )
 from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.networks.registry import find_fusing_backbone
+from clippan_models.plain import plain
 from clippan_models.store.card import NO_LICENCE, ModelCard, mismatch
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint
-from clippan_models.store.snapshot import load_snapshot, save_snapshot
+from clippan_models.store.snapshot import Progressed, load_snapshot, save_snapshot
 
 _MOST_READERS = 4  # they are quicker than what learns from them
 _MOST_WORKERS = 256
@@ -146,7 +147,7 @@ class ArchiveResult:
         return {
             "schema": SCHEMA,
             "output": str(self.output),
-            "card": self.card.as_json(),
+            "card": plain(self.card),
             "learned_from": list(self.learned_from),
             "held_back": {
                 name: found and {"before": found[0], "after": found[1]} for name, found in self.held_back.items()

@@ -134,7 +134,7 @@ def test_a_training_that_was_killed_goes_on_from_its_last_snapshot(archive: Path
         learn(archive, output, control, snapshot_seconds=1e-9)
     assert learn(archive, output, resume=True).resumed_at == 5
     (tmp_path / "w.safetensors.snapshot").write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match="no intact snapshot"):
+    with pytest.raises(WeightsError, match="not an intact training checkpoint"):
         learn(archive, output, resume=True, overwrite=True)
 
 

@@ -12,7 +12,7 @@ import copy
 import hashlib
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, zip_longest
 
@@ -23,7 +23,6 @@ from clippan_models.adaptation.clip_adaptation import Judge
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.loop import (
     Adapted,
-    CurvePoint,
     Objective,
     descend,
     deterministic,
@@ -35,6 +34,7 @@ from clippan_models.adaptation.patches import Patches, join_patches
 from clippan_models.adaptation.processes import ALONE, Processes
 from clippan_models.adaptation.window_cache import SceneWindows
 from clippan_models.errors import UsageError
+from clippan_models.store.snapshot import CurvePoint, Progressed
 
 STRATA = 4
 
@@ -104,33 +104,6 @@ class _Draw:
     def expect(self) -> None:
         """Ask for the windows early."""
         self.scene.windows.expect([*self.windows, *self.scene.windows_of(self.reduced)])
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """All that a run needs to go on.
-
-    Attributes:
-        step: steps done.
-        network: its state.
-        optimiser: moments of Adam by parameter number and name.
-        best: the best state so far.
-        best_step: where it was.
-        best_total: its validation.
-        curve: validations so far.
-        seconds: wall time so far.
-        stopped: why the run has ended, as in `Adapted`; "steps" while it goes on.
-    """
-
-    step: int
-    network: Mapping[str, Tensor]
-    optimiser: Mapping[str, Tensor]
-    best: Mapping[str, Tensor]
-    best_step: int
-    best_total: float
-    curve: tuple[CurvePoint, ...]
-    seconds: float
-    stopped: str = "steps"
 
 
 @dataclass(frozen=True)

@@ -31,21 +31,13 @@ from clippan_models.losses.spatial import spatial_loss
 from clippan_models.losses.spectral import spectral_loss
 from clippan_models.networks.registry import find_backbone
 from clippan_models.networks.statistics import recording
+from clippan_models.store.snapshot import CurvePoint
 
 _NOTHING = LossWeights.only()
 
 _VALIDATION_BYTES = 5e8
 
 _RECORDED = 16  # patches that statistics of the scene are taken from
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One validation: the step, and each part of the loss on held-back patches."""
-
-    step: int
-    total: float
-    parts: dict[str, float]
 
 
 @dataclass(frozen=True)

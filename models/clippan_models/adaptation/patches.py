@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from clippan_models.contracts import Observation, Sampling, Tile, Window
+from clippan_models.ops.fill import fill_invalid
 from clippan_models.ops.resample import (
     decimation_matrix,
-    fill_invalid,
     interpolation_matrix,
     upsample,
     window_cols,

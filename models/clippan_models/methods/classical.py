@@ -10,7 +10,8 @@ from clippan_models.classical.brovey import BroveyFitter
 from clippan_models.classical.exp import ExpFitter
 from clippan_models.classical.gsa import GsaFitter
 from clippan_models.classical.mtf_glp import MtfGlpFsFitter, MtfGlpHpmRFitter
-from clippan_models.classical.sr_d import PatchGrid, SrDFitter
+from clippan_models.classical.patches import PatchGrid
+from clippan_models.classical.sr_d import SrDFitter
 from clippan_models.contracts import Fitter, Observation
 from clippan_models.methods.method import Fitted, MethodCost, SceneSource
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from clippan_models.errors import UsageError
+from clippan_models.errors import unknown_name
 from clippan_models.methods.classical import CLASSICAL, ClassicalMethod
 from clippan_models.methods.method import Method
 from clippan_models.methods.network import MethodOptions, NetworkMethod
@@ -45,8 +44,6 @@ def find_method(name: str) -> MethodSpec:
     Raises:
         UsageError: there is none; the message lists those there are.
     """
-    if name in METHODS:
-        return METHODS[name]
-    near = difflib.get_close_matches(name, METHODS, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise UsageError(f"no method is called {name!r}: {hint}the methods are {', '.join(METHODS)}")
+    if name not in METHODS:
+        raise unknown_name("method", name, list(METHODS))
+    return METHODS[name]

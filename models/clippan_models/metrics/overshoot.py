@@ -10,13 +10,9 @@ over the same window, so that a field that is bright in one band only does not c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def overshoot(fused: Tensor, ms_near: Tensor, pan: Tensor, ratio: int, valid: Tensor | None = None) -> float:

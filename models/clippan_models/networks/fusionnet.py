@@ -9,31 +9,22 @@ Difference: the start is the closed form of the scene, where the paper has an in
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from clippan_models.networks.layers import ResidualBlock, same, zeroed
+from clippan_models.networks.layers import RESIDUAL_HALO, Corrector, residual_network
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
-_HALO = 1 + 4 * 2 + 1
 
-
-class FusionNet(nn.Module):
+class FusionNet(Corrector):
     """The FusionNet network for a number of bands."""
 
-    def __init__(self, bands: int, features: int = 32) -> None:
+    def __init__(self, bands: int) -> None:
         """Make the network with random weights from torch's generator and a zero head."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            same(bands, features),
-            nn.ReLU(),
-            *(ResidualBlock(features) for _ in range(4)),
-            zeroed(same(features, bands)),
-        )
+        super().__init__(residual_network(bands, 32, bands))
 
-    def forward(self, start: Tensor, pan: Tensor) -> Tensor:
-        """Correct `start [B, C, H, W]` by `pan [B, 1, H, W]`, both normalised."""
-        correction: Tensor = self.layers(pan - start)
-        return start + correction
+    def shown(self, start: Tensor, pan: Tensor) -> Tensor:
+        """The difference of PAN and each band, `[B, C, H, W]`."""
+        return pan - start
 
 
 SPEC = BackboneSpec(
@@ -41,8 +32,8 @@ SPEC = BackboneSpec(
     title="FusionNet: a residual network on the differences of PAN and the bands",
     network=FusionNet,
     tile_mode="exact",
-    halo=ByBands(_HALO),
-    overlap=_HALO,
+    halo=ByBands(RESIDUAL_HALO),
+    overlap=RESIDUAL_HALO,
     padding="zero",
     cost=Cost(
         macs=ByBands(73_728, 576),

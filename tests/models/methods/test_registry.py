@@ -22,7 +22,7 @@ def observation(ratio: float, gain: float = 0.3) -> Observation:
 
 
 def test_an_unknown_method_is_told_what_there_is() -> None:
-    with pytest.raises(UsageError, match=r"'gas'.*did you mean gsa.*clippan") as refusal:
+    with pytest.raises(UsageError, match=r"no method called 'gas'.*did you mean gsa.*clippan") as refusal:
         find_method("gas")
     assert "--" not in str(refusal.value)  # no option of a command line
 

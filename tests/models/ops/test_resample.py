@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from clippan_models.contracts import Sampling, Window
-from clippan_models.ops.resample import blur_radius, coverage, decimate, fill_invalid, upsample
+from clippan_models.ops.fill import fill_invalid
+from clippan_models.ops.resample import blur_radius, coverage, decimate, upsample
 
 RATIOS = [2.0, 4.0, 2.00011, 4.015, 3.7, 6.0]
 
