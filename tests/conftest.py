@@ -15,8 +15,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from clippan_cli.rasters.pair import PairOptions
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
 from clippan_cli.sharpening.options import SharpenOptions

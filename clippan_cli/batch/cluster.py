@@ -28,9 +28,9 @@ from clippan_cli.batch.worker import Task, do_task
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control
 from clippan_cli.running.extras import needed_by
-from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import ClippanError, Interrupted, OutputError, ResourceError
+from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.methods.registry import find_method
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from clippan_cli import __version__
 from clippan_cli.rasters.source import Trust, open_source
 from clippan_cli.report.files import write_text
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import ClippanError, OutputError
-from clippan_models.guidance.encoder import AUTO, AUTO_PRETRAINED, cached_weights
+from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights
+from clippan_models.guidance.options import AUTO, GuidanceOptions
 from clippan_models.methods.registry import find_method
 from clippan_models.store.files import sha256_of
 

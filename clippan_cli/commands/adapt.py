@@ -156,8 +156,8 @@ def adapt(
     from clippan_cli.rasters.source import Trust
     from clippan_cli.report.files import write_text
     from clippan_cli.report.training import check_adapt_report, write_adapt_report
-    from clippan_cli.running.compute import ComputeOptions
     from clippan_cli.running.distributed import is_first
+    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.adapt import ArchiveOptions, adapt_archive
     from clippan_cli.training.validation import ValidationOptions

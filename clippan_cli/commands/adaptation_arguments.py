@@ -9,8 +9,8 @@ from clippan_models.adaptation.options import Preset
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.sharpening.guidance import GuidanceOptions
     from clippan_models.adaptation.options import AdaptOptions, LossWeights
+    from clippan_models.guidance.options import GuidanceOptions
 
 _TERMS = {
     "spec": "spectral",
@@ -111,10 +111,8 @@ def guidance_options(
     Raises:
         UsageError: prompts, a stem, a number or a term that there is not.
     """
-    from clippan_cli.sharpening.guidance import GuidanceOptions
-    from clippan_models.adaptation.clip_adaptation import STAGE1_TERMS
+    from clippan_models.guidance.options import STAGE1_TERMS, GuidanceOptions, StemKind
     from clippan_models.guidance.prompts import find_prompts, load_prompts
-    from clippan_models.guidance.stem import StemKind
 
     if stem not in get_args(StemKind):
         raise UsageError(f"--stem {stem}: choose one of {', '.join(get_args(StemKind))}")

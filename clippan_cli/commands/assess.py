@@ -115,7 +115,7 @@ def assess(
     """
     from clippan_cli.commands.scene_arguments import one_of, read_options, scene_files
     from clippan_cli.console import Terminal
-    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.pairs import names_many_scenes
     from clippan_cli.tasks import assess as task
 

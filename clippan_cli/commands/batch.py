@@ -133,7 +133,7 @@ def batch(
     from clippan_cli.console import Terminal
     from clippan_cli.rasters.source import Trust
     from clippan_cli.report.files import ReportFiles, write_text
-    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.sharpening.options import SharpenOptions
     from clippan_cli.tasks.assess_index import assess_batch

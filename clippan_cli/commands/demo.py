@@ -28,7 +28,7 @@ def demo(
     Example: clippan demo
     """
     from clippan_cli.console import Terminal
-    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.tasks.demo import run_demo
     from clippan_models.adaptation.options import AdaptOptions
 

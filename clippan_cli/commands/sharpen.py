@@ -103,7 +103,7 @@ def sharpen(
     from clippan_cli.commands.report_arguments import check_report, write_report
     from clippan_cli.commands.scene_arguments import read_options, scene_files
     from clippan_cli.console import Terminal
-    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.sharpening.options import SharpenOptions
     from clippan_cli.tasks import sharpen as task
     from clippan_cli.writing.options import Driver, OutputOptions

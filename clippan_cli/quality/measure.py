@@ -26,8 +26,9 @@ from clippan_cli.quality.planes import (
 from clippan_cli.quality.result import Assessment, BandQuality, Gate, Role
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.scene import Scene
 from clippan_cli.scene.values import significant_bits
 from clippan_models.contracts import Sampling, Window

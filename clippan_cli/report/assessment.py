@@ -16,8 +16,8 @@ from clippan_cli.report.geometry import registration, seams, warn_of_shift
 from clippan_cli.report.maps import page_maps
 from clippan_cli.report.provenance import facts_of_files, facts_of_run
 from clippan_cli.report.verdict import decide
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_models.metrics.catalogue import INDICES
 
 MAX_BYTES = 9_500_000

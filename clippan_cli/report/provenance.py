@@ -15,8 +15,9 @@ from clippan_cli.pages.content import Facts
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.report.findings import Findings
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_models.store.files import sha256_of
 
 _TAGS = ("METHOD", "VERSION", "SEED", "STEPS", "MTF_GAINS", "WEIGHTS")

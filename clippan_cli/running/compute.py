@@ -1,61 +1,15 @@
-"""Devices, threads, and the step from numpy tiles to tensors."""
+"""Devices, threads and memory."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from clippan_cli.rasters.source import Values
-from clippan_cli.rasters.tiles import TileArrays
-from clippan_models.contracts import Observation, Sharpener, Tile, Window
 from clippan_models.errors import ResourceError, UsageError
-from clippan_models.ops.views import TileViews
-
-_SMALLEST_TILE = 64
-_MOST_THREADS = 1024  # with a hundred thousand, the library of threads crashes
-
-
-@dataclass(frozen=True)
-class ComputeOptions:
-    """Where to compute and with how much.
-
-    Attributes:
-        device: "auto", "cpu", "cuda", "cuda:i" or "mps".
-        threads: CPU threads; None: as many as the process may use.
-        ram_mb: memory to plan tiles for.
-        tile: side of a tile in PAN pixels; None: planned from `ram_mb`.
-    """
-
-    device: str = "auto"
-    threads: int | None = None
-    ram_mb: int = 2048
-    tile: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
-            raise UsageError(f"--threads {self.threads}: 1 to {_MOST_THREADS} are possible")
-        if self.ram_mb < 256:
-            raise UsageError(f"--ram {self.ram_mb}: at least 256 MB are needed")
-        if self.tile is not None and not _SMALLEST_TILE <= self.tile <= 16384:
-            raise UsageError(f"--tile {self.tile}: a tile has {_SMALLEST_TILE} to 16384 pixels a side")
-
-    @property
-    def thread_count(self) -> int:
-        """Threads to use."""
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.threads or available
-
-    def shared_by(self, workers: int) -> ComputeOptions:
-        """The same for each of several processes, which part the CPUs unless a number of threads is given."""
-        return self if self.threads else replace(self, threads=max(1, self.thread_count // workers))
 
 
 def choose_device(name: str) -> torch.device:
@@ -95,73 +49,8 @@ def limited_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def to_tile(arrays: TileArrays, device: torch.device) -> Tile:
-    """A tile as tensors on a device."""
-
-    def move(array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-    return Tile(
-        ms=move(arrays.ms),
-        ms_valid=move(arrays.ms_valid),
-        pan=move(arrays.pan),
-        pan_valid=move(arrays.pan_valid),
-        valid=move(arrays.valid),
-        ms_window=arrays.ms_window,
-        pan_window=arrays.pan_window,
-        core=arrays.core,
-    )
-
-
-def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device) -> Values:
-    """The fused core of a tile, `[C, h, w]` float32; when the GPU's memory does not hold it, in quarters.
-
-    Raises:
-        ResourceError: not even a small tile fits.
-    """
-    try:
-        with torch.inference_mode():
-            views = TileViews(to_tile(arrays, device), observation)
-            fused = sharpener.sharpen(views)[:, *arrays.core.inside(arrays.pan_window)]
-            return np.asarray(fused.float().cpu().numpy(), np.float32)
-    except torch.cuda.OutOfMemoryError:
-        torch.cuda.empty_cache()
-    except MemoryError as error:
-        raise ResourceError("not enough memory for a tile: use a smaller --tile or --ram") from error
-    core = arrays.core
-    if min(core.height, core.width) < 2 * _SMALLEST_TILE:
-        raise ResourceError(f"the GPU's memory does not hold a tile of {core.width}x{core.height} pixels: --device cpu")
-    out = np.empty((arrays.ms.shape[0], core.height, core.width), np.float32)
-    for quarter in _quarters(core):
-        out[:, *quarter.inside(core)] = sharpen_tile(_cut(arrays, quarter), sharpener, observation, device)
-    return out
-
-
 def release_memory() -> None:
     """Give what was freed back to the system: glibc keeps it, and whatever comes next would come on top."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # other C libraries have no such function
             ctypes.CDLL(None).malloc_trim(0)
-
-
-def _quarters(core: Window) -> list[Window]:
-    half_rows, half_cols = core.height // 2, core.width // 2
-    rows = [(core.row, half_rows), (core.row + half_rows, core.height - half_rows)]
-    cols = [(core.col, half_cols), (core.col + half_cols, core.width - half_cols)]
-    return [Window(row, col, height, width) for row, height in rows for col, width in cols]
-
-
-def _cut(arrays: TileArrays, core: Window) -> TileArrays:
-    """The part of a tile around a smaller core, with the same halo."""
-    halo = arrays.core.row - arrays.pan_window.row
-    window = core.grown(halo)
-    cut = window.inside(arrays.pan_window)
-    return replace(
-        arrays,
-        pan=arrays.pan[:, *cut],
-        pan_valid=arrays.pan_valid[:, *cut],
-        valid=arrays.valid[:, *cut],
-        pan_window=window,
-        core=core,
-    )

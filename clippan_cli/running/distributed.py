@@ -10,7 +10,8 @@ from dataclasses import replace
 import torch
 from torch import distributed
 
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
+from clippan_cli.running.options import ComputeOptions
 from clippan_models.adaptation.processes import Processes
 from clippan_models.errors import UsageError
 

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from clippan_cli.scene.band_roles import band_roles
 from clippan_cli.scene.scene import Scene
-from clippan_models.adaptation.clip_adaptation import STAGE1_TERMS, AlignOptions
+from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.scene import Guide
-from clippan_models.guidance.encoder import AUTO, ClipEncoder, load_clip
-from clippan_models.guidance.prompts import DEFAULT, PROMPTS, Prompts
-from clippan_models.guidance.stem import StemKind
-from clippan_models.methods.registry import MethodSpec
-
-
-@dataclass(frozen=True)
-class GuidanceOptions:
-    """How language takes part.
-
-    Attributes:
-        clip: which CLIP, see `encoder.load_clip`.
-        prompts: what the types of image are called.
-        stem: how any number of bands become the three that CLIP sees.
-        steps: optimiser steps of stage I; None: as many as the CLIP needs, see `stage1_steps`.
-        terms: of the loss of stage I.
-    """
-
-    clip: str = AUTO
-    prompts: Prompts = PROMPTS[DEFAULT]
-    stem: StemKind = "conv"
-    steps: int | None = None
-    terms: tuple[str, ...] = STAGE1_TERMS
+from clippan_models.guidance.encoder import ClipEncoder, load_clip
+from clippan_models.guidance.options import GuidanceOptions
 
 
 def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.device) -> Guide | None:
@@ -65,23 +42,3 @@ def stage1_steps(encoder: ClipEncoder) -> int:
     instead, makes it prefer them to the truth.
     """
     return 0 if encoder.identity.native else AlignOptions().steps
-
-
-def describe_guide(spec: MethodSpec, guide: Guide | None) -> dict[str, str]:
-    """What the tags of a result say of its guide; nothing for methods without language."""
-    if not spec.language:
-        return {}
-    if guide is None:
-        return {"CLIP": "none"}
-    identity = guide.encoder.identity
-    return {
-        "CLIP": identity.name,
-        "CLIP_FROM": identity.source,
-        "CLIP_SHA256": identity.sha256,
-        "PROMPT_MS": guide.prompts.ms,
-        "PROMPT_PAN": guide.prompts.pan,
-        "PROMPT_HRMS": guide.prompts.hrms,
-        "STEM": guide.options.stem,
-        "STAGE1_STEPS": str(guide.options.steps),
-        "STAGE1_LOSS": ",".join(guide.options.terms),
-    }

@@ -1,15 +1,15 @@
-"""What to make of a scene."""
+"""What to make of a scene; free of torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from clippan_cli.running.compute import ComputeOptions
-from clippan_cli.sharpening.guidance import GuidanceOptions
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.adaptation.options import AdaptOptions
-from clippan_models.methods.registry import DEFAULT_METHOD
+from clippan_models.guidance.options import GuidanceOptions
+from clippan_models.methods.options import DEFAULT_METHOD
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,14 @@ class SharpenOptions:
     save_weights: Path | None = None
     quicklook: Path | None = None
     assess: bool = True
+
+
+def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> SharpenOptions:
+    """Options for an image that is only made to be measured."""
+    return SharpenOptions(
+        output=output,
+        method=method,
+        encoding=OutputOptions(driver="gtiff", compress="none"),
+        compute=compute,
+        assess=False,
+    )

@@ -10,8 +10,8 @@ from clippan_cli.quality.many_scenes import IndexReport, SceneOutcome, with_outl
 from clippan_cli.quality.measure import AssessOptions
 from clippan_cli.report.files import ReportFiles, write_text
 from clippan_cli.report.index import write_index_page
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.tasks.assess import assess
 from clippan_cli.tasks.batch import BatchResult

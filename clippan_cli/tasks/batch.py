@@ -14,8 +14,9 @@ from clippan_cli.batch.cluster import ClusterCrew
 from clippan_cli.batch.crew import Crew, LocalCrew, Lost
 from clippan_cli.batch.record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
 from clippan_cli.batch.worker import Task
-from clippan_cli.running.compute import ComputeOptions, choose_device
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError, shown

@@ -10,7 +10,7 @@ import torch
 
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.scene import open_scene
-from clippan_cli.sharpening.guidance import GuidanceOptions, open_guide
+from clippan_cli.sharpening.guidance import open_guide
 from clippan_cli.training.members import Member, Surveyed
 from clippan_models.adaptation.archive import ArchiveScene
 from clippan_models.adaptation.archive_teacher import Teacher, train_teacher
@@ -22,7 +22,7 @@ from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.scene import Guide, felt
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Finish
-from clippan_models.guidance.encoder import NONE
+from clippan_models.guidance.options import NONE, GuidanceOptions
 
 
 def guide_for(

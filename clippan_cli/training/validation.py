@@ -26,14 +26,14 @@ from clippan_cli.running.compute import limited_threads, release_memory
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
+from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.training.members import Member
 from clippan_cli.weights.cards import write_weights
 from clippan_models.adaptation.options import NO_TEACHER
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError, Interrupted, UsageError, in_one_line
-from clippan_models.methods.registry import DEFAULT_METHOD
+from clippan_models.methods.options import DEFAULT_METHOD
 from clippan_models.metrics.catalogue import best_of
 from clippan_models.store.checkpoint import Checkpoint, load_checkpoint
 
@@ -282,7 +282,7 @@ def _score(
     (scene, estimate), (degraded, degraded_estimate) = full_size, reduced_size
     options = AssessOptions(compute=sharpening.compute)
     full, reduced = (replace(sharpening, output=folder / f"{method}-{kind}.tif") for kind in ("full", "reduced"))
-    sharpen(scene.files, scene.options, full, control, estimate)
+    sharpen_files(scene.files, scene.options, full, control, estimate)
     found = assess_image(scene, str(full.output), options, control).metrics
     against = score_degraded(scene, (degraded.files, degraded.options), reduced, options, control, degraded_estimate)
     return {index: found[index] for index in FULL} | {index: against[index] for index in REDUCED}

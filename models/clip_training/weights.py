@@ -12,7 +12,7 @@ from torch import nn
 
 from clippan_models.errors import WeightsError
 from clippan_models.guidance.embedded import CONFIG, build_embedded
-from clippan_models.guidance.encoder import EMBEDDED
+from clippan_models.guidance.options import EMBEDDED
 from clippan_models.store.files import written_whole
 from clippan_models.store.weights_file import WeightsFile, fill, read_weights
 

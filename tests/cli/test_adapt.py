@@ -21,13 +21,12 @@ from affine import Affine
 from safetensors.torch import load_file
 
 from clippan_cli.rasters.source import Trust
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.scene.scene import Scene
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
 from clippan_cli.training.members import (
     Surveyed,
@@ -46,6 +45,7 @@ from clippan_models.adaptation.patches import WindowPatches
 from clippan_models.adaptation.processes import ALONE
 from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
+from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.store.checkpoint import load_checkpoint
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
 

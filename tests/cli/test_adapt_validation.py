@@ -14,12 +14,11 @@ from affine import Affine
 from safetensors.torch import load_file
 
 from clippan_cli.rasters.source import Trust
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.sharpening.guidance import GuidanceOptions
 from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
 from clippan_cli.training.validation import (
     ALL,
@@ -34,6 +33,7 @@ from clippan_cli.training.validation import (
 from clippan_cli.weights.cards import show_weights
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted
+from clippan_models.guidance.options import GuidanceOptions
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
 
 

@@ -12,8 +12,8 @@ import rasterio
 
 from clippan_cli.quality.many_scenes import SCHEMA, IndexReport
 from clippan_cli.rasters.source import Trust
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import find_pairs, names_many_scenes
 from clippan_cli.scene.synthetic import make_demo_scene

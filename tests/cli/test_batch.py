@@ -10,8 +10,8 @@ import pytest
 from affine import Affine
 
 from clippan_cli.rasters.source import Trust
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.sharpening.options import SharpenOptions

@@ -18,8 +18,8 @@ import pytest
 
 from clippan_cli.batch import cluster as batch_cluster
 from clippan_cli.rasters.source import Trust
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.sharpening.options import SharpenOptions

@@ -93,7 +93,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the page, the maps, the CSV and the JSON of one run."""
-    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.files import ReadOptions, SceneFiles
     from clippan_cli.tasks.assess import AssessOptions, Gate, ReportFiles, assess
 
@@ -289,7 +289,7 @@ def test_sharpen_reports_on_its_own_result(scene: Path, tmp_path: Path, run_main
 
 @pytest.mark.parametrize(("step", "words"), [(0, "No seams"), (150, "look there")])
 def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path, tmp_path: Path) -> None:
-    from clippan_cli.running.compute import ComputeOptions
+    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.files import ReadOptions, SceneFiles
     from clippan_cli.tasks.assess import AssessOptions, ReportFiles, assess
 

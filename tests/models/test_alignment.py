@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.clip_adaptation import STAGE1_TERMS, AlignmentImages, AlignOptions, Judge, align
+from clippan_models.adaptation.clip_adaptation import AlignmentImages, AlignOptions, Judge, align
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
+from clippan_models.guidance.options import STAGE1_TERMS, STEMS, StemKind
 from clippan_models.guidance.prompts import PROMPTS, find_prompts
-from clippan_models.guidance.stem import STEMS, StemKind
 
 FAST = AlignOptions(steps=4, batch=3, stem="rgb")
 

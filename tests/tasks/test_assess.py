@@ -16,8 +16,8 @@ import torch
 
 from clippan_cli.quality.result import SCHEMA
 from clippan_cli.quality.wald import degrade
-from clippan_cli.running.compute import ComputeOptions
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import open_scene
 from clippan_cli.scene.synthetic import DemoScene
@@ -232,7 +232,7 @@ def test_walds_protocol_ranks_methods_as_the_truth_does(files: Files) -> None:
         assert scores[method]["Q2n"] > scores["exp"]["Q2n"] and scores[method]["ERGAS"] < scores["exp"]["ERGAS"]
     assert set(scores["exp"]) == {name for name, index in INDICES.items() if index.family == "reference"}
     assert report.as_json()["wald"][1]["metrics"] == scores["gsa"]
-    with pytest.raises(UsageError, match="--method"):
+    with pytest.raises(UsageError, match="there is no method called"):
         files.assess(options=replace(PLAIN, wald=("best",)))
 
 

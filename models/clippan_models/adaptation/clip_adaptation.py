@@ -22,13 +22,11 @@ from clippan_models.errors import UsageError
 from clippan_models.guidance.adapters import Adapter, FusionAdapter
 from clippan_models.guidance.embedded import TRUTH_DIRECTION
 from clippan_models.guidance.encoder import ClipEncoder
+from clippan_models.guidance.options import STAGE1_TERMS, StemKind
 from clippan_models.guidance.prompts import Prompts
-from clippan_models.guidance.stem import StemKind, build_stem, repeat_pan
+from clippan_models.guidance.stem import build_stem, repeat_pan
 from clippan_models.losses.contrastive import fusion_loss, inter_modal_loss, intra_modal_loss
 from clippan_models.losses.direction import direction_loss
-
-STAGE1_TERMS = ("inter", "intra", "fusion")
-"""The terms of the loss of stage I: InterMCL, IntraMCL and fusion-aware alignment."""
 
 OnStep = Callable[[int, int, float], None]
 """Called with the step, the steps in all and the loss; may raise to stop."""

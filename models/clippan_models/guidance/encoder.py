@@ -21,14 +21,12 @@ from torch.nn import functional
 from clippan_models.errors import UsageError, WeightsError
 from clippan_models.guidance.backend import import_open_clip
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
+from clippan_models.guidance.options import AUTO, EMBEDDED, NONE
 from clippan_models.guidance.pinned import PINNED
 from clippan_models.guidance.radiometry import clip_normalise
 from clippan_models.store.hub_cache import cached_commits, cached_file
 from clippan_models.store.weights_file import WeightsFile, fill, read_weights
 
-EMBEDDED = "embedded"
-AUTO = "auto"
-NONE = "none"
 AUTO_PRETRAINED = ("ViT-B-32", "openai")
 """What `auto` takes if it is in the cache: the model of the paper's code."""
 

@@ -7,18 +7,12 @@ make a patch's feature depend on its neighbours. PAN has no stem: it is repeated
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor, nn
 
 from clippan_models.errors import UsageError, unknown_name
+from clippan_models.guidance.options import STEMS, StemKind
 from clippan_models.guidance.radiometry import UNIT_MEAN, UNIT_STD
-
-StemKind = Literal["conv", "pca", "rgb", "gbnir"]
-
-STEMS: tuple[StemKind, ...] = get_args(StemKind)
-"""All kinds; only `conv` learns."""
 
 _WIDTH = 16  # of the bottleneck
 _VARIANCE_FLOOR = 1e-8  # of a principal component, in the unit range

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from clippan_models.errors import UsageError
-from clippan_models.guidance.stem import STEMS, ConvStem, StemKind, build_stem, repeat_pan
+from clippan_models.guidance.options import STEMS, StemKind
+from clippan_models.guidance.stem import ConvStem, build_stem, repeat_pan
 
 
 def image(bands: int = 4, seed: int = 0) -> Tensor:
