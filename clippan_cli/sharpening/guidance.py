@@ -10,7 +10,6 @@ from clippan_models.adaptation.clip_adaptation import AlignOptions
 from clippan_models.adaptation.scene import Guide
 from clippan_models.guidance.encoder import ClipEncoder, load_clip
 from clippan_models.guidance.options import GuidanceOptions
-from clippan_models.methods.registry import MethodSpec
 
 
 def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.device) -> Guide | None:
@@ -43,23 +42,3 @@ def stage1_steps(encoder: ClipEncoder) -> int:
     instead, makes it prefer them to the truth.
     """
     return 0 if encoder.identity.native else AlignOptions().steps
-
-
-def describe_guide(spec: MethodSpec, guide: Guide | None) -> dict[str, str]:
-    """What the tags of a result say of its guide; nothing for methods without language."""
-    if not spec.language:
-        return {}
-    if guide is None:
-        return {"CLIP": "none"}
-    identity = guide.encoder.identity
-    return {
-        "CLIP": identity.name,
-        "CLIP_FROM": identity.source,
-        "CLIP_SHA256": identity.sha256,
-        "PROMPT_MS": guide.prompts.ms,
-        "PROMPT_PAN": guide.prompts.pan,
-        "PROMPT_HRMS": guide.prompts.hrms,
-        "STEM": guide.options.stem,
-        "STAGE1_STEPS": str(guide.options.steps),
-        "STAGE1_LOSS": ",".join(guide.options.terms),
-    }

@@ -13,12 +13,12 @@ import torch
 
 from clippan_cli import __version__
 from clippan_cli.batch.record import chosen_clip, digest_of, file_sha256, pixels_of
-from clippan_cli.quality.wald import bare_sharpening
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.distributed import is_first, joined
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions
+from clippan_cli.sharpening.options import bare_sharpening
 from clippan_cli.training.log import check_training_log, training_log
 from clippan_cli.training.members import (
     Member,

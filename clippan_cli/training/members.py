@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
-from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene, training_core
+from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene
 from clippan_cli.training.readers import Readers
 from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene
 from clippan_cli.weights.cards import scene_card
@@ -19,6 +19,7 @@ from clippan_models.adaptation.processes import Processes
 from clippan_models.adaptation.scene import REDUCED_SIDE, held_windows
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.window_cache import Pending, SceneWindows, WindowCache
+from clippan_models.adaptation.windows import training_core
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 from clippan_models.store.card import ModelCard, mismatch
 
@@ -77,7 +78,7 @@ def find_members(table: PairTable, read: ReadOptions, control: Control) -> tuple
         try:
             with ExitStack() as stack:
                 scene = open_scene(pair, read, Control(stop_signal=control.stop_signal), stack)
-                found.append(Member(pair, read, scene_card(scene), training_core(scene)))
+                found.append(Member(pair, read, scene_card(scene), training_core(scene.nominal.sampling)))
         except Interrupted:
             raise
         except ClippanError as error:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from clippan_cli.running.compute import to_tile
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, detail_of, estimate_scene, sample_tiles
+from clippan_cli.scene.tensors import to_tile
 from clippan_models.adaptation.clip_adaptation import AlignmentImages
 from clippan_models.adaptation.fusion import Prior, fit_prior
 from clippan_models.adaptation.loop import unit_image, unit_pan

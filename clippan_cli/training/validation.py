@@ -27,8 +27,8 @@ from clippan_cli.running.compute import limited_threads, release_memory
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
+from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.training.members import Member
 from clippan_cli.training.options import ValidationOptions
 from clippan_cli.weights.cards import write_weights
@@ -264,7 +264,7 @@ def _score(
     (scene, estimate), (degraded, degraded_estimate) = full_size, reduced_size
     options = AssessOptions(compute=sharpening.compute)
     full, reduced = (replace(sharpening, output=folder / f"{method}-{kind}.tif") for kind in ("full", "reduced"))
-    sharpen(scene.files, scene.options, full, control, estimate)
+    sharpen_files(scene.files, scene.options, full, control, estimate)
     found = assess_image(scene, str(full.output), options, control).metrics
     against = score_degraded(scene, (degraded.files, degraded.options), reduced, options, control, degraded_estimate)
     return {index: found[index] for index in FULL} | {index: against[index] for index in REDUCED}

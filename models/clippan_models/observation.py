@@ -56,6 +56,11 @@ class Registration:
     correlation: tuple[float, ...]
     blur_estimated: bool
 
+    @property
+    def shifts(self) -> tuple[tuple[float, float], ...]:
+        """PAN pixels (down, right) by which each band is off."""
+        return tuple(zip(self.shift_y, self.shift_x, strict=True))
+
 
 def estimate_observation(
     tiles: Sequence[Tile], nominal: Observation, *, coregister: bool = True

@@ -58,6 +58,11 @@ class PatchGrid:
         return self.patch_px + 2 * self.reach
 
     @property
+    def halo(self) -> int:
+        """PAN pixels around a pixel that it depends on: all patches that hold it, and the reach of L around them."""
+        return self.patch_px - 1 + self.reach
+
+    @property
     def _sigma(self) -> float:
         # A Gaussian of deviation s has gain exp(-2 (pi s f)^2), and the MS Nyquist frequency is f = 1 / (2 spacing).
         return self.spacing * math.sqrt(-2 * math.log(_GAIN)) / math.pi

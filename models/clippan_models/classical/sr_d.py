@@ -163,8 +163,8 @@ class SrDSharpener:
 
     @property
     def halo(self) -> int:
-        """All the patches that hold a pixel, and the reach of the low-pass around them."""
-        return self.grid.patch_px - 1 + self.grid.reach
+        """See `PatchGrid.halo`."""
+        return self.grid.halo
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN; at the edge of the tile the image is continued beyond it."""

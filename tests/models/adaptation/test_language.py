@@ -22,10 +22,11 @@ from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_toke
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.options import STEMS, StemKind
 from clippan_models.guidance.prompts import PROMPTS, find_prompts
-from clippan_models.methods.network import NetworkSharpener, adapt_network
+from clippan_models.methods.network import NetworkSharpener
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
-from tests.models.adaptation.test_network_method import CPU, tiles
+from tests.models.methods.conftest import TileSource, fit_network
+from tests.models.methods.test_network_method import tiles
 
 TILES = tiles(4, side=64)
 NOMINAL = Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15)
@@ -50,7 +51,7 @@ def adapted(
     guide = None
     if encoder is not None:
         guide = Guide(encoder, find_prompts(prompts), AlignOptions(steps=2, batch=4, stem=stem, nir=2))
-    return adapt_network(TILES, OBSERVATION, options, CPU, guide=guide)
+    return fit_network(TileSource(TILES, OBSERVATION), options, guide)
 
 
 def picture(result: Result) -> Tensor:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from clippan_cli.rasters.tiles import TileArrays
-from clippan_cli.running.compute import sharpen_tile, to_tile
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import open_scene
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.tasks import sharpen as sharpening
+from clippan_cli.scene.tensors import to_tile
+from clippan_cli.sharpening import source
+from clippan_cli.sharpening.fuse import sharpen_tile
 from clippan_models.classical.mtf_glp import MtfGlpFsFitter
 from clippan_models.contracts import Observation, Sharpener, Views, Window
 from clippan_models.errors import ResourceError
@@ -85,8 +86,8 @@ def test_a_sample_of_a_large_scene_tells_what_all_of_it_tells(
 ) -> None:
     files = pair_files(bench)
     everything = bench.sharpen(*files, method=method)
-    monkeypatch.setattr(sharpening, "_STATISTICS_CELL", 32)
-    monkeypatch.setattr(sharpening, "_STATISTICS_PIXELS", SIDE**2 // 2)
+    monkeypatch.setattr(source, "_STATISTICS_CELL", 32)
+    monkeypatch.setattr(source, "_STATISTICS_PIXELS", SIDE**2 // 2)
     half = bench.sharpen(*files, method=method)
     again = bench.sharpen(*files, method=method, tile=100)
     np.testing.assert_allclose(again.pixels, half.pixels, rtol=0, atol=0.01)

@@ -10,13 +10,13 @@ from clippan_models.adaptation.loop import Adapted, fuse
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.patches import reduced_patches
 from clippan_models.contracts import Observation, Sampling, Tile, Window
-from clippan_models.methods.network import NetworkSharpener, adapt_network
+from clippan_models.methods.network import NetworkSharpener
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
 from clippan_models.ops.views import TileViews
+from tests.models.methods.conftest import TileSource, fit_network
 
 WEIGHTS = (0.25, 0.35, 0.4)
-CPU = torch.device("cpu")
 
 
 def truth(side: int) -> Tensor:
@@ -53,7 +53,7 @@ def adapted(steps: int, seed: int = 0) -> tuple[NetworkSharpener, Adapted, Obser
     scene = tiles()
     nominal = Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15)
     observation, _ = estimate_observation(scene[:3], nominal)
-    sharpener, result = adapt_network(scene, observation, AdaptOptions(steps=steps, seed=seed), CPU)
+    sharpener, result = fit_network(TileSource(scene, observation), AdaptOptions(steps=steps, seed=seed))
     return sharpener, result, observation, scene
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
+from overshoot import overshoot
 from torch import Tensor
 from torch.nn import functional
-
-from clippan_models.metrics.overshoot import overshoot
 
 RATIO = 4
 
