@@ -30,7 +30,7 @@ class _TrainingFlags(TypedDict, total=False):
     ]
     snapshot_minutes: Annotated[
         float,
-        Flag(ArchiveOptions.snapshot_seconds / 60, "N", "Minutes between checkpoints of the training.", LEARNING),
+        Flag(ArchiveOptions.checkpoint_seconds / 60, "N", "Minutes between checkpoints of the training.", LEARNING),
     ]
     scenes_per_step: Annotated[
         int | None,
@@ -128,7 +128,7 @@ def archive_options(output: Path, given: Mapping[str, Any]) -> ArchiveOptions:
         adapt=adapt_options(options),
         guidance=guidance_options(given),
         weights=path_or_none(options["weights"]),
-        snapshot_seconds=60 * options["snapshot_minutes"],
+        checkpoint_seconds=60 * options["snapshot_minutes"],
         resume=options["resume"],
         force=options["force"],
         licence=options["licence"] or ArchiveOptions.licence,

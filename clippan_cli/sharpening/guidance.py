@@ -6,7 +6,7 @@ import torch
 
 from clippan_cli.report.quicklook import rgb_bands
 from clippan_cli.scene.scene import Scene
-from clippan_models.adaptation.clip_adaptation import AlignOptions
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
 from clippan_models.adaptation.scene import Guide
 from clippan_models.guidance.encoder import ClipEncoder, load_clip
 from clippan_models.guidance.options import GuidanceOptions
@@ -26,7 +26,7 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
     if encoder is None:
         return None
     encoder.texts(options.prompts.texts())  # too long a prompt is refused before the work, not after
-    align = AlignOptions(
+    align = ClipAdaptationOptions(
         steps=stage1_steps(encoder) if options.steps is None else options.steps,
         seed=seed,
         terms=options.terms,
@@ -43,7 +43,7 @@ def stage1_steps(encoder: ClipEncoder) -> int:
     The embedded one has learnt from truths what a fused image is. Stage I, which shows it those of a classical method
     instead, makes it prefer them to the truth.
     """
-    return 0 if encoder.identity.native else AlignOptions().steps
+    return 0 if encoder.identity.native else ClipAdaptationOptions().steps
 
 
 def _nir_band(scene: Scene) -> int | None:

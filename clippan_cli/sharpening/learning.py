@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.trainer import Adapted
 
 _DIGITS = 6
 

@@ -13,7 +13,7 @@ from clippan_cli.scene.scene import Scene, training_core
 from clippan_cli.writing.encode import PixelFormat
 from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
 from clippan_models.adaptation.options import AdaptOptions
-from clippan_models.adaptation.scene import REDUCED_SIDE
+from clippan_models.adaptation.patches import REDUCED_SIDE
 from clippan_models.adaptation.teacher import SELF
 from clippan_models.methods.registry import MethodSpec
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone

@@ -61,9 +61,9 @@ from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import check_free_space, check_output_path
 from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import CommitReport, SafeWriter
-from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Fitter, Sharpener, Window
 from clippan_models.errors import InputError, Interrupted, UsageError
 from clippan_models.methods.network import NetworkSharpener, adapt_network, network_halo

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from clippan_models.adaptation.fusion import Prior
-from clippan_models.adaptation.loop import Adapted
-from clippan_models.adaptation.options import AdaptOptions
-from clippan_models.adaptation.scene import Guide, OnStageStep, learn_scene
+from clippan_models.adaptation.options import AdaptOptions, OnStep
+from clippan_models.adaptation.scene import Guide, SceneTiles, learn_scene
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Tile, Views
 from clippan_models.networks.blocks import run_network
 from clippan_models.networks.registry import find_fusing_backbone
@@ -48,13 +48,14 @@ class NetworkSharpener:
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN, float32."""
         prior = self.prior
-        image = prior.start(views.ms_up, views.pan, views.pan_low)
+        image = prior.initial_fusion(views.ms_up, views.pan, views.pan_low)
         inner = (slice(None), *(slice(self.rim, side - self.rim) for side in image.shape[-2:]))
         origin = views.pan_window.row + self.rim, views.pan_window.col + self.rim
         image[inner] = self._correct(image[inner], views.pan[inner], origin)
         for _ in range(self.rounds):
             image = prior.onto_pan(image, views.pan)
-            image = self._onto_ms(image, views)
+            degraded, share = views.down(image)
+            image = prior.onto_ms(image, views.ms, degraded, share > 0.5, views.up)
         return image
 
     def checkpoint(self) -> Checkpoint:
@@ -75,12 +76,6 @@ class NetworkSharpener:
         image: Tensor = corrected[0].float() * prior.ms_std + prior.ms_mean
         return image
 
-    def _onto_ms(self, image: Tensor, views: Views) -> Tensor:
-        seen, share = views.down(image)
-        usable = (share > 0.5) & (views.ms < self.prior.ms_ceiling)
-        missing = torch.where(usable, views.ms - seen, torch.zeros_like(seen))
-        return image + self.prior.ms_trust * views.up(missing)
-
 
 def network_halo(observation: Observation, backbone: BackboneSpec, rounds: int) -> int:
     """PAN pixels that reach an output pixel from the start through network and projections."""
@@ -96,7 +91,7 @@ def adapt_network(
     options: AdaptOptions,
     device: torch.device,
     ceilings: tuple[float, float] = (math.inf, math.inf),
-    on_step: OnStageStep | None = None,
+    on_step: OnStep | None = None,
     guide: Guide | None = None,
     initial: nn.Module | None = None,
 ) -> tuple[NetworkSharpener, Adapted]:
@@ -108,16 +103,17 @@ def adapt_network(
         options: how to adapt.
         device: where to train.
         ceilings: DN from which (MS, PAN) are saturated.
-        on_step: progress, see `OnStageStep`.
+        on_step: progress, see `OnStep`.
         guide: the CLIP and the prompts that judge the image; None: no language.
         initial: a network of the backbone to begin with, which is left as it is; None: one with random weights.
 
     Raises:
         InputError: no tile holds valid pixels.
         UsageError: the backbone cannot fuse scenes, no term of the loss applies, or stage I cannot work as asked
-            (`alignment.align`).
+            (`adapt_clip`).
     """
-    prior, adapted = learn_scene(tiles, observation, options, device, ceilings, on_step, guide, initial)
+    scene = SceneTiles(tiles, observation, ceilings)
+    prior, adapted = learn_scene(scene, options, device, guide, initial, on_step)
     backbone = find_fusing_backbone(options.backbone)
     halo, rim = network_halo(observation, backbone, options.rounds), lowpass_halo(observation)
     return NetworkSharpener(backbone, adapted.network, prior, halo, rim, options.rounds), adapted
