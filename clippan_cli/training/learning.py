@@ -55,18 +55,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class _Archive:
-    """An archive that is ready for the training.
-
-    Attributes:
-        scenes: all that can be learned from.
-        train: numbers of those to train on.
-        held_out: numbers of those that choose the step.
-        left_out: files that nothing is learned from, and why.
-        initial: weights to begin with, or None.
-        guide: the language side, or None.
-        judge: the adapted CLIP, or None.
-        file: where the training is saved to.
-    """
+    """An archive that is ready for the training; `train` and `held_out` are numbers of its scenes."""
 
     scenes: Sequence[Surveyed]
     train: Sequence[int]
@@ -78,12 +67,10 @@ class _Archive:
     file: CheckpointFile
 
     def members(self, numbers: Sequence[int]) -> tuple[Member, ...]:
-        """The scenes of these numbers."""
         return tuple(self.scenes[number].member for number in numbers)
 
     @property
     def bands(self) -> int:
-        """Of MS."""
         return len(self.scenes[0].member.card.bands)
 
 

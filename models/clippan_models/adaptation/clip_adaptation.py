@@ -170,10 +170,6 @@ class Judge(nn.Module):
         )
         return torch.relu(losses - self.slack).mean()
 
-    def agreement(self, image01: Tensor) -> Tensor:
-        """Cosine of fused images and the prompt of a good one, `[B]`, -1 .. 1; for comparing images of one scene."""
-        return self.embed(image01) @ self.text["hrms"]
-
 
 def adapt_clip(
     encoder: ClipEncoder,
