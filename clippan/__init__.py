@@ -43,13 +43,13 @@ from clippan_models.guidance.prompts import Prompts
 
 if TYPE_CHECKING:
     from clippan_cli.quality.many_scenes import IndexReport
-    from clippan_cli.tasks.adapt import ArchiveResult
     from clippan_cli.tasks.batch import BatchResult
     from clippan_cli.tasks.info import PairInfo
     from clippan_cli.tasks.sharpen import SharpenResult
+    from clippan_cli.training.result import ArchiveResult
 
 _RESULTS = {  # of modules that load torch
-    "ArchiveResult": "clippan_cli.tasks.adapt",
+    "ArchiveResult": "clippan_cli.training.result",
     "BatchResult": "clippan_cli.tasks.batch",
     "IndexReport": "clippan_cli.quality.many_scenes",
     "PairInfo": "clippan_cli.tasks.info",

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from clippan_cli.quality.many_scenes import IndexReport
     from clippan_cli.quality.result import AssessReport
     from clippan_cli.scene.files import PairTable
-    from clippan_cli.tasks.adapt import ArchiveResult
     from clippan_cli.tasks.batch import BatchResult
     from clippan_cli.tasks.info import PairInfo
     from clippan_cli.tasks.sharpen import SharpenResult
+    from clippan_cli.training.result import ArchiveResult
 
 File = str | os.PathLike[str]
 Images = TypeVar("Images")

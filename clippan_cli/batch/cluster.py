@@ -23,11 +23,12 @@ from uuid import uuid4
 
 from clippan_cli import __version__
 from clippan_cli.batch.crew import Lost
-from clippan_cli.batch.record import FOLDER, Record, chosen_clip
+from clippan_cli.batch.record import FOLDER, Record
 from clippan_cli.batch.worker import Task, do_task
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control
 from clippan_cli.running.extras import needed_by
+from clippan_cli.scene.fingerprint import chosen_clip
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import ClippanError, Interrupted, OutputError, ResourceError
 from clippan_models.guidance.options import GuidanceOptions
@@ -206,7 +207,7 @@ def _outcome(worker: str, future: Future) -> Record | Lost:
 
 
 def _clip(guidance: GuidanceOptions | None) -> str:
-    return "" if guidance is None else chosen_clip(guidance)
+    return "" if guidance is None else chosen_clip(guidance.clip)
 
 
 def _objection(terms: Terms) -> str:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli import __version__
-from clippan_cli.rasters.options import Trust
-from clippan_cli.rasters.source import open_source
 from clippan_cli.report.files import write_text
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_models.errors import ClippanError, OutputError
-from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights
-from clippan_models.guidance.options import AUTO, GuidanceOptions
+from clippan_models.errors import OutputError
 from clippan_models.methods.registry import find_method
-from clippan_models.store.files import sha256_of
 
 FOLDER = ".clippan-batch"
 """Within the folder of the outputs."""
@@ -110,27 +104,10 @@ def key_of(job: Job) -> str:
             )
         ),
         "pixels": pixels_of(job.files, read),
-        "clip": chosen_clip(options.guidance) if find_method(options.method).language else None,
+        "clip": chosen_clip(options.guidance.clip) if find_method(options.method).language else None,
         "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
     }
     return digest_of(parameters)
-
-
-def chosen_clip(guidance: GuidanceOptions) -> str:
-    """Which CLIP a name stands for on this machine: what `auto` takes depends on what was fetched."""
-    if guidance.clip != AUTO:
-        return guidance.clip
-    return str(cached_weights(*AUTO_PRETRAINED) or "embedded").rpartition("/")[2]
-
-
-def digest_of(parameters: dict[str, Any]) -> str:
-    """SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def pixels_of(files: SceneFiles, read: ReadOptions) -> list[list[str]]:
-    """The names of the files of a scene, and what is in them, as hashes."""
-    return [[Path(name).name, *_content(name, read.pair.trust)] for name in files.names]
 
 
 def read_record(job: Job) -> Record | None:
@@ -173,25 +150,7 @@ def may_replace(job: Job, record: Record | None) -> bool:
     return record.ours
 
 
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file; empty where it cannot be read."""
-    try:
-        return sha256_of(Path(path))
-    except OSError:
-        return ""
-
-
 def _absolute(name: str) -> str:
     """Where a file is; what is no file here, such as an address or the name of a sensor, stays as it is."""
     path = Path(name)
     return str(path.absolute()) if path.is_file() else name
-
-
-def _content(name: str, trust: Trust) -> list[str]:
-    """What a raster is made of: its file, those beside it that GDAL reads with it, and those that a VRT names."""
-    files = {name}
-    with suppress(ClippanError), ExitStack() as stack:
-        source = open_source([name], "MS", trust, stack)
-        files |= {str(file) for dataset in source.datasets for file in dataset.files}
-    local = {file: file_sha256(file) for file in sorted(files)}
-    return [f"{Path(file).name}:{digest or file}" for file, digest in local.items()]

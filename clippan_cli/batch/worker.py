@@ -6,8 +6,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from clippan_cli.batch.record import Job, Record, file_sha256, may_replace, read_record, write_record
+from clippan_cli.batch.record import Job, Record, may_replace, read_record, write_record
 from clippan_cli.running.control import Control
+from clippan_cli.scene.fingerprint import file_sha256
 from clippan_models.errors import ClippanError, Interrupted, OutputError
 
 

@@ -16,8 +16,7 @@ from clippan_cli.options.scene import path_or_none, read_options
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.tasks.adapt import ArchiveResult
-    from clippan_cli.training.validation import Validation
+    from clippan_cli.training.result import ArchiveResult, Validation
 
 
 @command
@@ -75,7 +74,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
         return
     adapted = found.adapted
     rows = [[name, f"{before:.4f}", f"{after:.4f}"] for name, (before, after) in found.losses.items()]
-    terminal.table("loss of scenes held back", ["scene", "before", "after"], rows)
+    terminal.table("loss of held-out scenes", ["scene", "before", "after"], rows)
     if found.validation is not None:
         _show_validation(found.validation, terminal)
     for item in found.left_out:
@@ -88,7 +87,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
 
 
 def _show_validation(found: Validation, terminal: Terminal) -> None:
-    from clippan_cli.training.validation import ALL
+    from clippan_cli.training.result import ALL
     from clippan_models.metrics.catalogue import INDICES
 
     best = found.best

@@ -30,7 +30,8 @@ class _TrainingFlags(TypedDict, total=False):
         bool, LEARNING.flag(ArchiveOptions.force, None, "Continue although files or options have changed.")
     ]
     snapshot_minutes: Annotated[
-        float, LEARNING.flag(ArchiveOptions.snapshot_seconds / 60, "N", "Minutes between checkpoints of the training.")
+        float,
+        LEARNING.flag(ArchiveOptions.checkpoint_seconds / 60, "N", "Minutes between checkpoints of the training."),
     ]
     scenes_per_step: Annotated[
         int | None,
@@ -119,7 +120,7 @@ def archive_options(output: Path, given: Mapping[str, Any]) -> ArchiveOptions:
         adapt=adapt_options(options),
         guidance=guidance_options(given),
         weights=path_or_none(options["weights"]),
-        snapshot_seconds=60 * options["snapshot_minutes"],
+        checkpoint_seconds=60 * options["snapshot_minutes"],
         resume=options["resume"],
         force=options["force"],
         licence=options["licence"] or ArchiveOptions.licence,

@@ -8,22 +8,8 @@ from typing import Annotated, Any, TypedDict
 from clippan_cli.options.flags import LEARNING, METHOD, OptionalPath, filled
 from clippan_cli.options.scene import SeedFlag, path_or_none
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_models.adaptation.options import DEFAULT_PRESET, AdaptOptions, LossWeights, find_preset
+from clippan_models.adaptation.options import DEFAULT_PRESET, LOSS_NAMES, AdaptOptions, LossWeights, find_preset
 from clippan_models.errors import UsageError
-
-_TERMS = {
-    "spec": "spectral",
-    "spat": "spatial",
-    "qnr": "qnr",
-    "rho": "correlation",
-    "ship": "ship",
-    "d": "direction",
-    "wald": "reduced",
-}
-"""The terms of the loss as the paper calls them.
-
-Two are ours: `wald`, the truth at reduced resolution, and `rho`, detail that follows PAN.
-"""
 
 
 class TimeLimitFlag(TypedDict, total=False):
@@ -152,9 +138,9 @@ def loss_weights(terms: str | Mapping[str, float]) -> LossWeights:
     """
     chosen: dict[str, float] = {}
     for name, weight in _named_weights(terms):
-        if name not in _TERMS:
-            raise UsageError(f"{terms}: '{name}' is not a term; choose from {', '.join(_TERMS)}", "loss")
-        term = _TERMS[name]
+        if name not in LOSS_NAMES:
+            raise UsageError(f"{terms}: '{name}' is not a term; choose from {', '.join(LOSS_NAMES)}", "loss")
+        term = LOSS_NAMES[name]
         try:
             chosen[term] = float(getattr(LossWeights(), term) if weight is None else weight)
         except ValueError as error:

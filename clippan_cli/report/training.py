@@ -15,9 +15,8 @@ from clippan_cli.report.provenance import facts_of_run
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable
 from clippan_cli.scene.scene import describe_window
-from clippan_cli.tasks.adapt import ArchiveResult
 from clippan_cli.training.options import ArchiveOptions
-from clippan_cli.training.validation import (
+from clippan_cli.training.result import (
     ALL,
     BEFORE,
     CLASSICAL,
@@ -25,6 +24,7 @@ from clippan_cli.training.validation import (
     LEARNED,
     REDUCED,
     SCRATCH,
+    ArchiveResult,
     SceneScores,
     Validation,
     best_methods,
@@ -43,7 +43,7 @@ def check_adapt_report(page: Path, archive: Path, table: PairTable, options: Arc
         OutputError: see `check_output_path`.
     """
     inputs = [Path(name) for pair in table.pairs for name in (*pair.ms, pair.pan)]
-    others = [archive, *inputs, *([options.weights] if options.weights else []), options.output, options.snapshot]
+    others = [archive, *inputs, *([options.weights] if options.weights else []), options.output, options.checkpoint]
     ReportFiles(page=page, overwrite=options.overwrite).check(others)
 
 

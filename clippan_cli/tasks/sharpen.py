@@ -26,7 +26,7 @@ from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run, opened_run
 from clippan_cli.weights.cards import learned_card, write_weights
-from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.errors import InputError, Interrupted
 from clippan_models.plain import plain
 

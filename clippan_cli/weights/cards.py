@@ -10,9 +10,9 @@ from clippan_cli import __version__
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.scene.values import significant_bits
 from clippan_cli.writing.path import check_output_path
-from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.errors import OutputError, UsageError, WeightsError, shown
 from clippan_models.networks.registry import find_backbone
 from clippan_models.store.card import CardBand, ModelCard, mismatch

@@ -13,8 +13,7 @@ from clippan_cli.report.training import decide, write_adapt_report
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import LeftOut
 from clippan_cli.scene.pairs import find_pairs
-from clippan_cli.tasks.adapt import ArchiveResult
-from clippan_cli.training.validation import ALL, LEARNED
+from clippan_cli.training.result import ALL, LEARNED, ArchiveResult
 from clippan_models.contracts import Window
 from clippan_models.metrics.catalogue import best_of
 from tests.cli.conftest import RunMain
