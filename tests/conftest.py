@@ -31,6 +31,17 @@ PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 """Geotransform of a PAN image with pixels of half a metre, north up."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests last, and the tests of a file in one process, where several share the work.
+
+    They share fixtures. Slow tests of a file form a group of their own, as they would hold up the fast ones.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    for item in items:
+        speed = "slow" if item.get_closest_marker("slow") else "fast"
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.name}-{speed}"))
+
+
 @dataclass(frozen=True)
 class Grid:
     """Where the pixels of a raster lie."""

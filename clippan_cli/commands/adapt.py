@@ -7,35 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
-from clippan_cli.commands.flags import with_flags
+from clippan_cli.commands.flags import command
 from clippan_cli.commands.pairs import ARCHIVE_HELP, found_pairs, show_pairs
 from clippan_cli.console import Terminal
-from clippan_cli.options.adapt import AdaptFlags, archive_options
-from clippan_cli.options.batch import PairsFlags
-from clippan_cli.options.flags import OUTPUT, filled
-from clippan_cli.options.messages import MessageFlags
+from clippan_cli.options.adapt import AdaptCommandFlags, archive_options
+from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.tasks.adapt import ArchiveResult
-    from clippan_cli.training.validation import Validation
+    from clippan_cli.training.result import ArchiveResult, Validation
 
 
-class _Flags(PairsFlags, AdaptFlags, MessageFlags, total=False):
-    pass
-
-
-@with_flags
+@command
 def adapt(
+    terminal: Terminal,
     archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help=ARCHIVE_HELP)],
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE.safetensors", help="The weights to write.", rich_help_panel=OUTPUT
+            "-o", "--output", metavar="FILE.safetensors", help="The weights to write.", rich_help_panel=OUTPUT.name
         ),
     ] = None,
-    **flags: Unpack[_Flags],
+    **flags: Unpack[AdaptCommandFlags],
 ) -> None:
     """Learn from an archive of one sensor: weights that sharpen its scenes without learning on each.
 
@@ -52,7 +46,6 @@ def adapt(
         raise UsageError("say where to write the weights: -o FILE.safetensors")
     read, options = read_options(flags), archive_options(output or Path("sensor.safetensors"), flags)
     report, speaks = path_or_none(flags["report"]), is_first()  # of several processes that torchrun has started
-    terminal = Terminal(**filled(MessageFlags, flags))
     terminal.quiet = terminal.quiet or not speaks
     with terminal.running() as control:
         table = found_pairs(archive, flags, control, write=speaks)
@@ -81,7 +74,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
         return
     adapted = found.adapted
     rows = [[name, f"{before:.4f}", f"{after:.4f}"] for name, (before, after) in found.losses.items()]
-    terminal.table("loss of scenes held back", ["scene", "before", "after"], rows)
+    terminal.table("loss of held-out scenes", ["scene", "before", "after"], rows)
     if found.validation is not None:
         _show_validation(found.validation, terminal)
     for item in found.left_out:
@@ -94,7 +87,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
 
 
 def _show_validation(found: Validation, terminal: Terminal) -> None:
-    from clippan_cli.training.validation import ALL
+    from clippan_cli.training.result import ALL
     from clippan_models.metrics.catalogue import INDICES
 
     best = found.best

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
-from clippan_cli.commands.flags import with_flags
+from clippan_cli.commands.flags import command
 from clippan_cli.commands.scene_arguments import MsFiles, PanFile, scene_files
 from clippan_cli.console import Terminal
 from clippan_cli.options.assess import AssessCommandFlags, assess_options, report_files
-from clippan_cli.options.flags import filled
-from clippan_cli.options.messages import MessageFlags
 from clippan_cli.options.scene import read_options
 from clippan_models.errors import UsageError
 
@@ -23,12 +21,9 @@ if TYPE_CHECKING:
     from clippan_cli.scene.files import ReadOptions
 
 
-class _Flags(AssessCommandFlags, MessageFlags, total=False):
-    pass
-
-
-@with_flags
+@command
 def assess(
+    terminal: Terminal,
     fused: Annotated[
         list[str],
         typer.Argument(
@@ -37,7 +32,7 @@ def assess(
     ],
     ms: MsFiles = None,
     pan: PanFile = None,
-    **flags: Unpack[_Flags],
+    **flags: Unpack[AssessCommandFlags],
 ) -> None:
     """Measure fused images against the pair they were made from, and against the truth where there is one.
 
@@ -49,7 +44,6 @@ def assess(
     from clippan_cli.scene.pairs import names_many_scenes
     from clippan_cli.tasks import assess as task
 
-    terminal = Terminal(**filled(MessageFlags, flags))
     many = names_many_scenes(fused)
     if many and (ms or pan or flags["reference"]):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
@@ -69,7 +63,6 @@ def assess(
 
 
 def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
-    from clippan_cli.pages.index import some_of
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_models.metrics.catalogue import HEADLINE
@@ -84,7 +77,7 @@ def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: Re
         for outcome in found.outcomes:
             image = outcome.report.images[0] if outcome.report else None
             values = [f"{image.metrics[n]:.4f}" for n in HEADLINE] if image else [""] * len(HEADLINE)
-            remark = "failed" if image is None else some_of(outcome.outliers)
+            remark = "failed" if image is None else outcome.stands_out_in
             rows.append([outcome.entry.id, *values, remark])
         terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in"], rows)
         for outcome in found.failed:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
-from clippan_cli.commands.flags import with_flags
+from clippan_cli.commands.flags import command
 from clippan_cli.commands.pairs import ARCHIVE_HELP, found_pairs, show_pairs
 from clippan_cli.console import Terminal
-from clippan_cli.options.batch import BatchFlags, PairsFlags, batch_options
-from clippan_cli.options.flags import OUTPUT, filled
-from clippan_cli.options.messages import MessageFlags
+from clippan_cli.options.batch import BatchCommandFlags, batch_options
+from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
 from clippan_cli.options.sharpen import sharpen_options
 from clippan_models.errors import UsageError
@@ -21,18 +20,15 @@ if TYPE_CHECKING:
     from clippan_cli.tasks.batch import BatchResult
 
 
-class _Flags(PairsFlags, BatchFlags, MessageFlags, total=False):
-    pass
-
-
-@with_flags
+@command
 def batch(
+    terminal: Terminal,
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help=ARCHIVE_HELP)],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="The folder for the results.", rich_help_panel=OUTPUT),
+        typer.Option("-o", "--output", metavar="DIR", help="The folder for the results.", rich_help_panel=OUTPUT.name),
     ] = None,
-    **flags: Unpack[_Flags],
+    **flags: Unpack[BatchCommandFlags],
 ) -> None:
     """Sharpen many pairs, each as `clippan sharpen` does with the same options.
 
@@ -46,7 +42,6 @@ def batch(
         raise UsageError("say where to write the results: -o DIR")
     folder, report = output or Path(), path_or_none(flags["report"])
     options, read, sharpening = batch_options(folder, flags), read_options(flags), sharpen_options(folder, flags)
-    terminal = Terminal(**filled(MessageFlags, flags))
     from clippan_cli.tasks.batch_report import batch_with_report
 
     with terminal.running() as control:

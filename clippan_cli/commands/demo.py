@@ -7,26 +7,21 @@ from typing import Annotated, Unpack
 
 import typer
 
-from clippan_cli.commands.flags import with_flags
+from clippan_cli.commands.flags import command
 from clippan_cli.console import Terminal
 from clippan_cli.options.compute import DeviceFlags, compute_options
-from clippan_cli.options.flags import filled
-from clippan_cli.options.messages import MessageFlags
 from clippan_models.adaptation.options import AdaptOptions
 
 
-class _Flags(DeviceFlags, MessageFlags, total=False):
-    pass
-
-
-@with_flags
+@command
 def demo(
+    terminal: Terminal,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it.")] = Path("clippan-demo"),
     steps: Annotated[
         int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")
     ] = AdaptOptions.steps,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
-    **flags: Unpack[_Flags],
+    **flags: Unpack[DeviceFlags],
 ) -> None:
     """Make a georeferenced scene whose truth is known, sharpen it, and say how near the result is.
 
@@ -34,7 +29,6 @@ def demo(
     """
     from clippan_cli.tasks.demo import run_demo
 
-    terminal = Terminal(**filled(MessageFlags, flags))
     with terminal.running() as control:
         result = run_demo(
             folder,

@@ -1,29 +1,40 @@
-"""From the options of clippan to the parameters of Typer."""
+"""From a function with options to a command of Typer."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from inspect import Parameter
 from typing import Any
 
 import typer
 
-from clippan_cli.options.flags import Option, expanded
+from clippan_cli.console import Terminal
+from clippan_cli.options.flags import Option, filled, group_of, options_of
+from clippan_cli.options.messages import MessageFlags
 
 
-def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """A command as Typer wants it: its `**flags: Unpack[Group]` becomes one parameter for each option of the group."""
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """A command as Typer wants it.
 
-    @wraps(command)
+    The function takes a terminal first, then arguments of Typer, then perhaps `**flags: Unpack[Group]`. Typer sees one
+    parameter for each option of the group, and those of the terminal.
+    """
+
+    @wraps(function)
     def run(**values: Any) -> None:
-        command(**values)
+        messages = filled(MessageFlags, values)
+        function(Terminal(**messages), **{name: value for name, value in values.items() if name not in messages})
 
-    run.__signature__ = expanded(command, inspect.signature(command, eval_str=True), _parameter)  # type: ignore[attr-defined]
+    signature = inspect.signature(function, eval_str=True)
+    own = [each for each in list(signature.parameters.values())[1:] if each.kind is not Parameter.VAR_KEYWORD]
+    options = [*options_of(group_of(function)), *options_of(MessageFlags)]
+    run.__signature__ = signature.replace(parameters=[*own, *map(_parameter, options)])  # type: ignore[attr-defined]
     return run
 
 
-def _parameter(option: Option) -> inspect.Parameter:
+def _parameter(option: Option) -> Parameter:
     flag = option.flag
     typed = typer.Option(
         flag.default,
@@ -33,4 +44,4 @@ def _parameter(option: Option) -> inspect.Parameter:
         rich_help_panel=flag.panel,
         count=flag.counted,
     )
-    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=typed, annotation=option.typed)
+    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=typed, annotation=option.typed)

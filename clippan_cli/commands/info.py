@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from clippan_cli.commands.flags import with_flags
+from clippan_cli.commands.flags import command
 from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFile, scene_files
 from clippan_cli.console import Terminal
-from clippan_cli.options.flags import filled
-from clippan_cli.options.messages import MessageFlags
 from clippan_cli.options.scene import InfoFlags, read_options
 
 if TYPE_CHECKING:
     from clippan_cli.tasks.info import PairInfo, RasterInfo
 
 
-class _Flags(InfoFlags, MessageFlags, total=False):
-    pass
-
-
-@with_flags
-def info(files: Files = None, ms: MsFiles = None, pan: PanFile = None, **flags: Unpack[_Flags]) -> None:
+@command
+def info(
+    terminal: Terminal, files: Files = None, ms: MsFiles = None, pan: PanFile = None, **flags: Unpack[InfoFlags]
+) -> None:
     """Look at a pair: grids, overlap, nodata, sensor, and the shift of each band.
 
     Example: clippan info ms.tif pan.tif
     """
     from clippan_cli.tasks import info as task
 
-    terminal = Terminal(**filled(MessageFlags, flags))
     pair, read = scene_files(files, ms, pan), read_options(flags)
     with terminal.running() as control:
         found = task.info(pair, read, control)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clippan_cli.commands.flags import with_flags
+from clippan_cli.commands.flags import command
 from clippan_cli.console import Terminal
-from clippan_cli.options.messages import MessageFlags
 
 if TYPE_CHECKING:
     from clippan_cli.weights.backbones import BackboneInfo
@@ -22,8 +21,9 @@ models = typer.Typer(
 
 
 @models.command()
-@with_flags
+@command
 def fetch(
+    terminal: Terminal,
     what: Annotated[str, typer.Argument(metavar="clip", help="What to fetch: clip, the judge of --clip auto.")],
     model: Annotated[
         str | None,
@@ -41,7 +41,6 @@ def fetch(
         str | None,
         typer.Option("--sha256", metavar="HEX", help="What the file must have; else what clippan or the hub knows."),
     ] = None,
-    **flags: Unpack[MessageFlags],
 ) -> None:
     """Bring the weights of a CLIP into the Hugging Face cache, and verify them.
 
@@ -52,16 +51,16 @@ def fetch(
         os.environ.setdefault(name, "1")
     from clippan_cli.weights.fetch import DEFAULT_MODEL, FetchOptions, fetch_clip
     from clippan_models.errors import UsageError
+    from clippan_models.plain import plain
 
     if what != "clip":
-        raise UsageError(f"there is no {what!r} to fetch; there is: clip")
-    terminal = Terminal(**flags)
+        raise UsageError(f"{what!r} cannot be fetched; available: clip")
     terminal.quiet = terminal.quiet or terminal.as_json
     options = FetchOptions(DEFAULT_MODEL if model is None else model, revision, sha256)
     with terminal.running() as control:
         fetched = fetch_clip(options, control)
     if terminal.as_json:
-        terminal.json(fetched.as_json())
+        terminal.json(plain(fetched))
         return
     terminal.say(f"model     {fetched.model}")
     terminal.say(f"from      {fetched.repository} at {fetched.revision}")
@@ -74,18 +73,18 @@ _Bands = Annotated[int, typer.Option("--bands", metavar="N", help="MS bands that
 
 
 @models.command("list")
-@with_flags
-def list_(bands: _Bands = 4, **flags: Unpack[MessageFlags]) -> None:
+@command
+def list_(terminal: Terminal, bands: _Bands = 4) -> None:
     """List the backbones that --backbone and --teacher take, with what they cost.
 
     Example: clippan models list
     """
     from clippan_cli.weights.backbones import list_backbones
+    from clippan_models.plain import plain
 
-    terminal = Terminal(**flags)
     found = list_backbones(bands)
     if terminal.as_json:
-        terminal.json({"backbones": [each.as_json() for each in found]})
+        terminal.json({"backbones": plain(found)})
         return
     rows = [
         [
@@ -104,8 +103,9 @@ def list_(bands: _Bands = 4, **flags: Unpack[MessageFlags]) -> None:
 
 
 @models.command()
-@with_flags
+@command
 def show(
+    terminal: Terminal,
     name: Annotated[
         str,
         typer.Argument(
@@ -113,7 +113,6 @@ def show(
         ),
     ],
     bands: _Bands = 4,
-    **flags: Unpack[MessageFlags],
 ) -> None:
     """Say all about a backbone: size, cost, reach, tiles, paper, and where it differs from it.
 
@@ -122,14 +121,14 @@ def show(
     Example: clippan models show lformer
     """
     from clippan_cli.weights.backbones import show_backbone
+    from clippan_models.plain import plain
 
-    terminal = Terminal(**flags)
     if name.endswith(".safetensors"):
         _show_weights(Path(name), terminal)
         return
     found = show_backbone(name, bands)
     if terminal.as_json:
-        terminal.json(found.as_json())
+        terminal.json(plain(found))
         return
     terminal.say(f"{found.name}: {found.title}")
     terminal.say(f"parameters {found.parameters:,} for {found.bands} bands")
@@ -156,8 +155,9 @@ def show(
 
 
 @models.command()
-@with_flags
+@command
 def convert(
+    terminal: Terminal,
     source: Annotated[Path, typer.Argument(metavar="IN.pth", help="Weights that others have trained, from PyTorch.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
     backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="The network that they belong to.")],
@@ -168,7 +168,6 @@ def convert(
         bool, typer.Option("--trust", help="Read the file although it is a pickle; you know where it comes from.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
-    **flags: Unpack[MessageFlags],
 ) -> None:
     """Turn the weights of others into a safetensors file of clippan.
 
@@ -177,24 +176,25 @@ def convert(
     Example: clippan models convert theirs.pth ours.safetensors --backbone pnn --trust
     """
     from clippan_cli.weights.backbones import ConvertOptions, convert_weights
+    from clippan_models.plain import plain
 
-    terminal = Terminal(**flags)
     options = ConvertOptions(source, target, backbone, bands, trust=trust, overwrite=overwrite)
     converted = convert_weights(options)
     if terminal.as_json:
-        terminal.json(converted.as_json())
+        terminal.json(plain(converted))
         return
-    how = "found by their names" if converted.by_name else "taken in their order, as all shapes agree"
+    how = "matched by name" if converted.by_name else "matched by order, as all shapes agree"
     terminal.say(f"weights    {converted.parameters:,} of {converted.backbone} for {converted.bands} bands, {how}")
     terminal.say(f"result     {converted.target}")
 
 
 def _show_weights(path: Path, terminal: Terminal) -> None:
     from clippan_cli.weights.cards import show_weights
+    from clippan_models.plain import plain
 
     found = show_weights(path)
     if terminal.as_json:
-        terminal.json(found.as_json())
+        terminal.json(plain(found))
         return
     terminal.say(f"{path}: {found.backbone} for {found.bands} bands")
     for word, text in found.lines():

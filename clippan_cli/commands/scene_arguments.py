@@ -16,11 +16,11 @@ Files = Annotated[
 MsFiles = Annotated[
     list[str] | None,
     typer.Option(
-        "--ms", metavar="FILE", help="MS raster; repeat for one-band files in band order.", rich_help_panel=SCENE
+        "--ms", metavar="FILE", help="MS raster; repeat for one-band files in band order.", rich_help_panel=SCENE.name
     ),
 ]
 PanFile = Annotated[
-    str | None, typer.Option("--pan", metavar="FILE", help="Panchromatic raster.", rich_help_panel=SCENE)
+    str | None, typer.Option("--pan", metavar="FILE", help="Panchromatic raster.", rich_help_panel=SCENE.name)
 ]
 
 

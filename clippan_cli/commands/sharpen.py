@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
-from clippan_cli.commands.flags import with_flags
+from clippan_cli.commands.flags import command
 from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFile, scene_files
 from clippan_cli.console import Terminal
-from clippan_cli.options.flags import OUTPUT, filled
-from clippan_cli.options.messages import MessageFlags
+from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
 from clippan_cli.options.sharpen import SharpenFlags, sharpen_options
 from clippan_models.errors import UsageError
@@ -20,20 +19,17 @@ if TYPE_CHECKING:
     from clippan_cli.tasks.sharpen import SharpenResult
 
 
-class _Flags(SharpenFlags, MessageFlags, total=False):
-    pass
-
-
-@with_flags
+@command
 def sharpen(
+    terminal: Terminal,
     files: Files = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=OUTPUT),
+        typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=OUTPUT.name),
     ] = None,
     ms: MsFiles = None,
     pan: PanFile = None,
-    **flags: Unpack[_Flags],
+    **flags: Unpack[SharpenFlags],
 ) -> None:
     """Sharpen a multispectral image with its panchromatic one.
 
@@ -47,7 +43,6 @@ def sharpen(
         raise UsageError("say where to write the result: -o FILE")
     pair, read = scene_files(files, ms, pan), read_options(flags)
     sharpening, report = sharpen_options(output, flags), path_or_none(flags["report"])
-    terminal = Terminal(**filled(MessageFlags, flags))
     from clippan_cli.tasks.sharpen import plan_sharpen
     from clippan_cli.tasks.sharpen_report import sharpen_with_report
 

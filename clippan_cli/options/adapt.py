@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from clippan_cli.options.batch import PairsFlags
 from clippan_cli.options.compute import DeviceFlags, RamFlag, compute_options
-from clippan_cli.options.flags import COMPUTE, LEARNING, OUTPUT, Flag, filled
+from clippan_cli.options.flags import COMPUTE, LEARNING, OUTPUT, Flag, OptionalPath, Panel, filled
 from clippan_cli.options.guidance import guidance_options
 from clippan_cli.options.learning import TimeLimitFlag, adapt_options
 from clippan_cli.options.output import OverwriteFlag
@@ -16,7 +17,7 @@ from clippan_cli.options.sharpen import LearningFlags
 from clippan_cli.training.options import ArchiveOptions, ValidationOptions
 from clippan_models.errors import UsageError
 
-_VALIDATION = "Validation"
+_VALIDATION = Panel("Validation")
 
 
 class _StepsFlag(TypedDict, total=False):
@@ -24,67 +25,54 @@ class _StepsFlag(TypedDict, total=False):
 
 
 class _TrainingFlags(TypedDict, total=False):
-    resume: Annotated[bool, Flag(ArchiveOptions.resume, None, "Continue an interrupted training.", LEARNING)]
+    resume: Annotated[bool, LEARNING.flag(ArchiveOptions.resume, None, "Continue an interrupted training.")]
     force: Annotated[
-        bool, Flag(ArchiveOptions.force, None, "Continue although files or options have changed.", LEARNING)
+        bool, LEARNING.flag(ArchiveOptions.force, None, "Continue although files or options have changed.")
     ]
     snapshot_minutes: Annotated[
         float,
-        Flag(ArchiveOptions.snapshot_seconds / 60, "N", "Minutes between checkpoints of the training.", LEARNING),
+        LEARNING.flag(ArchiveOptions.checkpoint_seconds / 60, "N", "Minutes between checkpoints of the training."),
     ]
     scenes_per_step: Annotated[
         int | None,
-        Flag(
-            ArchiveOptions.scenes_per_step,
-            "N",
-            "Scenes that each step takes patches from; as many as there are processes, if not given.",
-            LEARNING,
+        LEARNING.flag(
+            ArchiveOptions.scenes_per_step, "N", "Scenes per optimiser step; one for each process if not given."
         ),
     ]
     report: Annotated[
-        Path | str | None,
-        Flag(None, "FILE.html", "Write a page on what was learned and how good it is.", OUTPUT),
+        OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a page on what was learned and how good it is.")
     ]
-    licence: Annotated[str | None, Flag(None, "TEXT", "Licence of the weights, for their model card.", OUTPUT)]
+    licence: Annotated[str | None, OUTPUT.flag(None, "TEXT", "Licence of the weights, for their model card.")]
     validation: Annotated[
         bool,
-        Flag(
+        _VALIDATION.flag(
             ArchiveOptions.validation is not None,
             None,
             f"Compare the weights with classical methods on held-out scenes, at most {ValidationOptions.scenes}.",
-            _VALIDATION,
         ),
     ]
     compare_scratch: Annotated[
         int,
-        Flag(
+        _VALIDATION.flag(
             ValidationOptions.scratch_steps,
             "N",
             "Also compare with networks that learn on each of these scenes alone: N steps, at both resolutions; "
             "0: do not.",
-            _VALIDATION,
         ),
     ]
     tensorboard: Annotated[
-        Path | str | None,
-        Flag(
-            ArchiveOptions.tensorboard,
-            "DIR",
-            "Log the loss of each step, and each validation, for TensorBoard.",
-            OUTPUT,
-        ),
+        OptionalPath, OUTPUT.flag(ArchiveOptions.tensorboard, "DIR", "Log the losses and validations for TensorBoard.")
     ]
 
 
 class _WorkersFlag(TypedDict, total=False):
     workers: Annotated[
         int | None,
-        Flag(
+        COMPUTE.flag(
             ArchiveOptions.workers,
             "N",
             "Processes that read patches in advance; 0: none; if not given, as many as threads, at most 4, or none "
             "for one.",
-            COMPUTE,
         ),
     ]
 
@@ -102,7 +90,11 @@ class AdaptFlags(
     RamFlag,
     total=False,
 ):
-    """The options of `adapt`."""
+    """The options of `adapt` in Python."""
+
+
+class AdaptCommandFlags(PairsFlags, AdaptFlags, total=False):
+    """The options of the command `adapt`."""
 
 
 def archive_options(output: Path, given: Mapping[str, Any]) -> ArchiveOptions:
@@ -128,7 +120,7 @@ def archive_options(output: Path, given: Mapping[str, Any]) -> ArchiveOptions:
         adapt=adapt_options(options),
         guidance=guidance_options(given),
         weights=path_or_none(options["weights"]),
-        snapshot_seconds=60 * options["snapshot_minutes"],
+        checkpoint_seconds=60 * options["snapshot_minutes"],
         resume=options["resume"],
         force=options["force"],
         licence=options["licence"] or ArchiveOptions.licence,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args
 
 from clippan_cli.options.compute import DeviceFlags, compute_options
-from clippan_cli.options.flags import Flag, filled
+from clippan_cli.options.flags import OptionalPath, Panel, filled
 from clippan_cli.options.scene import FileFlags, SensorFlag, one_of, path_or_none
 from clippan_cli.quality.options import AssessOptions, Convention
 from clippan_cli.quality.result import Gate
@@ -15,53 +15,47 @@ from clippan_cli.quality.result import Gate
 if TYPE_CHECKING:
     from clippan_cli.report.files import ReportFiles
 
-_COMPARISON, _REPORT, _GATES = "Comparison", "Report", "Gates"
+_COMPARISON, _REPORT, _GATES = map(Panel, ("Comparison", "Report", "Gates"))
 
 
 class ReferenceFlag(TypedDict, total=False):
     """Where the truth is known."""
 
     reference: Annotated[
-        str | Path | None, Flag(AssessOptions.reference, "FILE", "The truth on the PAN grid.", _COMPARISON)
+        str | Path | None, _COMPARISON.flag(AssessOptions.reference, "FILE", "The truth on the PAN grid.")
     ]
 
 
 class _ComparisonFlags(TypedDict, total=False):
     qnr: Annotated[
-        Convention,
-        Flag(AssessOptions.convention, "toolbox|paper", "Whose definition of D_lambda and D_s.", _COMPARISON),
+        Convention, _COMPARISON.flag(AssessOptions.convention, "toolbox|paper", "Whose definition of D_lambda and D_s.")
     ]
     baselines: Annotated[
-        bool, Flag(True, None, "Compare with EXP, which only interpolates MS, and with GSA.", _COMPARISON)
+        bool, _COMPARISON.flag(True, None, "Compare with EXP, which only interpolates MS, and with GSA.")
     ]
     wald: Annotated[
         str | Sequence[str] | None,
-        Flag(
-            None,
-            "METHOD,...",
-            "Also sharpen the degraded pair by these methods, and score them against MS.",
-            _COMPARISON,
-        ),
+        _COMPARISON.flag(None, "METHOD,...", "Also sharpen the degraded pair by these methods, to compare with MS."),
     ]
     peak: Annotated[
-        float | None, Flag(AssessOptions.peak, "DN", "Largest possible value, for PSNR and SSIM.", _COMPARISON)
+        float | None, _COMPARISON.flag(AssessOptions.peak, "DN", "Largest possible value, for PSNR and SSIM.")
     ]
 
 
 class _ReportFlags(TypedDict, total=False):
-    report: Annotated[Path | str | None, Flag(None, "FILE.html", "Write a page to look at.", _REPORT)]
-    maps: Annotated[Path | str | None, Flag(None, "DIR", "Write the local maps as GeoTIFFs.", _REPORT)]
-    points: Annotated[Path | str | None, Flag(None, "FILE.geojson", "Show spectra at these points.", _REPORT)]
-    csv: Annotated[Path | str | None, Flag(None, "FILE", "Write the numbers as CSV.", _REPORT)]
-    overwrite: Annotated[bool, Flag(False, None, "Replace existing files.", _REPORT)]
+    report: Annotated[OptionalPath, _REPORT.flag(None, "FILE.html", "Write a page to look at.")]
+    maps: Annotated[OptionalPath, _REPORT.flag(None, "DIR", "Write the local maps as GeoTIFFs.")]
+    points: Annotated[OptionalPath, _REPORT.flag(None, "FILE.geojson", "Show spectra at these points.")]
+    csv: Annotated[OptionalPath, _REPORT.flag(None, "FILE", "Write the numbers as CSV.")]
+    overwrite: Annotated[bool, _REPORT.flag(False, None, "Replace existing files.")]
 
 
 class GateFlags(TypedDict, total=False):
     """For scripts; in Python, look at the numbers."""
 
-    min_qnr: Annotated[float | None, Flag(None, "X", "Exit with code 8 if a QNR is below X.", _GATES)]
-    min: Annotated[list[str] | None, Flag(None, "METRIC=X", "Exit with code 8 if it is below X; repeat.", _GATES)]
-    max: Annotated[list[str] | None, Flag(None, "METRIC=X", "Exit with code 8 if it is above X; repeat.", _GATES)]
+    min_qnr: Annotated[float | None, _GATES.flag(None, "X", "Exit with code 8 if a QNR is below X.")]
+    min: Annotated[list[str] | None, _GATES.flag(None, "METRIC=X", "Exit with code 8 if it is below X; repeat.")]
+    max: Annotated[list[str] | None, _GATES.flag(None, "METRIC=X", "Exit with code 8 if it is above X; repeat.")]
 
 
 class _SceneFlags(SensorFlag, FileFlags, DeviceFlags, total=False):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 from clippan_cli.batch.options import BatchOptions
 from clippan_cli.options.compute import ComputeFlags
-from clippan_cli.options.flags import BATCH, OUTPUT, Flag, filled
+from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
 from clippan_cli.options.learning import MethodFlags
 from clippan_cli.options.output import EncodingFlags, QualityFlag
 from clippan_cli.options.scene import ExtentFlag, ReadFlags, SeedFlag
@@ -19,36 +19,33 @@ from clippan_models.errors import UsageError
 class PairsFlags(TypedDict, total=False):
     """Of commands that look for pairs."""
 
-    dry_run: Annotated[bool, Flag(False, None, "Print the pairs, and why other files are left out, and stop.", BATCH)]
-    pairs_out: Annotated[Path | str | None, Flag(None, "FILE.csv", "Write the pairs as a CSV file.", BATCH)]
+    dry_run: Annotated[bool, BATCH.flag(False, None, "Print the pairs, and why other files are left out, and stop.")]
+    pairs_out: Annotated[OptionalPath, BATCH.flag(None, "FILE.csv", "Write the pairs as a CSV file.")]
 
 
 class _RunFlags(TypedDict, total=False):
     workers: Annotated[
-        int | None, Flag(None, "N", f"Scenes at once, each in a process; {BatchOptions.workers} if not given.", BATCH)
+        int | None, BATCH.flag(None, "N", f"Scenes at once, each in a process; {BatchOptions.workers} if not given.")
     ]
     scheduler: Annotated[
         str | None,
-        Flag(
+        BATCH.flag(
             BatchOptions.scheduler,
             "tcp://HOST:PORT",
             "Sharpen on the workers of a Dask cluster, one scene at a time on each.",
-            BATCH,
         ),
     ]
     shard: Annotated[
         str | tuple[int, int],
-        Flag(
+        BATCH.flag(
             "/".join(map(str, BatchOptions.shard)),
             "I/N",
             "Only every N-th scene, from the I-th: one run for each of N machines.",
-            BATCH,
         ),
     ]
-    retry_failed: Annotated[bool, Flag(BatchOptions.retry_failed, None, "Try again what has failed before.", BATCH)]
+    retry_failed: Annotated[bool, BATCH.flag(BatchOptions.retry_failed, None, "Try again what has failed before.")]
     report: Annotated[
-        Path | str | None,
-        Flag(None, "FILE.html", "Write a page on the quality of all results, sortable.", OUTPUT),
+        OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a page on the quality of all results, sortable.")
     ]
 
 
@@ -64,7 +61,11 @@ class BatchFlags(
     ComputeFlags,
     total=False,
 ):
-    """The options of `batch`."""
+    """The options of `batch` in Python."""
+
+
+class BatchCommandFlags(PairsFlags, BatchFlags, total=False):
+    """The options of the command `batch`."""
 
 
 def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:

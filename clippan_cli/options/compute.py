@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
-from clippan_cli.options.flags import COMPUTE, Flag, filled
+from clippan_cli.options.flags import COMPUTE, filled
 from clippan_cli.running.options import ComputeOptions
 
 
 class DeviceFlags(TypedDict, total=False):
     """Of every command that computes."""
 
-    device: Annotated[str, Flag(ComputeOptions.device, "auto|cpu|cuda[:i]|mps", "Where to compute.", COMPUTE)]
+    device: Annotated[str, COMPUTE.flag(ComputeOptions.device, "auto|cpu|cuda[:i]|mps", "Where to compute.")]
     threads: Annotated[
-        int | None, Flag(ComputeOptions.threads, "N", "CPU threads; all available ones if not given.", COMPUTE, "-j")
+        int | None, COMPUTE.flag(ComputeOptions.threads, "N", "CPU threads; all available ones if not given.", "-j")
     ]
 
 
 class RamFlag(TypedDict, total=False):
     """Of commands that plan for memory."""
 
-    ram: Annotated[int, Flag(ComputeOptions.ram_mb, "MB", "Memory to plan tiles for.", COMPUTE)]
+    ram: Annotated[int, COMPUTE.flag(ComputeOptions.ram_mb, "MB", "Memory to plan tiles for.")]
 
 
 class TileFlag(TypedDict, total=False):
@@ -29,7 +29,7 @@ class TileFlag(TypedDict, total=False):
 
     tile: Annotated[
         int | None,
-        Flag(ComputeOptions.tile, "N", "Side of a tile in PAN pixels; planned from --ram if not given.", COMPUTE),
+        COMPUTE.flag(ComputeOptions.tile, "N", "Side of a tile in PAN pixels; planned from --ram if not given."),
     ]
 
 

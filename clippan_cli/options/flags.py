@@ -16,14 +16,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+OptionalPath: TypeAlias = Path | str | None
+"""A file that may be absent; on the command line a path."""
 
 Group = TypeVar("Group", bound=Mapping[str, Any])
-
-SCENE, REGION, COMPUTE, LEARNING, METHOD = "Scene", "Region", "Compute", "Learning", "Method"
-OUTPUT, BATCH, MESSAGES = "Output", "Batch", "Messages"
-"""Headings of --help, those that several groups share."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,23 @@ class Flag:
     panel: str | None = None
     short: str | None = None
     counted: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A heading of --help."""
+
+    name: str
+
+    def flag(
+        self, default: Any, metavar: str | None, help: str, short: str | None = None, *, counted: bool = False
+    ) -> Flag:
+        """An option under this heading."""
+        return Flag(default, metavar, help, self.name, short, counted)
+
+
+SCENE, REGION, COMPUTE, LEARNING, METHOD = map(Panel, ("Scene", "Region", "Compute", "Learning", "Method"))
+OUTPUT, BATCH, MESSAGES = map(Panel, ("Output", "Batch", "Messages"))
 
 
 @dataclass(frozen=True)
@@ -107,16 +124,14 @@ def refuse_unknown(function: str, group: type[Mapping[str, Any]], given: Mapping
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
+class NoFlags(TypedDict, total=False):
+    """Of a function without options."""
+
+
 def group_of(function: Callable[..., Any]) -> type[Mapping[str, Any]]:
     """The group that a function takes as `**options: Unpack[Group]`."""
-    *_, options = inspect.signature(function).parameters.values()
-    (group,) = get_args(eval(options.annotation, function.__globals__))
+    last = list(inspect.signature(function).parameters.values())[-1]
+    if last.kind is not inspect.Parameter.VAR_KEYWORD:
+        return NoFlags
+    (group,) = get_args(eval(last.annotation, function.__globals__))
     return cast(type[Mapping[str, Any]], group)
-
-
-def expanded(
-    function: Callable[..., Any], signature: inspect.Signature, parameter: Callable[[Option], inspect.Parameter]
-) -> inspect.Signature:
-    """The signature of a function with one parameter for each of its options instead of `**options`."""
-    *own, _ = signature.parameters.values()
-    return signature.replace(parameters=[*own, *map(parameter, options_of(group_of(function)))])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_args
 
-from clippan_cli.options.flags import LEARNING, Flag, filled
+from clippan_cli.options.flags import LEARNING, filled
 from clippan_models.errors import UsageError
 from clippan_models.guidance.options import STAGE1_TERMS, GuidanceOptions, StemKind
 from clippan_models.guidance.prompts import DEFAULT, find_prompts, load_prompts
@@ -17,48 +17,33 @@ class GuidanceFlags(TypedDict, total=False):
 
     clip: Annotated[
         str,
-        Flag(
+        LEARNING.flag(
             GuidanceOptions.clip,
             "NAME|FILE",
             "The CLIP that guides: auto, embedded, MODEL:PRETRAINED, a .safetensors file, or none.",
-            LEARNING,
         ),
     ]
-    prompt: Annotated[str | None, Flag(None, "TEXT", "What a good image is, in your own words.", LEARNING)]
+    prompt: Annotated[str | None, LEARNING.flag(None, "TEXT", "What a good image is, in your own words.")]
     prompts: Annotated[
         str | Path,
-        Flag(
-            DEFAULT,
-            "NAME|FILE",
-            "The texts to compare with: wald, khan, i, ii, noise, or a .toml file.",
-            LEARNING,
-        ),
+        LEARNING.flag(DEFAULT, "NAME|FILE", "The texts to compare with: wald, khan, i, ii, noise, or a .toml file."),
     ]
     stem: Annotated[
         StemKind,
-        Flag(
-            GuidanceOptions.stem,
-            "NAME",
-            "How the bands become the three that CLIP sees: conv, pca, rgb or gbnir.",
-            LEARNING,
+        LEARNING.flag(
+            GuidanceOptions.stem, "NAME", "How bands become the three that CLIP sees: conv, pca, rgb, gbnir."
         ),
     ]
     stage1_steps: Annotated[
         int | None,
-        Flag(
-            GuidanceOptions.steps,
-            "N",
-            "Steps of the CLIP adaptation (stage I); if not given 100, or 0 for the embedded CLIP.",
-            LEARNING,
+        LEARNING.flag(
+            GuidanceOptions.steps, "N", "Steps of the CLIP adaptation; if not given 100, or 0 for the embedded CLIP."
         ),
     ]
     stage1_loss: Annotated[
         str | Sequence[str],
-        Flag(
-            ",".join(GuidanceOptions.terms),
-            "TERM,...",
-            "The terms of the loss of the CLIP adaptation: inter, intra, fusion.",
-            LEARNING,
+        LEARNING.flag(
+            ",".join(GuidanceOptions.terms), "TERM,...", "Loss of the CLIP adaptation: inter, intra, fusion."
         ),
     ]
 

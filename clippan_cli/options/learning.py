@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from clippan_cli.options.flags import LEARNING, METHOD, Flag, filled
+from clippan_cli.options.flags import LEARNING, METHOD, OptionalPath, filled
 from clippan_cli.options.scene import SeedFlag, path_or_none
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_models.adaptation.options import DEFAULT_PRESET, AdaptOptions, LossWeights, find_preset
+from clippan_models.adaptation.options import DEFAULT_PRESET, LOSS_NAMES, AdaptOptions, LossWeights, find_preset
 from clippan_models.errors import UsageError
-
-_TERMS = {
-    "spec": "spectral",
-    "spat": "spatial",
-    "qnr": "qnr",
-    "rho": "correlation",
-    "ship": "ship",
-    "d": "direction",
-    "wald": "reduced",
-}
-"""The terms of the loss as the paper calls them.
-
-Two are ours: `wald`, the truth at reduced resolution, and `rho`, detail that follows PAN.
-"""
 
 
 class TimeLimitFlag(TypedDict, total=False):
     """Of commands that learn."""
 
     time_limit: Annotated[
-        float | None, Flag(AdaptOptions.time_limit, "SECONDS", "Stop learning after this long.", METHOD)
+        float | None, METHOD.flag(AdaptOptions.time_limit, "SECONDS", "Stop learning after this long.")
     ]
 
 
 class _MethodFlags(TypedDict, total=False):
     method: Annotated[
         str,
-        Flag(
+        METHOD.flag(
             SharpenOptions.method,
             "NAME",
             "exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
-            METHOD,
         ),
     ]
-    preset: Annotated[str, Flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.", METHOD)]
-    steps: Annotated[int | None, Flag(None, "N", "Optimiser steps of the network; the preset's if not given.", METHOD)]
+    preset: Annotated[str, METHOD.flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.")]
+    steps: Annotated[int | None, METHOD.flag(None, "N", "Optimiser steps of the network; the preset's if not given.")]
 
 
 class MethodFlags(_MethodFlags, TimeLimitFlag, total=False):
@@ -58,44 +42,32 @@ class NetworkFlags(TypedDict, total=False):
 
     loss: Annotated[
         str | Mapping[str, float] | None,
-        Flag(
-            None,
-            "TERM[=WEIGHT],...",
-            "Use only these terms of the loss: spec, spat, qnr, rho, ship, d, wald. All if not given.",
-            LEARNING,
-        ),
+        LEARNING.flag(None, "TERM[=WEIGHT],...", "Loss terms: spec, spat, qnr, rho, ship, d, wald; all if not given."),
     ]
     backbone: Annotated[
         str | None,
-        Flag(
+        LEARNING.flag(
             None,
             "NAME",
             "The network that learns, see clippan models list; if not given, that of --weights or the preset's.",
-            LEARNING,
         ),
     ]
     teacher: Annotated[
         str,
-        Flag(
+        LEARNING.flag(
             AdaptOptions.teacher,
             "NAME",
             "Whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa, a backbone such as ship, "
             "or none.",
-            LEARNING,
         ),
     ]
     projection: Annotated[
         bool,
-        Flag(AdaptOptions.rounds > 0, None, "Keep the result consistent with MS and PAN by construction.", LEARNING),
+        LEARNING.flag(AdaptOptions.rounds > 0, None, "Keep the result consistent with MS and PAN by construction."),
     ]
     weights: Annotated[
-        Path | str | None,
-        Flag(
-            SharpenOptions.weights,
-            "FILE.safetensors",
-            "Weights to start from; with --steps 0 they are used as they are.",
-            LEARNING,
-        ),
+        OptionalPath,
+        LEARNING.flag(SharpenOptions.weights, "FILE.safetensors", "Weights to start from or, with --steps 0, to use."),
     ]
 
 
@@ -103,13 +75,8 @@ class SaveWeightsFlag(TypedDict, total=False):
     """Of `sharpen`."""
 
     save_weights: Annotated[
-        Path | str | None,
-        Flag(
-            SharpenOptions.save_weights,
-            "FILE.safetensors",
-            "Save what the network learned, for --weights.",
-            LEARNING,
-        ),
+        OptionalPath,
+        LEARNING.flag(SharpenOptions.save_weights, "FILE.safetensors", "Save what the network learned, for --weights."),
     ]
 
 
@@ -171,9 +138,9 @@ def loss_weights(terms: str | Mapping[str, float]) -> LossWeights:
     """
     chosen: dict[str, float] = {}
     for name, weight in _named_weights(terms):
-        if name not in _TERMS:
-            raise UsageError(f"{terms}: '{name}' is not a term; choose from {', '.join(_TERMS)}", "loss")
-        term = _TERMS[name]
+        if name not in LOSS_NAMES:
+            raise UsageError(f"{terms}: '{name}' is not a term; choose from {', '.join(LOSS_NAMES)}", "loss")
+        term = LOSS_NAMES[name]
         try:
             chosen[term] = float(getattr(LossWeights(), term) if weight is None else weight)
         except ValueError as error:

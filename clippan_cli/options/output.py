@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from clippan_cli.options.flags import OUTPUT, Flag, filled
+from clippan_cli.options.flags import OUTPUT, OptionalPath, filled
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_models.errors import UsageError
@@ -17,22 +16,20 @@ class BandsFlag(TypedDict, total=False):
 
     bands: Annotated[
         str | Sequence[int] | None,
-        Flag(SharpenOptions.bands, "N,N,...", "MS bands to write, in this order.", OUTPUT, "-b"),
+        OUTPUT.flag(SharpenOptions.bands, "N,N,...", "MS bands to write, in this order.", "-b"),
     ]
 
 
 class OverwriteFlag(TypedDict, total=False):
     """Of commands that write."""
 
-    overwrite: Annotated[bool, Flag(OutputOptions.overwrite, None, "Replace an existing output.", OUTPUT)]
+    overwrite: Annotated[bool, OUTPUT.flag(OutputOptions.overwrite, None, "Replace an existing output.")]
 
 
 class _EncodingFlags(TypedDict, total=False):
-    of: Annotated[Driver, Flag(OutputOptions.driver, "cog|gtiff", "Output format.", OUTPUT)]
-    compress: Annotated[str, Flag(OutputOptions.compress, "NAME", "deflate, zstd, lzw, none ...", OUTPUT)]
-    co: Annotated[
-        list[str] | Mapping[str, Any] | None, Flag(None, "KEY=VALUE", "GDAL creation option; repeat.", OUTPUT)
-    ]
+    of: Annotated[Driver, OUTPUT.flag(OutputOptions.driver, "cog|gtiff", "Output format.")]
+    compress: Annotated[str, OUTPUT.flag(OutputOptions.compress, "NAME", "deflate, zstd, lzw, none ...")]
+    co: Annotated[list[str] | Mapping[str, Any] | None, OUTPUT.flag(None, "KEY=VALUE", "GDAL creation option; repeat.")]
 
 
 class EncodingFlags(_EncodingFlags, OverwriteFlag, total=False):
@@ -42,15 +39,13 @@ class EncodingFlags(_EncodingFlags, OverwriteFlag, total=False):
 class QuicklookFlag(TypedDict, total=False):
     """Of `sharpen`."""
 
-    quicklook: Annotated[
-        Path | str | None, Flag(SharpenOptions.quicklook, "FILE.png", "Draw PAN, MS and result.", OUTPUT)
-    ]
+    quicklook: Annotated[OptionalPath, OUTPUT.flag(SharpenOptions.quicklook, "FILE.png", "Draw PAN, MS and result.")]
 
 
 class QualityFlag(TypedDict, total=False):
     """Of commands that sharpen."""
 
-    quality: Annotated[bool, Flag(SharpenOptions.assess, None, "Measure the result when it is done.", OUTPUT)]
+    quality: Annotated[bool, OUTPUT.flag(SharpenOptions.assess, None, "Measure the result when it is done.")]
 
 
 def encoding_options(given: Mapping[str, Any]) -> OutputOptions:

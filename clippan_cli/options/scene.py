@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_args
 
-from clippan_cli.options.flags import COMPUTE, REGION, SCENE, Flag, filled
+from clippan_cli.options.flags import COMPUTE, REGION, SCENE, OptionalPath, filled
 from clippan_cli.rasters.options import Extent, PairOptions, Trust
 from clippan_cli.scene.files import Coregister, ReadOptions
 from clippan_models.errors import UsageError
@@ -15,7 +15,7 @@ from clippan_models.errors import UsageError
 class SeedFlag(TypedDict, total=False):
     """Of commands that draw at random."""
 
-    seed: Annotated[int, Flag(ReadOptions.seed, "N", "Seed of all random choices.", COMPUTE)]
+    seed: Annotated[int, COMPUTE.flag(ReadOptions.seed, "N", "Seed of all random choices.")]
 
 
 class SensorFlag(TypedDict, total=False):
@@ -23,12 +23,7 @@ class SensorFlag(TypedDict, total=False):
 
     sensor: Annotated[
         str,
-        Flag(
-            ReadOptions.sensor,
-            "auto|NAME|FILE.toml",
-            "Sensor whose nominal MTF is used where the pair does not tell it.",
-            SCENE,
-        ),
+        SCENE.flag(ReadOptions.sensor, "auto|NAME|FILE.toml", "Sensor whose MTF is used where the pair tells none."),
     ]
 
 
@@ -37,12 +32,7 @@ class CoregisterFlag(TypedDict, total=False):
 
     coregister: Annotated[
         Coregister,
-        Flag(
-            ReadOptions.coregister,
-            "auto|off",
-            "Estimate and compensate the shift of each MS band against PAN.",
-            SCENE,
-        ),
+        SCENE.flag(ReadOptions.coregister, "auto|off", "Estimate and correct the shift of each MS band against PAN."),
     ]
 
 
@@ -50,19 +40,14 @@ class FileFlags(TypedDict, total=False):
     """Of every command that reads a scene."""
 
     pan_band: Annotated[
-        int | None, Flag(PairOptions.pan_band, "N", "Band of the PAN file, where it has several.", SCENE)
+        int | None, SCENE.flag(PairOptions.pan_band, "N", "Band of the PAN file, where it has several.")
     ]
     assume_aligned: Annotated[
         bool,
-        Flag(
-            PairOptions.assume_aligned,
-            None,
-            "Without georeferencing, assume that MS and PAN cover the same extent.",
-            SCENE,
-        ),
+        SCENE.flag(PairOptions.assume_aligned, None, "If not georeferenced, assume MS and PAN cover the same extent."),
     ]
-    allow_vrt: Annotated[bool, Flag(Trust.vrt, None, "Read VRT files; they can read any other file.", SCENE)]
-    allow_remote: Annotated[bool, Flag(Trust.remote, None, "Read https://, s3:// and /vsicurl/ paths.", SCENE)]
+    allow_vrt: Annotated[bool, SCENE.flag(Trust.vrt, None, "Read VRT files; they can read any other file.")]
+    allow_remote: Annotated[bool, SCENE.flag(Trust.remote, None, "Read https://, s3:// and /vsicurl/ paths.")]
 
 
 class ReadFlags(SensorFlag, CoregisterFlag, FileFlags, total=False):
@@ -73,8 +58,7 @@ class ExtentFlag(TypedDict, total=False):
     """Of commands that know the grid of the output."""
 
     extent: Annotated[
-        Extent,
-        Flag(PairOptions.extent, "intersection|pan", "Output grid: the overlap with MS, or all of PAN.", REGION),
+        Extent, REGION.flag(PairOptions.extent, "intersection|pan", "Output grid: the overlap with MS, or all of PAN.")
     ]
 
 
@@ -83,13 +67,12 @@ class RegionFlags(ExtentFlag, total=False):
 
     bbox: Annotated[
         str | Sequence[float] | None,
-        Flag(ReadOptions.bbox, "L,B,R,T", "Only this box: left, bottom, right, top, with commas or spaces.", REGION),
+        REGION.flag(ReadOptions.bbox, "L,B,R,T", "Only this box: left, bottom, right, top, with commas or spaces."),
     ]
     bbox_crs: Annotated[
-        str | None,
-        Flag(ReadOptions.bbox_crs, "CRS", "CRS of --bbox, e.g. EPSG:4326; that of PAN if not given.", REGION),
+        str | None, REGION.flag(ReadOptions.bbox_crs, "CRS", "CRS of --bbox, e.g. EPSG:4326; that of PAN if not given.")
     ]
-    aoi: Annotated[Path | str | None, Flag(ReadOptions.aoi, "FILE.geojson", "Only the polygons of this file.", REGION)]
+    aoi: Annotated[OptionalPath, REGION.flag(ReadOptions.aoi, "FILE.geojson", "Only the polygons of this file.")]
 
 
 class InfoFlags(ReadFlags, ExtentFlag, total=False):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from clippan_cli.options.compute import ComputeFlags, compute_options
-from clippan_cli.options.flags import OUTPUT, Flag, filled
+from clippan_cli.options.flags import OUTPUT, OptionalPath, filled
 from clippan_cli.options.guidance import GuidanceFlags, guidance_options
 from clippan_cli.options.learning import MethodFlags, NetworkFlags, SaveWeightsFlag, adapt_options
 from clippan_cli.options.output import (
@@ -27,11 +27,11 @@ class LearningFlags(GuidanceFlags, NetworkFlags, total=False):
 
 
 class _ReportFlag(TypedDict, total=False):
-    report: Annotated[Path | str | None, Flag(None, "FILE.html", "Write a page on the quality of the result.", OUTPUT)]
+    report: Annotated[OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a page on the quality of the result.")]
 
 
 class _DryRunFlag(TypedDict, total=False):
-    dry_run: Annotated[bool, Flag(False, None, "Print the plan and stop.", OUTPUT)]
+    dry_run: Annotated[bool, OUTPUT.flag(False, None, "Print the plan and stop.")]
 
 
 class SharpenFlags(

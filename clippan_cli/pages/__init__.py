@@ -1,1 +1,1 @@
-"""HTML of typed content; touches no file."""
+"""HTML pages from typed content; reads no file but its own templates."""

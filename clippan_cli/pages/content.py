@@ -1,4 +1,4 @@
-"""What the page of an assessment shows, as plain data: numbers, texts and small arrays."""
+"""What the pages show, as plain data: numbers, texts and small arrays."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clippan_models.metrics.catalogue import Index
+
 Pixels = NDArray[np.uint8]
 """A picture, `[h, w, 3]` or `[h, w, 4]`, 8 bits."""
 
 Floats = NDArray[np.float64]
 
+Facts = tuple[tuple[str, str], ...]
+"""Names and the texts that belong to them."""
+
 
 @dataclass(frozen=True)
 class Tile:
-    """One number of the verdict, with what it means."""
+    """One number of the verdict, with a note that explains it."""
 
     name: str
     value: float
@@ -29,9 +34,9 @@ class Verdict:
 
     Attributes:
         headline: one sentence.
-        sentences: what supports it.
+        sentences: the evidence for it.
         tiles: a few numbers.
-        gates: bounds and whether they hold, in words; with True where they do.
+        gates: each bound in words, with True where it is met.
     """
 
     headline: str
@@ -42,23 +47,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Row:
-    """One index of all images.
+    """One quality index of all images.
 
     Attributes:
-        name: of the index.
-        asks: its question.
-        unit: of the values.
-        ideal: the best value there is.
-        higher: whether more is better.
+        index: which one.
         values: one per image; NaN where it was not measured.
-        best: which image has the best one, or None.
+        best: position of the image with the best value, or None.
     """
 
-    name: str
-    asks: str
-    unit: str
-    ideal: float
-    higher: bool
+    index: Index
     values: tuple[float, ...]
     best: int | None
 
@@ -70,7 +67,7 @@ class Table:
     Attributes:
         columns: headings, that of the text first.
         rows: text and figures.
-        best: for each column of figures the number of the row with the best one, or None; empty where none is marked.
+        best: for each column of figures, the position of the row with the best one, or None; empty to mark none.
     """
 
     columns: tuple[str, ...]
@@ -89,13 +86,13 @@ class View:
 
 @dataclass(frozen=True)
 class Crop:
-    """One place, seen in every image.
+    """One window of the scene, shown in every image.
 
     Attributes:
         title: what it shows: edges, water ...
         why: how it was chosen.
-        place: where it is, in words.
-        views: the same ground in each image.
+        place: its size and position, in words.
+        views: its picture in each image.
     """
 
     title: str
@@ -106,25 +103,28 @@ class Crop:
 
 @dataclass(frozen=True)
 class Map:
-    """Local values of one index of one image.
+    """Local values of a quality index of one image, `[rows, columns]`, NaN where unknown; and their range, in words."""
 
-    Attributes:
-        index: name of the index.
-        image: name of the image.
-        values: `[rows, columns]`, NaN where unknown.
-        low: value of the lower end of the scale.
-        high: value of its upper end.
-        cell: PAN pixels a side of one value.
-        higher: whether more is better.
-    """
-
-    index: str
     image: str
     values: Floats
-    low: float
-    high: float
+    summary: str
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps of one quality index, one per image, under one colour scale.
+
+    Attributes:
+        index: which one.
+        limits: values of the two ends of the colour scale.
+        cell: side of the square of PAN pixels that one value stands for.
+        images: the maps.
+    """
+
+    index: Index
+    limits: tuple[float, float]
     cell: int
-    higher: bool
+    images: tuple[Map, ...]
 
 
 @dataclass(frozen=True)
@@ -142,15 +142,15 @@ class Chart:
 
     Attributes:
         title: what it shows.
-        alt: what is to be seen, in words.
+        alt: a description for readers who cannot see it.
         x_label: of the axis, with its unit.
         y_label: the same.
         lines: drawn in this order.
         marks: vertical lines with their names.
-        steps: draw stairs.
-        log_y: logarithmic values.
-        from_zero: the axis of values shows zero; without, small changes of large values can be seen.
-        x_ticks: (position, name) where numbers are not wanted.
+        steps: draw steps rather than straight lines between the points.
+        log_y: logarithmic axis of values.
+        from_zero: the axis of values begins at zero; without, small changes of large values can be seen.
+        x_ticks: (position, name) in place of numbers.
     """
 
     title: str
@@ -167,11 +167,11 @@ class Chart:
 
 @dataclass(frozen=True)
 class Density:
-    """How often two values meet.
+    """A two-dimensional histogram: how often pairs of values occur.
 
     Attributes:
         title: what it shows.
-        alt: in words.
+        alt: a description for readers who cannot see it.
         x_label: of the axis.
         y_label: the same.
         counts: `[y, x]`, y upwards.
@@ -192,14 +192,14 @@ class Density:
 
 @dataclass(frozen=True)
 class Vectors:
-    """Displacements at places of the scene.
+    """Displacements at positions of the scene.
 
     Attributes:
-        title: what against what.
-        alt: in words.
+        title: which image against which.
+        alt: a description for readers who cannot see it.
         size: columns and rows of the scene.
         places: (column, row, right, down) in pixels.
-        scale: how many pixels of the scene one pixel of displacement is drawn as.
+        scale: how many pixels of the scene long a displacement of one pixel is drawn.
     """
 
     title: str
@@ -209,54 +209,49 @@ class Vectors:
     scale: float
 
 
+Figure = Chart | Density | Vectors
+
+
 @dataclass(frozen=True)
 class Section:
-    """Charts and facts that belong together.
+    """Figures and tables that belong together.
 
     Attributes:
         title: heading.
-        text: what it says, one paragraph each.
-        charts: of lines.
-        densities: of pairs of values.
-        vectors: of displacements.
+        text: one paragraph each.
+        figures: drawn below the tables.
         table: of figures, or None.
         folded: more tables with their titles, to be opened one by one.
     """
 
     title: str
     text: tuple[str, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    densities: tuple[Density, ...] = ()
-    vectors: tuple[Vectors, ...] = ()
+    figures: tuple[Figure, ...] = ()
     table: Table | None = None
     folded: tuple[tuple[str, Table], ...] = ()
 
 
-Facts = tuple[tuple[str, str], ...]
-"""What each is about, and what it is."""
-
-
 @dataclass(frozen=True)
-class Content:
-    """Everything on the page.
+class AssessmentContent:
+    """The page of one assessment.
 
     Attributes:
         title: of the page.
-        images: names of the images, those given first.
+        images: names of the images, those of the user first.
         roles: "given" or "baseline" for each.
         verdict: the first thing to read.
-        warnings: where a number misleads.
-        rows: indices side by side.
+        warnings: numbers that can mislead, and why.
+        rows: quality indices side by side.
         wald: methods at reduced resolution, or None.
-        overview: a picture of the whole scene and where the crops lie, or None.
-        crops: places to look at.
-        stretch: which values black and white stand for.
+        overview: a picture of the whole scene with the positions of the crops, or None.
+        crops: parts of the scene to look at.
+        stretch: which values are black and white.
         maps: local values.
         bands: title and table of each image.
         sections: everything else.
         definitions: every choice behind the numbers.
-        provenance: where it all comes from.
-        data: the JSON document that the page carries.
+        provenance: files, versions and settings.
+        data: the JSON document that the page contains.
     """
 
     title: str
@@ -269,9 +264,78 @@ class Content:
     overview: View | None
     crops: tuple[Crop, ...]
     stretch: str
-    maps: tuple[Map, ...]
+    maps: tuple[Maps, ...]
     bands: tuple[tuple[str, Table], ...]
     sections: tuple[Section, ...]
     definitions: Facts
     provenance: Facts
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingContent:
+    """The page of a training on many scenes.
+
+    Attributes:
+        title: of the page.
+        verdict: the first thing to read.
+        warnings: numbers that can mislead, and why.
+        sections: tables and charts.
+        scenes: groups of scenes with their files, or the reasons why they were left out.
+        provenance: files, versions and settings.
+        data: the JSON document that the page contains.
+    """
+
+    title: str
+    verdict: Verdict
+    warnings: tuple[str, ...]
+    sections: tuple[Section, ...]
+    scenes: tuple[tuple[str, Facts], ...]
+    provenance: Facts
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IndexLine:
+    """One image of one scene.
+
+    Attributes:
+        scene: name of the scene.
+        image: name of the image, empty where the scene failed.
+        baseline: whether it is one.
+        link: address of the page of the scene, relative to this one, or None.
+        values: quality indices by name.
+        remark: why the scene failed, or what stands out.
+        kind: "failed", "outlier", or empty.
+        thumbnail: the image, small, or None.
+    """
+
+    scene: str
+    image: str = ""
+    baseline: bool = False
+    link: str | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    remark: str = ""
+    kind: str = ""
+    thumbnail: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class IndexContent:
+    """The page of many scenes.
+
+    Attributes:
+        title: of the page.
+        lines: one per image and scene.
+        indices: the quality indices shown.
+        summary: (image, index -> (mean, standard deviation), number of scenes).
+        notes: sentences above the table.
+        data: the JSON document that the page contains.
+    """
+
+    title: str
+    lines: tuple[IndexLine, ...]
+    indices: tuple[Index, ...]
+    summary: tuple[tuple[str, dict[str, tuple[float, float]], int], ...] = ()
+    notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)

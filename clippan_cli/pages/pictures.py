@@ -1,4 +1,4 @@
-"""Pictures within a page: arrays as data addresses, and colours that everybody can tell apart."""
+"""Pictures inside a page: arrays as data addresses, and a colour scale that everybody can read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from PIL import Image
 
 from clippan_cli.pages.content import Floats, Pixels
 
-LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b2a400")
-"""Okabe and Ito's colours, which people with any kind of colour vision tell apart."""
-
-LINE_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2", "12 4", "6 2 1 2 1 2")
-"""A pattern for each colour: black and white prints keep the lines apart."""
-
 _VIRIDIS = (
     (68, 1, 84), (72, 36, 117), (65, 68, 135), (53, 95, 141), (42, 120, 142), (33, 145, 140),
     (34, 168, 132), (68, 191, 112), (122, 209, 81), (189, 223, 38), (253, 231, 37),
@@ -23,7 +17,7 @@ _VIRIDIS = (
 
 
 def jpeg(pixels: Pixels, quality: int = 92) -> str:
-    """A photograph, `[h, w, 3]`, as a data address; every pixel keeps its own colour."""
+    """A photograph, `[h, w, 3]`, as a data address, without chroma subsampling."""
     return _address(pixels, "JPEG", quality=quality, subsampling=0)
 
 
@@ -42,10 +36,10 @@ def viridis(values: Floats, low: float, high: float) -> Pixels:
     return np.asarray(np.stack([*colours, np.where(known, 255, 0)], axis=-1) + 0.5, np.uint8)
 
 
-def viridis_stops() -> tuple[tuple[float, str], ...]:
-    """The scale itself: shares 0 .. 1 and their colours."""
+def viridis_gradient() -> str:
+    """The scale itself as stops of a CSS gradient."""
     last = len(_VIRIDIS) - 1
-    return tuple((k / last, f"rgb({r},{g},{b})") for k, (r, g, b) in enumerate(_VIRIDIS))
+    return ", ".join(f"rgb({r},{g},{b}) {100 * k / last:.0f}%" for k, (r, g, b) in enumerate(_VIRIDIS))
 
 
 def _address(pixels: Pixels, kind: str, **options: int | bool) -> str:

@@ -12,14 +12,14 @@ import torch
 from clippan_cli.quality.measure import Subject
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import Cropped, Interpolated, make_planes, place_of
-from clippan_cli.quality.wald import bare_sharpening
 from clippan_cli.rasters.source import open_source
 from clippan_cli.running.control import Control
 from clippan_cli.scene.scene import Scene
-from clippan_cli.tasks.sharpen import sharpen
+from clippan_cli.sharpening.engine import sharpen_files
+from clippan_cli.sharpening.options import bare_sharpening
 from clippan_models.contracts import Window
 from clippan_models.errors import ClippanError, Interrupted
-from clippan_models.measuring.no_reference import QualityPlanes
+from clippan_models.measuring.planes import QualityPlanes
 
 
 def make_baselines(
@@ -45,7 +45,7 @@ def _classical(scene: Scene, place: Window, options: AssessOptions, control: Con
     path = folder / f"{options.baseline_method}.tif"
     sharpening = bare_sharpening(path, options.baseline_method, options.compute)
     whole = replace(scene.options, bbox=None, aoi=None)
-    sharpen(scene.files, whole, sharpening, Control(stop_signal=control.stop_signal))
+    sharpen_files(scene.files, whole, sharpening, Control(stop_signal=control.stop_signal))
     control.check()
     source = open_source([str(path)], "fused", scene.options.pair.trust, stack)
     at = place_of(source, scene)

@@ -24,20 +24,22 @@ from clippan_cli.quality.planes import (
     place_of,
 )
 from clippan_cli.quality.result import Assessment, BandQuality, Role
-from clippan_cli.rasters.metadata import read_metadata
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.scene import Scene
+from clippan_cli.scene.values import significant_bits
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 from clippan_models.measuring.local_maps import LocalMaps
-from clippan_models.measuring.no_reference import QualityPlanes, SeenWindow, score
+from clippan_models.measuring.no_reference import score
+from clippan_models.measuring.planes import QualityPlanes, SeenWindow
 from clippan_models.measuring.reference import ReferenceScores, score_reference
 from clippan_models.measuring.reprojected import ReprojectedScores, ReprojectedTotals, Reprojection, estimate_phases
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
+from clippan_models.measuring.windows import Windows
 
 _WINDOW = 256  # the cache holds its planes: twice as fast as 512 for eight bands
 _SAMPLED_WINDOWS = 128  # 8 megapixels: enough for the third digit on scenes of any size
@@ -142,13 +144,15 @@ def measure(
     try:
         scores = score(
             planes,
-            window_size=_WINDOW,
-            windows=windows,
-            on_progress=on_progress,
+            Windows(
+                size=_WINDOW,
+                only=windows,
+                workers=workers if exact is not None else 1,  # the other planes read as they go, from one thread
+                on_progress=on_progress,
+            ),
             coarse=exact.on_ms_grid() if options.convention == "paper" and exact is not None else None,
             maps=maps,
             observers=[extremes] if reprojection is None else [extremes, reprojection],
-            workers=workers if exact is not None else 1,  # the other planes read as they go, from one thread
         )
         if reprojection is not None:
             reprojected = reprojection.summarise()
@@ -160,7 +164,7 @@ def measure(
     except InputError as error:
         raise InputError(f"{subject.image.name}: {error}") from error
     looked_at = 1.0 if windows is None else sum(w.pixels for w in windows) / (planes.shape[0] * planes.shape[1])
-    metrics = scores.as_metrics() | reprojected.as_metrics() | (truth.as_metrics() if truth else {})
+    metrics = scores.metrics | reprojected.metrics | (truth.metrics if truth else {})
     convention = options.convention if exact is not None else "georeferenced"
     assessment = Assessment(
         path=subject.image.name,
@@ -212,15 +216,8 @@ def _limits(scene: Scene, options: AssessOptions) -> tuple[float, float]:
     if not np.issubdtype(np.dtype(scene.pair.ms.dtype), np.integer):
         return -math.inf, options.peak or math.inf
     info = np.iinfo(scene.pair.ms.dtype)
-    bits = _bits(scene)
+    bits = significant_bits(scene)
     return float(info.min), options.peak or float(min(info.max, 2**bits - 1) if bits else info.max)
-
-
-def _bits(scene: Scene) -> int | None:
-    """Bits in use, by the file or by the sensor; None where neither tells."""
-    dataset, index = scene.pair.ms.datasets[scene.pair.ms.bands[0][0]], scene.pair.ms.bands[0][1]
-    noted = read_metadata(dataset, [index]).nbits
-    return noted or (scene.sensor.bits if scene.sensor.bands else None)
 
 
 def measuring_device(compute: ComputeOptions) -> torch.device:
@@ -235,7 +232,7 @@ def peak_of(scene: Scene, options: AssessOptions, reference: FusedImage) -> floa
         return options.peak
     values, valid = reference.read(Window(0, 0, min(2048, reference.height), min(2048, reference.width)))
     largest = float(values[valid].max()) if valid.any() else 1.0
-    bits = _bits(scene)
+    bits = significant_bits(scene)
     if bits is not None and largest <= 2**bits - 1 and largest > 1.5:
         return float(2**bits - 1)
     return 1.0 if largest <= 1.5 else float(2 ** max(8, math.ceil(math.log2(largest + 1))) - 1)
@@ -306,10 +303,12 @@ def _against(
         PlaneReader(image, device),
         scene.nominal.sampling.ratio,
         peak_of(scene, options, truth),
-        window_size=_WINDOW,
-        windows=windows if common == subject.place else None,
-        on_progress=lambda done, total: control.report(Progress("reference", done, total)),
-        workers=options.compute.thread_count if device.type == "cpu" else 1,
+        Windows(
+            size=_WINDOW,
+            only=windows if common == subject.place else None,
+            workers=options.compute.thread_count if device.type == "cpu" else 1,
+            on_progress=lambda done, total: control.report(Progress("reference", done, total)),
+        ),
     )
 
 

@@ -17,9 +17,10 @@ from clippan_cli.rasters.tiles import ms_window_of
 from clippan_cli.scene.scene import MS_READ_MARGIN, Scene
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError
-from clippan_models.measuring.no_reference import QualityPlanes
+from clippan_models.measuring.planes import QualityPlanes
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
-from clippan_models.ops.resample import blur_radius, fill_invalid, upsample
+from clippan_models.ops.fill import fill_invalid
+from clippan_models.ops.resample import blur_radius, upsample
 from clippan_models.ops.views import project_to_ms
 
 _REMEMBERED = 4  # windows that a source keeps for each thread: values and mask are asked for one after the other

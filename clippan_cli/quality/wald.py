@@ -26,11 +26,10 @@ from clippan_cli.rasters.options import PairOptions
 from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.running.control import Control
-from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene
-from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.sharpen import sharpen
+from clippan_cli.sharpening.engine import sharpen_files
+from clippan_cli.sharpening.options import SharpenOptions, bare_sharpening
 from clippan_cli.writing.grid import OutputGrid
 from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.writer import SafeWriter
@@ -63,17 +62,6 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[
         return tuple(found)
 
 
-def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> SharpenOptions:
-    """Options for an image that is only made to be measured."""
-    return SharpenOptions(
-        output=output,
-        method=method,
-        encoding=OutputOptions(driver="gtiff", compress="none"),
-        compute=compute,
-        assess=False,
-    )
-
-
 def score_degraded(
     scene: Scene,
     degraded: tuple[SceneFiles, ReadOptions],
@@ -95,7 +83,7 @@ def score_degraded(
     Raises:
         ClippanError: it cannot be sharpened, or has too few valid pixels.
     """
-    sharpen(*degraded, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
+    sharpen_files(*degraded, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
     with ExitStack() as stack:
         fused = open_source([str(sharpening.output)], "fused", scene.options.pair.trust, stack)
         grid = open_source([degraded[0].pan], "PAN", scene.options.pair.trust, stack).grid.transform
@@ -109,7 +97,7 @@ def score_degraded(
             scene.nominal.sampling.ratio,
             peak_of(scene, options, truth),
         )
-    return scores.as_metrics()
+    return scores.metrics
 
 
 def degraded_size(scene: Scene) -> tuple[int, int]:

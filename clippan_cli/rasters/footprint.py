@@ -30,7 +30,7 @@ _TIME_KEYS = (
     "DATETIME_ACQUIRED",
     "DATETIME",
 )
-"""Tags that tell when an image was taken. TIFFTAG_DATETIME tells when its file was made, and is none of them."""
+"""Tags that tell when an image was taken. TIFFTAG_DATETIME tells when its file was made, and is not one of them."""
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})-?(0\d|1[0-2])-?([0-2]\d|3[01])(?!\d)")
 _SHORT_STAMP = re.compile(
@@ -56,9 +56,9 @@ def footprint(transform: Affine, width: int, height: int, crs: Any) -> BaseGeome
         parts = [affinity.translate(outline, turn).intersection(_WORLD) for turn in (-360, 0, 360)]
         polygons = [p for part in parts for p in getattr(part, "geoms", [part]) if isinstance(p, Polygon) and p.area]
     except (GEOSException, ValueError) as error:
-        raise InputError(f"its footprint is no area on the globe ({error})") from error
+        raise InputError(f"its footprint is not an area on the globe ({error})") from error
     if not polygons:
-        raise InputError("its footprint is no area on the globe")
+        raise InputError("its footprint is not an area on the globe")
     return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
 
 
@@ -93,7 +93,7 @@ def acquired(tags: Mapping[str, str], name: str) -> datetime | None:
             return None
         year, month, day, hour, minute, second = (int(group) for group in stamp.groups())
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:  # figures that are no date
+    except ValueError:  # digits that are not a date
         return None
 
 

@@ -13,8 +13,8 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.rasters.enlarged import samples_of
 from clippan_cli.rasters.options import PairOptions
+from clippan_cli.rasters.resampled import samples_of
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
 from clippan_models.contracts import Sampling, Window
@@ -173,9 +173,9 @@ def _assume_aligned(ms: RasterSource, pan: RasterSource, options: PairOptions, n
         bare = ms if not _georeferenced(ms.grid) else pan
         raise IncompatiblePairError(
             f"{bare.name} has no geotransform, so MS and PAN cannot be laid over each other; "
-            "if both cover exactly the same ground, add --assume-aligned"
+            "if both have exactly the same extent, add --assume-aligned"
         )
-    notes.append("without georeferencing, MS and PAN are assumed to cover exactly the same ground (--assume-aligned)")
+    notes.append("without georeferencing, MS and PAN are assumed to have exactly the same extent (--assume-aligned)")
     return Affine.scale(pan.width / ms.grid.width, pan.height / ms.grid.height) @ ms.in_file
 
 

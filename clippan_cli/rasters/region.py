@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 import shapely
-from shapely.geometry import box, shape
+from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
+from clippan_cli.rasters.geojson import LARGEST_COORDINATE, Move, cannot_be_projected, moves_to_pan, read_geojson
 from clippan_cli.rasters.pair import Pair, first_centre
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
 _SEGMENTS = 64  # pieces of the longer side of a shape that is to be reprojected: its edges are curves there
-_FAR = 1e15  # beyond every coordinate of a map, in whatever unit
-_SNAP = 1e-6  # PAN pixels: a box that is slanted by less is none
+_SNAP = 1e-6  # PAN pixels: a box slanted by less counts as aligned
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,8 @@ def region_from_bbox(pair: Pair, bbox: tuple[float, float, float, float], crs: s
         IncompatiblePairError: the box lies outside the scene.
     """
     left, bottom, right, top = bbox
-    if not all(abs(v) < _FAR for v in bbox):  # False for NaN
-        raise UsageError(f"--bbox {left},{bottom},{right},{top} has a coordinate that is no place on a map")
+    if not all(abs(v) < LARGEST_COORDINATE for v in bbox):  # False for NaN
+        raise UsageError(f"--bbox {left},{bottom},{right},{top} has a coordinate beyond any map")
     if left >= right or bottom >= top:
         raise UsageError(
             f"--bbox {left},{bottom},{right},{top} is empty: the order is left,bottom,right,top, "
@@ -67,31 +64,11 @@ def region_from_file(pair: Pair, path: Path) -> Region:
         InputError: not a GeoJSON file of polygons.
         IncompatiblePairError: the area lies outside the scene.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as GeoJSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path} is not GeoJSON: its top level is no object")
-    return _region(_to_pan_crs(_polygons(document, path), _crs_of(document), pair, str(path)), pair, str(path))
-
-
-def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
-    features = document.get("features", [document])
-    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
-        raise InputError(f"{path} is not GeoJSON: its features are no list of objects")
-    try:
-        shapes = [shape(f.get("geometry", f)) for f in features if f.get("geometry", f) is not None]
-    except Exception as error:  # shapely raises whatever a wrong nesting trips over
-        raise InputError(f"{path} holds a geometry that is not GeoJSON: {error}") from error
-    if not (np.abs(shapely.get_coordinates(shapes)) < _FAR).all():  # False for NaN
-        raise InputError(f"{path} has a coordinate that is no place on a map")
-    union = unary_union([area for s in shapes for area in _areas(shapely.force_2d(s))])
+    document = read_geojson(path)
+    union = unary_union([area for shape in document.shapes for area in _areas(shapely.force_2d(shape))])
     if union.is_empty or union.area == 0:
         raise InputError(f"{path} holds no polygon with an area")
-    return union
+    return _region(_to_pan_crs(union, document.crs, pair, str(path)), pair, str(path))
 
 
 def _areas(geometry: BaseGeometry) -> list[BaseGeometry]:
@@ -114,27 +91,15 @@ def _crs_of(document: dict[str, Any]) -> str:
 def _to_pan_crs(polygon: BaseGeometry, crs: str | None, pair: Pair, origin: str) -> BaseGeometry:
     if crs is None:
         return polygon
-    if pair.crs is None:
-        raise UsageError(f"{origin} is in {crs}, but the scene has no CRS to bring it to")
-    try:
-        source = pyproj.CRS.from_user_input(crs)
-    except pyproj.exceptions.CRSError as error:
-        raise UsageError(f"{origin}: {crs} is not a CRS that PROJ knows") from error
-    target = pyproj.CRS.from_wkt(pair.crs.to_wkt())
-    impossible = IncompatiblePairError(f"{origin} cannot be projected from {crs} to the CRS of the scene")
-    try:
-        there = pyproj.Transformer.from_crs(source, target, always_xy=True).transform
-        back = pyproj.Transformer.from_crs(target, source, always_xy=True).transform
-    except pyproj.exceptions.ProjError as error:
-        raise impossible from error
+    there, back = moves_to_pan(crs, pair, origin)
     moved = _moved(_dense(_around_scene(polygon, pair, back)), there)
     areas = _areas(moved) if np.isfinite(shapely.get_coordinates(moved)).all() else []
     if not areas:
-        raise impossible
+        raise cannot_be_projected(crs, origin)
     return unary_union(areas)
 
 
-def _around_scene(polygon: BaseGeometry, pair: Pair, back: Callable[..., Any]) -> BaseGeometry:
+def _around_scene(polygon: BaseGeometry, pair: Pair, back: Move) -> BaseGeometry:
     """The part of a polygon on and near the scene: a country can reach beyond where a projection holds."""
     to_map = pair.pan.grid.transform
     pixels = _dense(box(0, 0, pair.pan.width, pair.pan.height))
@@ -146,7 +111,7 @@ def _around_scene(polygon: BaseGeometry, pair: Pair, back: Callable[..., Any]) -
     return polygon if near.is_empty else near
 
 
-def _moved(polygon: BaseGeometry, move: Callable[..., Any]) -> BaseGeometry:
+def _moved(polygon: BaseGeometry, move: Move) -> BaseGeometry:
     """A polygon with its corners moved by a function of x and y."""
     moved: BaseGeometry = shapely.transform(polygon, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
     return moved

@@ -90,7 +90,7 @@ class RasterSource:
 
     @property
     def count(self) -> int:
-        """Number of image bands (alpha is none)."""
+        """Number of image bands (alpha does not count)."""
         return len(self.bands)
 
     @property
@@ -259,7 +259,7 @@ def _open(name: str, trust: Trust) -> Any:
         if _is_remote(name):
             raise InputError(f"{name} cannot be read: {words}") from error
         if "not recognized" in words:
-            raise InputError(f"{name} is in no format that clippan reads ({', '.join(DRIVERS)})") from error
+            raise InputError(f"{name} is not in a format that clippan reads ({', '.join(DRIVERS)})") from error
         raise InputError(f"{name} cannot be opened: {words}; is it damaged or incomplete?") from error
 
 

@@ -1,6 +1,6 @@
 """A raster seen on another grid: MS that is rotated or mirrored against PAN, or in another CRS.
 
-The masks decide here as everywhere: interpolation takes valid pixels only, and a place is valid where the pixel that
+The masks decide here as everywhere: interpolation takes valid pixels only, and a position is valid where the pixel that
 holds it is. GDAL's warper follows other rules (a NaN spreads, one nodata serves all bands, tags are lost).
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from clippan_cli.rasters.source import Mask, RasterSource, Values
 from clippan_models.contracts import Window
+from clippan_models.ops.fill import fill_invalid
 
 Coordinates = NDArray[np.float64]
 Mapper = Callable[[Coordinates, Coordinates], tuple[Coordinates, Coordinates]]
@@ -61,7 +62,7 @@ class WarpedSource(RasterSource):
         if not good.any():
             return np.zeros(good.shape, np.float32), good
         x, y = (np.where(good.any(0), v, 0.0) for v in (x - 0.5 - around.col, y - 0.5 - around.row))
-        seen = _interpolate(_fill(values, valid), x, y)
+        seen = _interpolate(fill_invalid(values, valid, _FILLED), x, y)
         return np.where(good, seen, np.float32(0)), good
 
     def picture(
@@ -157,26 +158,6 @@ def _held(valid: Mask, around: Window, x: Coordinates, y: Coordinates) -> Mask:
         inside = (col >= 0) & (col < around.width) & (row >= 0) & (row < around.height)
     at = np.where(inside, row, 0).astype(np.int64), np.where(inside, col, 0).astype(np.int64)
     return np.asarray(valid[:, *at] & inside, np.bool_)
-
-
-def _fill(values: Values, valid: Mask) -> Values:
-    """Carry valid values into invalid pixels, each the mean of its known neighbours, `_FILLED` pixels far."""
-    if valid.all():
-        return values
-    filled, known = np.where(valid, values, np.float32(0)), valid.astype(np.float32)
-    for _ in range(_FILLED):
-        total, count = _box3(filled), _box3(known)
-        new = (known == 0) & (count > 0)
-        filled = np.where(new, total / np.maximum(count, 1), filled)
-        known = np.where(new, np.float32(1), known)
-    return filled
-
-
-def _box3(image: Values) -> Values:
-    """Sum over the 3 x 3 neighbourhood, zero beyond the border."""
-    wide = np.pad(image, ((0, 0), (1, 1), (1, 1)))
-    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
-    return np.asarray(rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:], np.float32)
 
 
 def _interpolate(image: Values, x: Coordinates, y: Coordinates) -> Values:

@@ -1,1 +1,1 @@
-"""The page of an assessment: from typed content to one self-contained HTML file; knows no files and no tensors."""
+"""Reports: typed content collected from results, rendered by `pages`, and written; and the quicklook."""

@@ -1,4 +1,4 @@
-"""Which files an assessment is to write, and how: beside the target first, then renamed."""
+"""The files that a report is written to, and how they are checked and written."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from clippan_models.store.files import written_whole
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What to write besides the numbers.
+    """What to write in addition to the numbers.
 
     Attributes:
         page: the HTML page, or None.
         maps: folder for the local maps as GeoTIFFs, or None.
         csv: the numbers as CSV, or None.
-        points: GeoJSON of places whose spectra the page shows, or None.
+        points: GeoJSON of points whose spectra the page shows, or None.
         overwrite: replace existing files.
     """
 
@@ -34,7 +34,7 @@ class ReportFiles:
         return tuple(str(path) for path in (self.page, self.maps, self.csv) if path is not None)
 
     def check(self, inputs: list[Path]) -> None:
-        """Refuse, before any work, what cannot or must not be written.
+        """Refuse, before any work, paths that cannot or must not be written.
 
         Raises:
             OutputError: see `check_output_path`.
@@ -44,15 +44,15 @@ class ReportFiles:
                 check_output_path(path, inputs, self.overwrite)
         if self.maps is not None:
             if self.maps.exists() and not self.maps.is_dir():
-                raise OutputError(f"{self.maps} is no folder; the maps go into a folder")
+                raise OutputError(f"{self.maps} is not a folder; the maps are written into a folder")
             if not self.overwrite and self.maps.is_dir() and any(self.maps.glob("*.tif")):
-                raise OutputError(f"{self.maps} holds maps already; add --overwrite to replace them")
+                raise OutputError(f"{self.maps} already contains maps; add --overwrite to replace them")
             if not self.maps.exists() and not self.maps.parent.is_dir():
                 raise OutputError(f"the folder {self.maps.parent} does not exist; create it first")
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file at once.
+    """Write a text file beside its target, then rename it.
 
     Raises:
         OutputError: it cannot be written.

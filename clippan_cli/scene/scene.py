@@ -15,9 +15,10 @@ from clippan_cli.rasters.pair import Pair, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
 from clippan_cli.rasters.source import Mask
 from clippan_cli.rasters.tiles import TileArrays, TileReader, plan_tiles
-from clippan_cli.running.compute import limited_threads, to_tile
+from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
 from clippan_models.errors import InputError
 from clippan_models.observation import Registration, estimate_observation
@@ -117,11 +118,6 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
 
 TRAINING_WINDOWS = 40
 """Windows that stand for a scene when a network learns, at most."""
-
-
-def training_core(scene: Scene) -> int:
-    """Side in PAN pixels of the windows that a scene is sampled by: 32 MS pixels at least, a multiple of 32."""
-    return max(128, 32 * math.ceil(max(scene.nominal.sampling.ratio_y, scene.nominal.sampling.ratio_x)))
 
 
 def sample_tiles(

@@ -41,3 +41,14 @@ class SharpenOptions:
     save_weights: Path | None = None
     quicklook: Path | None = None
     assess: bool = True
+
+
+def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> SharpenOptions:
+    """Options for an image that is only made to be measured."""
+    return SharpenOptions(
+        output=output,
+        method=method,
+        encoding=OutputOptions(driver="gtiff", compress="none"),
+        compute=compute,
+        assess=False,
+    )

@@ -21,8 +21,10 @@ from clippan_cli.quality.planes import toolbox_fits
 from clippan_cli.quality.result import AssessReport
 from clippan_cli.quality.wald import degraded_size, score_wald
 from clippan_cli.rasters.points import read_points
-from clippan_cli.report.assessment import write_maps, write_page
+from clippan_cli.report.assessment import write_page
 from clippan_cli.report.files import ReportFiles, write_text
+from clippan_cli.report.findings import Findings
+from clippan_cli.report.maps import write_maps
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -84,7 +86,7 @@ def assess(
         if files.csv is not None:
             write_text(files.csv, report.as_csv())
         if files.page is not None:
-            write_page(scene, measured, report, options, files.page, points, estimate, control)
+            write_page(files.page, Findings(scene, measured, report, points, estimate), options.compute, control)
     return report
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from clippan_cli.batch.options import BatchOptions
-from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, ReadOptions
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.assess_index import assess_scenes
+from clippan_cli.tasks.assess_index import assess_batch
 from clippan_cli.tasks.batch import BatchResult, run_batch
 
 
@@ -43,6 +41,5 @@ def batch_with_report(
     files.check([])
     result = run_batch(table, read, sharpening, options, control)
     if report is not None:
-        entries = [replace(each.pair, fused=() if each.failed else (str(each.output),)) for each in result.scenes]
-        assess_scenes(entries, read, AssessOptions(compute=sharpening.compute, sampled=True), files, control)
+        assess_batch(result, read, sharpening.compute, files, control)
     return result

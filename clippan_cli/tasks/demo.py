@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.synthetic import BAND_NAMES, RATIO, DemoScene, make_demo_scene
+from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import SharpenResult, sharpen
 from clippan_cli.writing.options import OutputOptions
@@ -25,7 +27,9 @@ from clippan_models.errors import OutputError
 from clippan_models.metrics.ergas import ergas
 from clippan_models.metrics.psnr import psnr
 from clippan_models.metrics.sam import sam
+from clippan_models.plain import plain
 
+_SIDE, _SEED = 768, 7
 _CRS = "EPSG:32633"
 _ORIGIN = (500_000.0, 5_400_000.0)
 _GSD_M = 0.5
@@ -54,15 +58,13 @@ class DemoResult:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        paths = {"folder": self.folder, "ms": self.ms, "pan": self.pan, "truth": self.truth}
-        return {**{k: str(v) for k, v in paths.items()}, "scores": self.scores, **self.sharpened.as_json()}
+        own = ("folder", "ms", "pan", "truth", "scores")
+        return {**{name: plain(getattr(self, name)) for name in own}, **self.sharpened.as_json()}
 
 
 def run_demo(
     folder: Path,
     *,
-    side: int = 768,
-    seed: int = 7,
     overwrite: bool = False,
     adapt: AdaptOptions | None = None,
     compute: ComputeOptions | None = None,
@@ -82,7 +84,7 @@ def run_demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
-    scene = make_demo_scene(side, seed)
+    scene = make_demo_scene(_SIDE, _SEED)
     write_demo_scene(scene, paths["ms"], paths["pan"], paths["truth"])
     options = SharpenOptions(
         output=paths["hrms"],
@@ -93,8 +95,7 @@ def run_demo(
     )
     inputs = SceneFiles(ms=(str(paths["ms"]),), pan=str(paths["pan"]))
     result = sharpen(inputs, ReadOptions(), options, control)
-    plain = replace(options, output=paths["exp"], method="exp", quicklook=None, assess=False)
-    sharpen(inputs, ReadOptions(), plain, Control())
+    sharpen_files(inputs, ReadOptions(), replace(options, output=paths["exp"], method="exp", quicklook=None), Control())
     scores = {
         name: _against_truth(path, scene) for name, path in ((options.method, paths["hrms"]), ("exp", paths["exp"]))
     }
@@ -122,8 +123,6 @@ def _write(path: Path, image: np.ndarray, transform: Affine, names: tuple[str, .
 
 
 def _against_truth(path: Path, scene: DemoScene) -> dict[str, float]:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         source = open_source([str(path)], "fused", Trust(), stack)
         image = source.datasets[0].read().astype(np.float64)

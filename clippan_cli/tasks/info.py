@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, estimate_scene, open_scene
+from clippan_models.plain import plain
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class PairInfo:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        return dict(plain(self))
 
 
 def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -> PairInfo:
@@ -94,13 +96,13 @@ def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -
             overlap=(scene.window.width, scene.window.height),
             sensor=scene.sensor.key,
             sensor_reason=scene.sensor_reason,
-            shifts=tuple(zip(registration.shift_y, registration.shift_x, strict=True)),
+            shifts=registration.shifts,
             correlation=registration.correlation,
             mtf_gains=observation.ms_gain,
             mtf_from="pair" if registration.blur_estimated else "sensor",
             pan_r2=observation.pan_r2,
             notes=scene.pair.notes,
-            advice=_advice(scene, registration.shift_y, registration.shift_x),
+            advice=_advice(scene, registration.shifts),
         )
 
 
@@ -123,8 +125,8 @@ def _raster(source: RasterSource) -> RasterInfo:
     )
 
 
-def _advice(scene: Scene, shift_y: tuple[float, ...], shift_x: tuple[float, ...]) -> str:
-    worst = max(math.hypot(y, x) for y, x in zip(shift_y, shift_x, strict=True))
+def _advice(scene: Scene, shifts: Sequence[tuple[float, float]]) -> str:
+    worst = max(math.hypot(*shift) for shift in shifts)
     size = f"sharpen would write {scene.window.width}x{scene.window.height} pixels, {scene.pair.ms.count} bands"
     if worst < 0.05:
         return f"{size}, with the bands where the georeferencing says"

@@ -21,7 +21,7 @@ class ValidationOptions:
     Attributes:
         scratch_steps: compare with a network adapted to each scene alone in so many steps, at both resolutions; 0: do
             not.
-        scenes: at most so many of those held back, evenly from all.
+        scenes: at most so many of the held-out ones, evenly from all.
         side: PAN pixels a side of the part that is measured of a larger scene.
     """
 
@@ -40,17 +40,17 @@ class ArchiveOptions:
 
     Attributes:
         output: the file of weights.
-        overwrite: replace it, and forget the snapshot of a training that was broken off.
+        overwrite: replace it, and discard the checkpoint of an unfinished training.
         compute: device, threads, memory.
         adapt: of the network.
         guidance: of the judge.
         weights: a file of weights to begin with, or None.
-        snapshot_seconds: how often to save what is needed to go on.
-        resume: go on from the snapshot, if there is one.
+        checkpoint_seconds: seconds between checkpoints of the training.
+        resume: continue from the checkpoint, if there is one.
         force: even where the archive or the options have changed since.
         licence: of the weights.
         scenes_per_step: scenes that each step takes patches from, a multiple of the processes; None: one for each.
-        validation: how much to measure on the scenes held back; None: nothing.
+        validation: how much to measure on the held-out scenes; None: nothing.
         tensorboard: a folder for what TensorBoard draws, or None.
         workers: processes that read the scenes, 0: this one does; None: one for each thread, at
             most `_MOST_READERS`, and none where there is one thread.
@@ -62,7 +62,7 @@ class ArchiveOptions:
     adapt: AdaptOptions = AdaptOptions(steps=1000)
     guidance: GuidanceOptions = GuidanceOptions()
     weights: Path | None = None
-    snapshot_seconds: float = 600.0
+    checkpoint_seconds: float = 600.0
     resume: bool = False
     force: bool = False
     licence: str = NO_LICENCE
@@ -76,6 +76,6 @@ class ArchiveOptions:
             raise UsageError(f"{self.workers}: 0 to {_MOST_WORKERS} are possible", "workers")
 
     @property
-    def snapshot(self) -> Path:
-        """Where a training that is broken off waits."""
+    def checkpoint(self) -> Path:
+        """Where an unfinished training is saved."""
         return self.output.with_name(f"{self.output.name}.snapshot")

@@ -1,13 +1,12 @@
-"""The backbones that there are, what each costs, and weights of others for them."""
+"""The backbones, what each costs, and weights of others for them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clippan_cli.writing.path import check_output_path
-from clippan_models.adaptation.scene import REDUCED_SIDE
+from clippan_models.adaptation.patches import REDUCED_SIDE
 from clippan_models.errors import OutputError, UsageError
 from clippan_models.networks.registry import BACKBONES, find_backbone
 from clippan_models.networks.spec import BackboneSpec
@@ -24,19 +23,19 @@ class BackboneInfo:
     Attributes:
         name: for `--backbone`.
         title: what it is.
-        bands: that the numbers hold for.
+        bands: number of MS bands that the figures are for.
         parameters: how many weights it has.
         macs_per_pixel: multiply-accumulates per PAN pixel.
-        seconds_per_megapixel: of one CPU core, to fuse.
+        seconds_per_megapixel: time of one CPU core to fuse.
         halo: PAN pixels that an output pixel depends on, on every side; None: all of them.
-        overlap: PAN pixels that tiles are read with around them.
+        overlap: PAN pixels that are read around a tile.
         align: PAN pixels at multiples of which tiles begin.
         tile_mode: how tiles relate to the whole, see `networks.spec.TileMode`.
-        global_operations: what looks at a whole image.
+        global_operations: operations that depend on the whole image.
         padding: at the edge of an image.
-        tile_memory_mb: of the network while it fuses a tile on a CPU.
-        training_memory_mb: of the network in a step of the adaptation.
-        learning_rate: default of the adaptation.
+        tile_memory_mb: memory of the network while it fuses a tile on a CPU.
+        training_memory_mb: memory of the network in a step of training.
+        learning_rate: default of training.
         paper: where it was published.
         doi: of the paper.
         deviations: from the paper or its code.
@@ -65,21 +64,17 @@ class BackboneInfo:
     licence: str
     extra: str | None
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class ConvertOptions:
     """What to convert.
 
     Attributes:
-        source: a file of PyTorch.
+        source: a PyTorch file.
         target: the safetensors file to write.
         backbone: whose weights they are.
-        bands: of MS; None: whatever number fits.
-        trust: the source may be read although it is a pickle.
+        bands: of MS; None: the number that fits.
+        trust: read the source although it is a pickle.
         overwrite: replace an existing target.
     """
 
@@ -98,9 +93,9 @@ class Converted:
     Attributes:
         target: the file.
         backbone: whose weights it holds.
-        bands: for how many.
-        parameters: how many numbers.
-        by_name: tensors were found by their names; False: by their order, as all shapes agree.
+        bands: number of MS bands.
+        parameters: number of weights.
+        by_name: tensors were matched by name; False: by order, as all shapes agree.
     """
 
     target: Path
@@ -109,16 +104,12 @@ class Converted:
     parameters: int
     by_name: bool
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "target": str(self.target)}
-
 
 def list_backbones(bands: int = 4) -> list[BackboneInfo]:
     """All backbones, in the order of the registry.
 
     Raises:
-        UsageError: a number of bands that there is not.
+        UsageError: the number of bands is out of range.
     """
     _check_bands(bands)
     return [_describe(spec, bands) for spec in BACKBONES.values()]
@@ -128,7 +119,7 @@ def show_backbone(name: str, bands: int = 4) -> BackboneInfo:
     """One backbone.
 
     Raises:
-        UsageError: none is called so, or a number of bands that there is not.
+        UsageError: none is called so, or the number of bands is out of range.
     """
     spec = find_backbone(name)
     _check_bands(bands)
@@ -139,18 +130,18 @@ def convert_weights(options: ConvertOptions) -> Converted:
     """Turn the weights of others into a safetensors file of ours.
 
     Raises:
-        UsageError: the source is not trusted, or a name or number that there is not.
+        UsageError: the source is not trusted, or a name or number is wrong.
         WeightsError: the source cannot be read, is damaged, or holds something else.
         OutputError: the target cannot be written.
     """
     spec = find_backbone(options.backbone)
     if not options.trust:
         raise UsageError(
-            f"{options.source} is a pickle, and pickles have run code on machines that only meant to read them; "
-            "say --trust if you know where it comes from"
+            f"{options.source} is a pickle, which can run code when it is read; "
+            "add --trust if you know where it comes from"
         )
     if options.target.suffix != ".safetensors":
-        raise UsageError(f"{options.target}: name the target *.safetensors")
+        raise UsageError(f"{options.target}: the target must be called *.safetensors")
     _check_bands(1 if options.bands is None else options.bands)
     check_output_path(options.target, [options.source], options.overwrite)
     fitted = fit_foreign(spec, read_foreign(options.source), options.bands)
@@ -164,7 +155,7 @@ def convert_weights(options: ConvertOptions) -> Converted:
 
 def _check_bands(bands: int) -> None:
     if not 1 <= bands <= 1000:
-        raise UsageError(f"--bands {bands}: 1 to 1000")
+        raise UsageError(f"--bands {bands}: must lie in 1 .. 1000")
 
 
 def _describe(spec: BackboneSpec, bands: int) -> BackboneInfo:

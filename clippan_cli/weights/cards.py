@@ -1,19 +1,18 @@
-"""Weights of a network from one scene to the next: what a file says of its making, and whether it fits a scene."""
+"""Weights of a network in a file: what their card says, and whether they fit a scene."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from clippan_cli import __version__
-from clippan_cli.rasters.metadata import read_metadata
 from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.scene.values import significant_bits
 from clippan_cli.writing.path import check_output_path
-from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.errors import OutputError, UsageError, WeightsError, shown
 from clippan_models.networks.registry import find_backbone
 from clippan_models.store.card import CardBand, ModelCard, mismatch
@@ -25,18 +24,18 @@ _BITS = {"uint8": 8, "uint16": 16, "int16": 15}
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What a file of weights says of itself.
+    """What is known of a file of weights.
 
     Attributes:
         path: the file.
         sha256: of its bytes.
-        backbone: what network it holds.
+        backbone: name of the network.
         version: of that backbone.
         bands: number of MS bands.
-        parameters: how many numbers learn.
-        normalisation: means and deviations of what it learned on, or None.
-        about: what else it says.
-        card: on what it learned and how well; None for weights from elsewhere.
+        parameters: number of weights that are learned.
+        normalisation: means and deviations of what it learned from, or None.
+        about: what else the file says.
+        card: how it was trained and how well; None for weights from elsewhere.
     """
 
     path: Path
@@ -49,12 +48,8 @@ class WeightsInfo:
     about: dict[str, str]
     card: ModelCard | None
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "path": str(self.path)}
-
     def lines(self) -> list[tuple[str, str]]:
-        """All of it for a reader: what each line is about, and what it says."""
+        """All of it for people: a heading and a text for each line."""
         lines = [
             ("parameters", f"{self.parameters:,}; version {self.version} of the backbone"),
             ("sha256", self.sha256),
@@ -63,12 +58,12 @@ class WeightsInfo:
         if self.normalisation is not None:
             n = self.normalisation
             each = " ".join(f"{m:.1f}±{s:.1f}" for m, s in zip(n.ms_mean, n.ms_std, strict=True))
-            lines.append(("learned at", f"MS {each}, PAN {n.pan_mean:.1f}±{n.pan_std:.1f}"))
-        return lines + (card_lines(self.card) if self.card else [("card", "none: nothing is known of their making")])
+            lines.append(("statistics", f"MS {each}, PAN {n.pan_mean:.1f}±{n.pan_std:.1f}"))
+        return lines + (card_lines(self.card) if self.card else [("card", "none: how they were trained is not known")])
 
 
 def show_weights(path: Path) -> WeightsInfo:
-    """What a file of weights says of itself.
+    """Read what a file of weights says.
 
     Raises:
         WeightsError: see `load_checkpoint`.
@@ -88,7 +83,7 @@ def show_weights(path: Path) -> WeightsInfo:
 
 
 def card_lines(card: ModelCard) -> list[tuple[str, str]]:
-    """A card for a reader: what each line is about, and what it says."""
+    """A card for people: a heading and a text for each line."""
 
     def named(numbers: Mapping[str, float]) -> str:
         return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
@@ -111,7 +106,7 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
         ("steps", f"{card.steps}, weights of step {card.best_step}, seed {card.seed}"),
         *((when, named(parts)) for when, parts in card.validation.items()),
         ("scenes", "; ".join(card.scenes)),
-        ("began with", card.started_from or "random weights"),
+        ("start from", card.started_from or "random weights"),
         ("clippan", card.version),
         ("licence", card.licence),
     ]
@@ -119,7 +114,7 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
 
 
 def backbone_of(path: Path) -> str:
-    """Which backbone a file of weights holds.
+    """Name of the backbone that a file of weights holds.
 
     Raises:
         WeightsError: see `load_checkpoint`.
@@ -131,16 +126,16 @@ def check_weights_path(path: Path, others: Sequence[Path], *, overwrite: bool) -
     """Refuse, before any work, a path that weights cannot or must not be saved to.
 
     Args:
-        path: where they are to go.
+        path: of the file of weights.
         others: the files that the run reads or writes.
         overwrite: an existing file may be replaced.
 
     Raises:
-        UsageError: the name does not say what it will hold.
+        UsageError: the name does not end in `.safetensors`.
         OutputError: see `check_output_path`.
     """
     if path.suffix != _ENDING:
-        raise UsageError(f"{shown(path)}: name the file of weights *{_ENDING}")
+        raise UsageError(f"{shown(path)}: the file of weights must be called *{_ENDING}")
     check_output_path(path, others, overwrite)
 
 
@@ -148,7 +143,7 @@ def load_fitting(path: Path, scene: Scene, backbone: str) -> Checkpoint:
     """The network of a file, if it fits a scene.
 
     Raises:
-        WeightsError: the file cannot be read, or its network is for other scenes or another backbone; says in what.
+        WeightsError: the file cannot be read, or its network is for another backbone or for other scenes; says why.
     """
     checkpoint = load_checkpoint(path)
     if checkpoint.backbone != backbone:
@@ -168,7 +163,7 @@ def load_fitting(path: Path, scene: Scene, backbone: str) -> Checkpoint:
 
 
 def scene_card(scene: Scene) -> ModelCard:
-    """What a card says of a scene before anything is learned."""
+    """The card of a scene before training."""
     names = scene.files.names
     return ModelCard(
         sensor=scene.sensor.key,
@@ -183,7 +178,7 @@ def scene_card(scene: Scene) -> ModelCard:
 def learned_card(
     scene: Scene, estimate: Estimate, options: AdaptOptions, adapted: Adapted, guide: Guide | None, started_from: str
 ) -> ModelCard:
-    """The card of a network that learned on a scene."""
+    """The card of a network that was trained on a scene."""
     registration = estimate.registration
     return replace(
         with_learning(scene_card(scene), options, adapted, guide, started_from),
@@ -197,7 +192,7 @@ def learned_card(
 def with_learning(
     card: ModelCard, options: AdaptOptions, adapted: Adapted, guide: Guide | None, started_from: str
 ) -> ModelCard:
-    """A card with how the network learned and how well."""
+    """A card that also says how the network was trained and how well."""
     before = adapted.curve[0]
     after = next(point for point in adapted.curve if point.step == adapted.best_step)
     return replace(
@@ -228,7 +223,7 @@ def write_weights(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def _bands(scene: Scene) -> tuple[CardBand, ...]:
-    """By the sensor where it knows its bands, else by what the files call them."""
+    """Bands of the sensor where they are known, else as the files call them."""
     ms, known = scene.pair.ms, scene.sensor.bands
     if len(known) == ms.count:
         return tuple(CardBand(band.name, band.wavelength_nm) for band in known)
@@ -236,11 +231,7 @@ def _bands(scene: Scene) -> tuple[CardBand, ...]:
 
 
 def _bits(scene: Scene) -> int:
-    """Significant bits of the values: by the file, else by the sensor, else by the type."""
-    ms = scene.pair.ms
-    number, index = ms.bands[0]
-    whole = _BITS.get(ms.dtype, 0)
-    stated = read_metadata(ms.datasets[number], [index]).nbits
-    if stated is None and scene.sensor.bands:
-        stated = scene.sensor.bits
-    return min(stated, whole) if stated is not None else whole
+    """Significant bits of the values, at most those of the type; 0 for floating point."""
+    of_type = _BITS.get(scene.pair.ms.dtype, 0)
+    known = significant_bits(scene)
+    return of_type if known is None else min(known, of_type)

@@ -52,7 +52,7 @@ class OutputGrid:
             raise UsageError(f"an image of {self.width} x {self.height} pixels and {self.count} bands is empty")
         if self.dtype not in get_args(DataType):
             raise UsageError(f"unknown data type '{self.dtype}'; choose one of: {', '.join(get_args(DataType))}")
-        if self.nodata is not None and not _fits(self.nodata, self.dtype):
+        if self.nodata is not None and not holds(self.dtype, self.nodata):
             raise UsageError(f"nodata {self.nodata:g} is not a value of {self.dtype}; choose another one")
         if self.nbits is not None:
             self._refuse_odd_bits(self.nbits)
@@ -98,7 +98,8 @@ def needs_bigtiff(grid: OutputGrid) -> bool:
     return grid.raw_bytes * (1 + _OVERVIEW_SHARE) > _BIGTIFF_ABOVE_BYTES
 
 
-def _fits(value: float, dtype: str) -> bool:
+def holds(dtype: str, value: float) -> bool:
+    """Whether a data type has a value."""
     if np.dtype(dtype).kind == "f":
         return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
     limits = np.iinfo(dtype)

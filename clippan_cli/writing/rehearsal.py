@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
@@ -131,9 +132,9 @@ def _gdal_can_write(compression: str) -> bool:
     complaints: list[str] = []
     try:
         with environment(), warnings_of_gdal(complaints), stderr_of_gdal([]), MemoryFile(ext=".tif") as file:
-            rasterio.open(
-                file.name, "w", driver="GTiff", width=16, height=16, count=3, dtype="uint8", COMPRESS=compression
-            ).close()
+            shape = {"driver": "GTiff", "width": 16, "height": 16, "count": 3, "dtype": "uint8"}
+            somewhere = Affine.scale(2)  # rasterio warns of images without a geotransform
+            rasterio.open(file.name, "w", **shape, transform=somewhere, COMPRESS=compression).close()
     except GDAL_ERRORS:
         return False
     return not complaints

@@ -28,7 +28,6 @@ from clippan_cli.rasters.gdal_errors import (
     write_failure,
 )
 from clippan_cli.rasters.metadata import DEFAULT_DOMAIN, PROVENANCE_DOMAIN, RasterMetadata
-from clippan_cli.rasters.translation import copy_in_child, hide_band_tags, reveal_band_tags
 from clippan_cli.writing.creation import cog_options, create_geotiff, temporary_options
 from clippan_cli.writing.grid import OutputGrid
 from clippan_cli.writing.options import OutputOptions
@@ -43,6 +42,7 @@ from clippan_cli.writing.path import (
     working_folders,
 )
 from clippan_cli.writing.rehearsal import check_encoding
+from clippan_cli.writing.translation import copy_in_child, hide_band_tags, reveal_band_tags
 from clippan_cli.writing.verification import Checksum, Mismatch, raster_window, verify_blocks, verify_facts
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError, shown

@@ -1,6 +1,6 @@
-"""What the embedded CLIP is told about an image, and how far a caption fits another image.
+"""Captions of images for the training of the embedded CLIP, and how far a caption fits another image.
 
-The prompts that run time asks by, those of CLIPPan and of its Table 5, are among the captions word by word.
+The prompts used at run time, those of CLIPPan and of its Table 5, are among the captions word by word.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STRENGTHS = ("slight", "moderate", "strong")
 """How far a fault goes; its caption says so by an adverb."""
 
 CONTENTS = ("vegetation", "water", "buildings", "bare soil", "clouds")
-"""What a crop mostly shows, told from its spectral indices."""
+"""What a crop mostly shows, judged by its spectral indices."""
 
 DEGRADATION_PROMPTS = {
     "blur": "a blurred image",

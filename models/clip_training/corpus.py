@@ -1,8 +1,8 @@
 """The samples that the embedded CLIP is trained on: crops of 64 x 64 pixels, each with a caption.
 
-Samples come in groups that show the same place: as the sharp reference, as MS, as PAN, as a classical fusion, and with
-some faults. So what tells them apart is what was done to the place, not what is there. (Of a real scene, MS and PAN as
-the sensor took them stand in at times; they show another place.) Everything is drawn from a generator made of the
+Samples come in groups that show the same part of a scene: as the sharp reference, as MS, as PAN, as a classical fusion,
+and with some faults. So they differ by what was done to it, not by what is there. (Sometimes MS and PAN of a real scene
+as the sensor took them are used instead; they show another part.) Everything is drawn from a generator made of the
 seed: the same seed gives the same samples.
 """
 
@@ -42,14 +42,14 @@ class Sample:
         caption: a text that is true of it, with its attribute key.
         key: the attribute key of the image.
         content: what the crop mostly shows, where it is known.
-        place: samples with the same number show the same place.
+        group: samples with the same number show the same part of a scene.
     """
 
     image: Tensor
     caption: Caption
     key: str
     content: str | None
-    place: int
+    group: int
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class Corpus:
     """Where samples are drawn from.
 
     Attributes:
-        made_up: scenes drawn from seeds.
+        synthetic: scenes drawn from seeds.
         real: real scenes; may be empty.
         real_share: the share of groups that show a real scene, where there are any.
         faults: how many faulty versions a group holds.
     """
 
-    made_up: Sequence[TruthScene]
+    synthetic: Sequence[TruthScene]
     real: Sequence[TruthScene] = ()
     real_share: float = 0.4
     faults: int = 4
 
-    def group(self, rng: np.random.Generator, place: int = 0) -> list[Sample]:
-        """One place in `4 + faults` versions: reference, MS, PAN, and a fusion or noise, then the faults."""
+    def group(self, rng: np.random.Generator, number: int = 0) -> list[Sample]:
+        """One crop in `4 + faults` versions: reference, MS, PAN, and a fusion or noise, then the faults."""
         scene = self._scene(rng)
         crop = draw_crop(scene, rng)
         composite = COMPOSITES[rng.choice(len(COMPOSITES), p=_COMPOSITE_SHARES)]
@@ -87,18 +87,18 @@ class Corpus:
             images[f"{family}/{STRENGTHS[level]}"] = show(
                 FAULTS[family](crop, fault_strength(level, rng), rng), crop, composite
             )
-        return [Sample(image, describe(key, content, rng), key, content, place) for key, image in images.items()]
+        return [Sample(image, describe(key, content, rng), key, content, number) for key, image in images.items()]
 
     def batch(self, seed: int, number: int, groups: int) -> list[Sample]:
-        """The samples of batch `number` of a training with this seed: `groups` places in all their versions."""
+        """The samples of batch `number` of a training with this seed: so many groups."""
         rng = np.random.default_rng((seed, number))
-        return [sample for place in range(groups) for sample in self.group(rng, place)]
+        return [sample for group in range(groups) for sample in self.group(rng, group)]
 
     def _scene(self, rng: np.random.Generator) -> TruthScene:
         if self.real and rng.random() < self.real_share:
             areas = np.sqrt([scene.bands[0].numel() for scene in self.real])  # a large scene more often, not too often
             return self.real[int(rng.choice(len(self.real), p=areas / areas.sum()))]
-        return self.made_up[int(rng.integers(len(self.made_up)))]
+        return self.synthetic[int(rng.integers(len(self.synthetic)))]
 
     def _ms(self, scene: TruthScene, crop: Crop, composite: tuple[int, int, int], rng: np.random.Generator) -> Tensor:
         """Mostly the crop as a coarser camera sees it; of a real scene, often its own MS as it is interpolated."""
@@ -122,10 +122,10 @@ class Corpus:
 
 
 def draw_crop(scene: TruthScene, rng: np.random.Generator) -> Crop:
-    """Draw a place of a scene, turned or mirrored, with the margin that faults look at.
+    """Draw a crop of a scene, turned or mirrored, with the margin that faults look at.
 
     Beyond the scene's edge its mirror image stands in, so that a scene of 64 pixels a side is enough. The statistics
-    are jittered: those of a larger scene around the same place would differ.
+    are jittered: those of a larger scene around the crop would differ.
     """
     height, width = scene.bands.shape[1:]
     row, col = int(rng.integers(max(height - SIDE, 0) + 1)), int(rng.integers(max(width - SIDE, 0) + 1))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clip_training.scenes import coloured_noise
 from clippan_models.guidance.embedded import SIDE
 from clippan_models.ops.resample import decimation_matrix, interpolation_matrix
 
@@ -55,7 +56,7 @@ def middle(image: Tensor) -> Tensor:
 
 
 def as_ms(image: Tensor, ratio: int = 4, gain: float = 0.3, lag: int = 0) -> Tensor:
-    """As a multispectral camera would have seen it, interpolated back (EXP): `[C, WORK, WORK]`, the same shape.
+    """MTF-degraded and interpolated back (EXP): `[C, WORK, WORK]`, the same shape.
 
     Args:
         image: the sharp bands.
@@ -115,7 +116,7 @@ def colours(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
 
 
 def cast(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
-    """Each band brighter or darker by an amount of its own: a tint over all."""
+    """Each band brighter or darker by another amount: a tint over all."""
     signs = rng.permutation((1.0, 1.0, -1.0, -1.0))  # all to one side would be brightness, not a tint
     offset = signs * rng.uniform(0.5, 1.0, 4)
     scale = 1 + 0.4 * strength * rng.uniform(-1, 1, 4)
@@ -196,13 +197,8 @@ def substitution(crop: Crop, strength: float, rng: np.random.Generator) -> Tenso
 
 def independent(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
     """An image that has nothing to do with the crop: coloured noise of a random smoothness."""
-    frequency = np.hypot(np.fft.fftfreq(WORK)[:, None], np.fft.rfftfreq(WORK)[None])
-    frequency[0, 0] = 1
-    spectrum = np.fft.rfft2(rng.standard_normal((4, WORK, WORK))) / frequency ** rng.uniform(0.0, 2.0)
-    spectrum[:, 0, 0] = 0
-    field = np.fft.irfft2(spectrum, s=(WORK, WORK))
-    field /= field.std((1, 2), keepdims=True)
-    return _raw(torch.from_numpy(field.astype(np.float32)), crop)
+    field = coloured_noise(rng.standard_normal((4, WORK, WORK)), rng.uniform(0.0, 2.0))
+    return _raw(torch.from_numpy(field), crop)
 
 
 def fused(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:

@@ -1,9 +1,8 @@
-"""What the embedded CLIP can tell on scenes it has not seen: the figures of its model card."""
+"""Evaluation of the embedded CLIP on held-out scenes: the figures of its model card."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,118 +17,70 @@ from clip_training.scenes import TruthScene
 from clippan_models.guidance.embedded import embedded_tokenizer
 from clippan_models.guidance.radiometry import clip_normalise
 
-_STRONG, _MODERATE = 2, 1
+_MODERATE, _STRONG = 1, 2
+
+Figures = dict[str, float]
+"""By label. Those without a mean in their label are shares of the crops, 0 .. 1; `a < b` is the share where it holds.
+
+The figures of the Wald prompt compare cosines with it, `direction` is that of `pretraining`, and a fault is recognised
+by its plain caption. Chance is in brackets."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """Shares are of the crops, 0 .. 1.
-
-    Attributes:
-        crops: how many places.
-        exp_below_truth: share where the Wald prompt is nearer to the truth than to EXP.
-        exp_below_fusion: nearer to a GLP fusion than to EXP.
-        fusion_below_truth: nearer to the truth than to that fusion.
-        ordered: EXP < fusion < truth.
-        fault_accuracy: which of the ten faults, strong ones, by their plain captions; chance is 0.1.
-        fault_accuracy_moderate: the same for moderate ones.
-        faults: accuracy for each strong fault.
-        modality_accuracy: MS, PAN or HRMS, of EXP, PAN and truth by the three prompts; chance is 1/3.
-        direction: mean of `pretraining.direction` for each kind of image.
-        nearness: mean cosine with the Wald prompt.
-        direction_below_truth: share of crops where `direction` of this kind is below that of the truth.
-    """
-
-    crops: int
-    exp_below_truth: float
-    exp_below_fusion: float
-    fusion_below_truth: float
-    ordered: float
-    fault_accuracy: float
-    fault_accuracy_moderate: float
-    faults: Mapping[str, float]
-    modality_accuracy: float
-    direction: Mapping[str, float]
-    nearness: Mapping[str, float]
-    direction_below_truth: Mapping[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-
-def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, device: str = "cpu") -> Report:
-    """Judge a model on `crops` places of each scene, drawn from a seed."""
+def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, device: str = "cpu") -> Figures:
+    """Evaluate a model on `crops` crops of each scene, drawn from a seed."""
     rng = np.random.default_rng((seed, 1))
-    families = list(FAULTS)
-    images: dict[str, list[Tensor]] = {}
-    for scene in scenes:
-        for _ in range(crops):
-            crop = draw_crop(scene, rng)
-            views = {
-                "EXP": show(as_ms(crop.bands), crop),
-                "PAN": show_pan(crop),
-                "fusion": show(fused(crop, 1.0, rng), crop),
-                "truth": show(crop.bands, crop),
-            }
-            for family in families:
-                views[family] = show(FAULTS[family](crop, fault_strength(_STRONG, rng), rng), crop)
-                moderate = FAULTS[family](crop, fault_strength(_MODERATE, rng), rng)
-                views[f"{family}, moderate"] = show(moderate, crop)
-            for name, view in views.items():
-                images.setdefault(name, []).append(view)
-    features = {name: _image_features(model, torch.stack(views), device) for name, views in images.items()}
+    drawn = [_views(scene, rng) for scene in scenes for _ in range(crops)]
+    features = {name: _image_features(model, torch.stack([v[name] for v in drawn]), device) for name in drawn[0]}
     prompts = _text_features(model, [MS_PROMPT, PAN_PROMPT, WALD_PROMPT], device)
-    faults = _text_features(model, [DEGRADATION_PROMPTS[family] for family in families], device)
+    captions = _text_features(model, [DEGRADATION_PROMPTS[family] for family in FAULTS], device)
+
+    def recognised(names: Sequence[str], texts: Tensor) -> list[float]:
+        """Share of each kind of image that is nearest to its own text."""
+        return [_share((features[name] @ texts.T).argmax(1) == index) for index, name in enumerate(names)]
 
     near = {name: feature @ prompts[2] for name, feature in features.items()}
     towards = {name: direction(f, features["EXP"], features["PAN"], prompts) for name, f in features.items()}
-    recall = {f: _share((features[f] @ faults.T).argmax(1) == i) for i, f in enumerate(families)}
-    moderate_recall = [_share((features[f"{f}, moderate"] @ faults.T).argmax(1) == i) for i, f in enumerate(families)]
-    modality = [_share((features[f] @ prompts.T).argmax(1) == i) for i, f in enumerate(("EXP", "PAN", "truth"))]
-    shown = ["EXP", "PAN", "fusion", "truth", *families]
-    return Report(
-        crops=len(near["truth"]),
-        exp_below_truth=_share(near["EXP"] < near["truth"]),
-        exp_below_fusion=_share(near["EXP"] < near["fusion"]),
-        fusion_below_truth=_share(near["fusion"] < near["truth"]),
-        ordered=_share((near["EXP"] < near["fusion"]) & (near["fusion"] < near["truth"])),
-        fault_accuracy=float(np.mean(list(recall.values()))),
-        fault_accuracy_moderate=float(np.mean(moderate_recall)),
-        faults=recall,
-        modality_accuracy=float(np.mean(modality)),
-        direction={name: float(towards[name].mean()) for name in shown},
-        nearness={name: float(near[name].mean()) for name in shown},
-        direction_below_truth={name: _share(towards[name] < towards["truth"]) for name in shown if name != "truth"},
-    )
+    strong = recognised(list(FAULTS), captions)
+    moderate = recognised([f"{family}, moderate" for family in FAULTS], captions)
+    shown = ["EXP", "PAN", "fusion", "truth", *FAULTS]
+    better, worse = near["fusion"] < near["truth"], near["EXP"] < near["fusion"]
+    return {
+        "crops": len(drawn),
+        "Wald prompt: EXP < truth": _share(near["EXP"] < near["truth"]),
+        "Wald prompt: EXP < fusion": _share(worse),
+        "Wald prompt: fusion < truth": _share(better),
+        "Wald prompt: EXP < fusion < truth (chance 0.167)": _share(worse & better),
+        "which strong fault (chance 0.1)": float(np.mean(strong)),
+        "which moderate fault (chance 0.1)": float(np.mean(moderate)),
+        **{f"  strong {family}": share for family, share in zip(FAULTS, strong, strict=True)},
+        "MS, PAN or HRMS (chance 0.333)": float(np.mean(recognised(["EXP", "PAN", "truth"], prompts))),
+        **{f"mean direction: {name}": float(towards[name].mean()) for name in shown},
+        **{f"direction: {name} < truth": _share(towards[name] < towards["truth"]) for name in shown if name != "truth"},
+    }
 
 
-def table(reports: Mapping[str, Report]) -> str:
-    """The reports side by side, one line a figure."""
-    rows: list[tuple[str, list[float]]] = []
-
-    def add(label: str, values: list[float]) -> None:
-        rows.append((label, values))
-
-    all_reports = list(reports.values())
-    add("crops", [r.crops for r in all_reports])
-    add("Wald prompt: EXP < truth", [r.exp_below_truth for r in all_reports])
-    add("Wald prompt: EXP < fusion", [r.exp_below_fusion for r in all_reports])
-    add("Wald prompt: fusion < truth", [r.fusion_below_truth for r in all_reports])
-    add("Wald prompt: EXP < fusion < truth (chance 0.167)", [r.ordered for r in all_reports])
-    add("which strong fault (chance 0.1)", [r.fault_accuracy for r in all_reports])
-    add("which moderate fault (chance 0.1)", [r.fault_accuracy_moderate for r in all_reports])
-    for family in FAULTS:
-        add(f"  strong {family}", [r.faults[family] for r in all_reports])
-    add("MS, PAN or HRMS (chance 0.333)", [r.modality_accuracy for r in all_reports])
-    for name in all_reports[0].direction:
-        add(f"mean direction: {name}", [r.direction[name] for r in all_reports])
-    for name in all_reports[0].direction_below_truth:
-        add(f"direction: {name} < truth", [r.direction_below_truth[name] for r in all_reports])
-    width = max(len(label) for label, _ in rows)
-    head = f"{'':{width}}" + "".join(f"{name:>14}" for name in reports)
-    lines = [f"{label:{width}}" + "".join(_number(value) for value in values) for label, values in rows]
+def table(columns: Mapping[str, Figures]) -> str:
+    """The figures of several sets of scenes side by side, one line a figure."""
+    labels = list(next(iter(columns.values())))
+    width = max(map(len, labels))
+    head = f"{'':{width}}" + "".join(f"{name:>14}" for name in columns)
+    lines = [f"{label:{width}}" + "".join(_number(figures[label]) for figures in columns.values()) for label in labels]
     return "\n".join([head, *lines])
+
+
+def _views(scene: TruthScene, rng: np.random.Generator) -> dict[str, Tensor]:
+    """One crop as truth, EXP, PAN and GLP fusion, and with each fault, strong and moderate."""
+    crop = draw_crop(scene, rng)
+    views = {
+        "EXP": show(as_ms(crop.bands), crop),
+        "PAN": show_pan(crop),
+        "fusion": show(fused(crop, 1.0, rng), crop),
+        "truth": show(crop.bands, crop),
+    }
+    for family, fault in FAULTS.items():
+        views[family] = show(fault(crop, fault_strength(_STRONG, rng), rng), crop)
+        views[f"{family}, moderate"] = show(fault(crop, fault_strength(_MODERATE, rng), rng), crop)
+    return views
 
 
 def _number(value: float) -> str:
@@ -138,10 +89,8 @@ def _number(value: float) -> str:
 
 def _image_features(model: Any, images: Tensor, device: str) -> Tensor:
     with torch.inference_mode():
-        parts = [
-            model.encode_image(clip_normalise(p.to(device)), normalize=True).cpu() for p in torch.split(images, 256)
-        ]
-    return torch.cat(parts)
+        parts = torch.split(images, 256)
+        return torch.cat([model.encode_image(clip_normalise(p.to(device)), normalize=True).cpu() for p in parts])
 
 
 def _text_features(model: Any, texts: list[str], device: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Trains the embedded CLIP, or judges its weights: `python -m clip_training.pretrain --help`.
+"""Train the embedded CLIP, or evaluate its weights: `python -m clip_training.pretrain --help`.
 
 A tool for those who maintain the weights; users never run it. It prints, which library code does not.
 """
@@ -16,15 +16,16 @@ import torch
 
 from clip_training.corpus import Corpus
 from clip_training.held_out import evaluate, table
-from clip_training.pretraining import PretrainOptions, Progress, pretrain
-from clip_training.scenes import TruthScene, made_up_scene, read_scenes
+from clip_training.pretraining import PretrainOptions, Step, pretrain
+from clip_training.scenes import TruthScene, read_scenes, synthetic_scene
+from clip_training.weights import load_embedded, save_embedded
 from clippan_models.errors import ClippanError
 from clippan_models.guidance.embedded import build_embedded
-from clippan_models.store.embedded_weights import load_embedded, save_embedded
 
 HELD_OUT_SEED = 900_000
-"""First seed of the made-up scenes for evaluation; training begins at its own seed and must end below."""
+"""First seed of the synthetic scenes for evaluation; training begins at its own seed and must end below."""
 
+_TERMS = ("loss", "contrast", "rank", "direction")
 _EVERY = 25  # steps between lines
 _CHECKPOINT = 200  # steps between files
 
@@ -45,11 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m clip_training.pretrain", description=__doc__)
     job = parser.add_mutually_exclusive_group(required=True)
     job.add_argument("--out", type=Path, help="train, and write the weights here (.safetensors)")
-    job.add_argument("--evaluate", type=Path, help="judge these weights on scenes they have not seen")
+    job.add_argument("--evaluate", type=Path, help="evaluate these weights on held-out scenes")
     parser.add_argument(
         "--scenes", type=Path, nargs="*", default=[], help="folders of .npz: ms [4, h, w] (B, G, R, NIR), pan [H, W]"
     )
-    parser.add_argument("--made-up", type=int, default=240, help="number of scenes drawn from seeds")
+    parser.add_argument("--synthetic", type=int, default=240, help="number of scenes drawn from seeds")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=128, help="samples a step, in groups of eight")
     parser.add_argument("--seed", type=int, default=0)
@@ -63,9 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
-    real = _read(options.scenes)
-    made_up = [made_up_scene(options.seed + number) for number in range(options.made_up)]
-    corpus = Corpus(made_up, real)
+    synthetic = [synthetic_scene(options.seed + number) for number in range(options.synthetic)]
+    corpus = Corpus(synthetic, _read(options.scenes))
     torch.manual_seed(options.seed)
     model = build_embedded()
     training = PretrainOptions(
@@ -77,47 +77,46 @@ def _train(options: argparse.Namespace) -> int:
         time_limit=options.time_limit,
         bfloat16=options.bfloat16,
     )
-    recent: list[Progress] = []
+    recent: list[Step] = []
 
-    def about(steps: int) -> dict[str, object]:
-        return {
+    def save(steps: int) -> None:
+        about = {
             "seed": options.seed,
             "steps": steps,
             "samples_a_step": 8 * training.groups,
             "learning_rate": options.learning_rate,
-            "made_up_scenes": len(made_up),
-            "real_scenes": [scene.name for scene in real],
+            "synthetic_scenes": len(corpus.synthetic),
+            "real_scenes": [scene.name for scene in corpus.real],
             "torch": torch.__version__,
         }
+        save_embedded(model, options.out, about)
 
-    def report(progress: Progress) -> None:
-        recent.append(progress)
-        if progress.step % _EVERY == 0 or progress.step == 1:
-            means = [np.mean([getattr(p, name) for p in recent]) for name in ("loss", "contrast", "rank", "direction")]
-            names = ("loss", "contrast", "rank", "direction")
-            parts = "  ".join(f"{name} {mean:.3f}" for name, mean in zip(names, means, strict=True))
-            print(f"step {progress.step:5d}  {progress.seconds:6.0f} s  {parts}", flush=True)
+    def report(step: Step) -> None:
+        recent.append(step)
+        if step.number % _EVERY == 0 or step.number == 1:
+            terms = (f"{name} {np.mean([getattr(s, name) for s in recent]):.3f}" for name in _TERMS)
+            print(f"step {step.number:5d}  {step.seconds:6.0f} s  {'  '.join(terms)}", flush=True)
             recent.clear()
-        if progress.step % _CHECKPOINT == 0:
-            save_embedded(model, options.out, about(progress.step))
+        if step.number % _CHECKPOINT == 0:
+            save(step.number)
 
-    made = pretrain(model, corpus, training, options.device, report)
-    save_embedded(model, options.out, about(made))
-    print(f"wrote {options.out} after {made} steps")
+    steps = pretrain(model, corpus, training, options.device, report)
+    save(steps)
+    print(f"wrote {options.out} after {steps} steps")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     model = load_embedded(options.evaluate).to(options.device)
     real = _read(options.scenes)
-    made_up = [made_up_scene(HELD_OUT_SEED + options.seed + number) for number in range(8)]
-    sets: dict[str, list[TruthScene]] = {scene.name: [scene] for scene in real} | {"made up": made_up}
-    reports = {
+    synthetic = [synthetic_scene(HELD_OUT_SEED + options.seed + number) for number in range(8)]
+    sets: dict[str, list[TruthScene]] = {scene.name: [scene] for scene in real} | {"synthetic": synthetic}
+    figures = {
         name: evaluate(model, scenes, max(1, options.crops // len(scenes)), options.seed, options.device)
         for name, scenes in sets.items()
     }
-    print(table(reports))
-    print(json.dumps({name: report.as_dict() for name, report in reports.items()}))
+    print(table(figures))
+    print(json.dumps(figures))
     return 0
 
 

@@ -1,8 +1,8 @@
 """How the embedded CLIP learns: contrast between images and captions, and the order of what the Wald prompt prefers.
 
 The contrast is CLIP's, symmetric InfoNCE, with soft targets: captions repeat, and some fit in part
-(`captions.affinity`). It alone leaves open what run time asks: which of two images of one place is nearer to the
-prompt, and whether the way from MS and from PAN to the image is the way between their texts. Two more terms say so:
+(`captions.affinity`). It does not teach what is asked at run time: which of two images of one scene is nearer to the
+prompt, and whether features move from MS and PAN to the image as their texts do. Two more terms do:
 
     L = L_nce + L_rank + L_dir,
     d(x) = 1/2 [cos(F_x - F_MS, T_wald - T_MS) + cos(F_x - F_PAN, T_wald - T_PAN)]   (CLIPPan eq. 6-8)
@@ -26,6 +26,7 @@ from clip_training.captions import MS_PROMPT, PAN_PROMPT, WALD_PROMPT, affinity
 from clip_training.corpus import Corpus, Sample
 from clippan_models.guidance.embedded import embedded_tokenizer
 from clippan_models.guidance.radiometry import clip_normalise
+from clippan_models.losses.direction import direction_loss
 
 _HIGHEST_SCALE = math.log(100.0)  # CLIP's own limit
 _SOFTNESS = 0.05  # of the hinge, in units of a cosine
@@ -38,7 +39,7 @@ class PretrainOptions:
 
     Attributes:
         steps: at most so many.
-        groups: places in a batch, each in `4 + corpus.faults` versions.
+        groups: crops in a batch, each in `4 + corpus.faults` versions.
         seed: of the samples; the weights come from torch's generator.
         learning_rate: the highest, after the warm-up.
         warm_up: steps until it is reached.
@@ -56,10 +57,10 @@ class PretrainOptions:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where training stands: the parts of the loss at one step."""
+class Step:
+    """One step of the training, 1-based, and the terms of its loss."""
 
-    step: int
+    number: int
     seconds: float
     loss: float
     contrast: float
@@ -67,9 +68,7 @@ class Progress:
     direction: float
 
 
-def pretrain(
-    model: Any, corpus: Corpus, options: PretrainOptions, device: str, report: Callable[[Progress], None]
-) -> int:
+def pretrain(model: Any, corpus: Corpus, options: PretrainOptions, device: str, report: Callable[[Step], None]) -> int:
     """Train a model in place; returns the number of steps made.
 
     Args:
@@ -107,7 +106,7 @@ def pretrain(
         optimiser.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0.0, _HIGHEST_SCALE)
-        report(Progress(step + 1, time.monotonic() - start, float(total.detach()), *(float(p.detach()) for p in parts)))
+        report(Step(step + 1, time.monotonic() - start, float(total.detach()), *(float(p.detach()) for p in parts)))
     return options.steps
 
 
@@ -141,7 +140,7 @@ def losses(
     logits = scale * images @ texts.T
     contrast = (_soft_cross_entropy(logits, fit) + _soft_cross_entropy(logits.T, fit.T)) / 2
 
-    size = sum(s.place == samples[0].place for s in samples)
+    size = sum(s.group == samples[0].group for s in samples)
     groups = images.reshape(-1, size, images.shape[1])
     towards = direction(groups, groups[:, 1:2], groups[:, 2:3], prompts)
     nearness = groups @ prompts[2]
@@ -152,7 +151,7 @@ def losses(
 
 
 def direction(images: Tensor, ms: Tensor, pan: Tensor, prompts: Tensor) -> Tensor:
-    """How far the way from MS and PAN to an image is that from their prompts to Wald's (eq. 6-8), -1 .. 1.
+    """How well features move from MS and PAN to an image as their prompts do to Wald's (eq. 6-8), -1 .. 1.
 
     Args:
         images: `[..., D]` features.
@@ -160,9 +159,7 @@ def direction(images: Tensor, ms: Tensor, pan: Tensor, prompts: Tensor) -> Tenso
         pan: likewise.
         prompts: `[3, D]`: MS, PAN, HRMS.
     """
-    from_ms = functional.cosine_similarity(images - ms, prompts[2] - prompts[0], dim=-1, eps=1e-4)
-    from_pan = functional.cosine_similarity(images - pan, prompts[2] - prompts[1], dim=-1, eps=1e-4)
-    return (from_ms + from_pan) / 2
+    return 1 - direction_loss(images, ms, pan, *prompts)
 
 
 def _soft_cross_entropy(logits: Tensor, fit: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""The sharp truth that the embedded CLIP learns from: made-up places with known spectra, and real MS images.
+"""The sharp truth that the embedded CLIP learns from: synthetic scenes with known spectra, and real MS images.
 
-A made-up place is drawn at twice its resolution and averaged, so that its edges are those of an imaged scene. A real
-MS image is its own truth one scale down (Wald's protocol): what its own resolution shows is sharp, and what comes of
-blurring and decimating it is to be told from it.
+A synthetic scene is drawn at twice its resolution and averaged, so that its edges are those of an imaged scene. It is
+painted with the primitives of the demo's scene, but is one of a family that differs in everything: kinds and numbers of
+objects, directions, sizes, relief of the parcels. A real MS image is its own truth one scale down (Wald's protocol):
+what its own resolution shows is sharp, and is to be told from what blurring and decimating make of it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clippan_cli.scene.painting import Building, around, coordinates, draw_tree, furrows, nearest, paint
 from clippan_models.errors import InputError
 
 Array = NDArray[np.float32]
 
 SIDE = 256
-"""Pixels a side of a made-up place."""
+"""Pixels a side of a synthetic scene."""
 
 # Reflectance in blue, green, red, near infrared (per cent), about the middle of what spectral libraries list.
 _VEGETATION = np.array([(4, 8, 5, 45), (5, 10, 6, 38), (3, 6, 4, 30), (7, 12, 9, 32), (6, 11, 8, 50)], np.float32)
@@ -93,12 +95,12 @@ def read_scenes(folder: Path, rng: np.random.Generator) -> list[TruthScene]:
     return scenes
 
 
-def made_up_scene(seed: int, side: int = SIDE) -> TruthScene:
-    """Draw a place of `side` x `side` pixels; the same seed draws the same place."""
+def synthetic_scene(seed: int, side: int = SIDE) -> TruthScene:
+    """Draw a scene of `side` x `side` pixels; the same seed draws the same scene."""
     rng = np.random.default_rng(seed)
     fine = 2 * side
-    image = _ground(rng, fine)
-    # Each kind of object appears in most places, in a number that differs widely: towns, farmland, forest, coast.
+    image = _parcels(rng, fine)
+    # Each kind of object appears in most scenes, in a number that differs widely: towns, farmland, forest, coast.
     for draw, most in ((_draw_roads, 8), (_draw_buildings, 420), (_draw_trees, 900), (_draw_points, 150)):
         if rng.random() < 0.75:
             draw(image, rng, int(most * rng.random() ** 2) + 1)
@@ -108,7 +110,7 @@ def made_up_scene(seed: int, side: int = SIDE) -> TruthScene:
     image *= 1 + rng.uniform(0.02, 0.12) * _fractal(rng, fine, rng.uniform(0.5, 1.2))
     image = image.reshape(4, side, 2, side, 2).mean((2, 4))
     image += rng.uniform(0.0, 0.15) * rng.standard_normal(image.shape)  # the sensor's noise, in per cent reflectance
-    return truth_scene(f"made-up {seed}", _gentle_blur(image, rng), rng)
+    return truth_scene(f"synthetic {seed}", _gentle_blur(image, rng), rng)
 
 
 def _gentle_blur(image: Array, rng: np.random.Generator) -> Array:
@@ -124,80 +126,60 @@ def _spectrum(rng: np.random.Generator, library: Array) -> Array:
     return np.asarray(spectrum, np.float32)
 
 
-def _fractal(rng: np.random.Generator, side: int, exponent: float) -> Array:
-    """Noise with an amplitude spectrum of 1 / f ** exponent, zero mean and unit variance, `[side, side]`."""
+def coloured_noise(white: NDArray[np.float64], exponent: float) -> Array:
+    """White noise `[..., side, side]` with its amplitude spectrum made 1 / f ** exponent; zero mean, unit variance."""
+    side = white.shape[-1]
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = 1
-    spectrum = np.fft.rfft2(rng.standard_normal((side, side))) / frequency**exponent
-    spectrum[0, 0] = 0
+    spectrum = np.fft.rfft2(white) / frequency**exponent
+    spectrum[..., 0, 0] = 0
     field = np.fft.irfft2(spectrum, s=(side, side))
-    return np.asarray(field / field.std(), np.float32)
+    return np.asarray(field / field.std((-2, -1), keepdims=True), np.float32)
 
 
-def _ground(rng: np.random.Generator, side: int) -> Array:
-    """Parcels: each pixel belongs to the nearest of some seeds, with a spectrum and furrows of its own."""
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+def _fractal(rng: np.random.Generator, side: int, exponent: float) -> Array:
+    return coloured_noise(rng.standard_normal((side, side)), exponent)
+
+
+def _parcels(rng: np.random.Generator, side: int) -> Array:
+    """Parcels with winding borders, each with its own spectrum and furrows."""
+    y, x = coordinates(side)
     count = int(rng.integers(3, 40))
     bend = rng.uniform(0, 12)
-    y_bent, x_bent = y + bend * _fractal(rng, side, 1.8), x + bend * _fractal(rng, side, 1.8)
-    owner, nearest = np.zeros((side, side), int), np.full((side, side), np.inf, np.float32)
-    for number, (row, col) in enumerate(rng.uniform(0, side, (count, 2))):
-        distance = np.abs(y_bent - row) + np.abs(x_bent - col) if count % 2 else np.hypot(y_bent - row, x_bent - col)
-        closer = distance < nearest
-        owner[closer], nearest[closer] = number, distance[closer]
+    y, x = y + bend * _fractal(rng, side, 1.8), x + bend * _fractal(rng, side, 1.8)
+    owner = nearest(y, x, rng.uniform(0, side, (count, 2)), city_block=count % 2 == 1)
     shares = rng.dirichlet((1.0, 0.7, 0.5))
     libraries = (_VEGETATION, _SOIL, _BUILT)
     spectra = np.stack([_spectrum(rng, libraries[rng.choice(3, p=shares)]) for _ in range(count)], axis=1)
     angle, spacing = rng.uniform(0, np.pi, count)[owner], rng.uniform(4, 24, count)[owner]
     strength = (rng.uniform(0, 0.2, count) * (rng.random(count) < 0.6))[owner]
-    furrows = 1 + strength * np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / spacing)
-    return np.asarray(spectra[:, owner] * furrows, np.float32)
+    return np.asarray(spectra[:, owner] * furrows(angle, spacing, strength), np.float32)
 
 
 def _draw_roads(image: Array, rng: np.random.Generator, count: int) -> None:
     side = image.shape[1]
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    y, x = coordinates(side)
     for _ in range(count):
         angle, width = rng.uniform(0, np.pi), rng.uniform(3, 18)
         curve = rng.uniform(0, 30) * np.sin(x / rng.uniform(60, 200))
         distance = np.abs(
             (x - rng.uniform(0, side)) * np.cos(angle) + (y + curve - rng.uniform(0, side)) * np.sin(angle)
         )
-        image[:, distance < width / 2] = _spectrum(rng, _BUILT)[:, None]
+        paint(image, distance < width / 2, _spectrum(rng, _BUILT))
         if width > 8:
-            image[:, distance < 0.8] = _BRIGHT[0][:, None]
-
-
-def _around(image: Array, row: float, col: float, reach: float) -> tuple[Array, Array, Array]:
-    """The part of an image about a place, a view, with the offsets of its rows and columns from that place."""
-    side, steps = image.shape[1], int(reach) + 1
-    rows = np.arange(max(int(row) - steps, 0), min(int(row) + steps + 1, side))
-    cols = np.arange(max(int(col) - steps, 0), min(int(col) + steps + 1, side))
-    if not len(rows) or not len(cols):
-        rows, cols = np.arange(1), np.arange(1)
-    part = image[:, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    return part, (rows[:, None] - row).astype(np.float32), (cols[None] - col).astype(np.float32)
+            paint(image, distance < 0.8, _BRIGHT[0])
 
 
 def _draw_buildings(image: Array, rng: np.random.Generator, count: int) -> None:
     side, angle = image.shape[1], rng.uniform(0, np.pi / 2)
-    shadow_row, shadow_col = rng.uniform(-6, 6, 2)
+    shadow = (rng.uniform(-6, 6), rng.uniform(-6, 6))
     for _ in range(count):
         length, width = rng.uniform(6, 50, 2)
         row, col = rng.uniform(0, side, 2)
         turn = angle if rng.random() < 0.9 else rng.uniform(0, np.pi)
         roof = _spectrum(rng, _BUILT if rng.random() < 0.8 else _BRIGHT)
-        cosine, sine, lee = np.cos(turn), np.sin(turn), rng.uniform(0.75, 1.0)
-
-        part, y, x = _around(image, row + shadow_row, col + shadow_col, length + width)
-        along, across = cosine * x + sine * y, cosine * y - sine * x
-        part[:, (np.abs(along) < length / 2) & (np.abs(across) < width / 2)] *= 0.4
-
-        part, y, x = _around(image, row, col, length + width)
-        along, across = cosine * x + sine * y, cosine * y - sine * x
-        inside = (np.abs(along) < length / 2) & (np.abs(across) < width / 2)
-        part[:, inside & (across >= 0)] = roof[:, None]
-        part[:, inside & (across < 0)] = lee * roof[:, None]
+        shaded = rng.uniform(0.75, 1.0) * roof
+        Building(row, col, length, width, turn).draw(image, (shaded, roof), shadow, shade=0.4)
 
 
 def _draw_trees(image: Array, rng: np.random.Generator, count: int) -> None:
@@ -206,11 +188,9 @@ def _draw_trees(image: Array, rng: np.random.Generator, count: int) -> None:
         radius = rng.uniform(2, 10)
         row, col = rng.uniform(0, side, 2)
         crown = _spectrum(rng, _VEGETATION)
-        part, y, x = _around(image, row + 0.4 * radius, col + 0.4 * radius, radius)
-        part[:, np.hypot(y, x) < radius] *= 0.5
-        part, y, x = _around(image, row, col, radius)
-        inside = np.hypot(y, x) < radius
-        part[:, inside] = (crown[:, None, None] * (1 - 0.2 * (x + y) / radius))[:, inside]
+        part, y, x = around(image, row + 0.4 * radius, col + 0.4 * radius, radius)
+        part[:, np.hypot(y, x) < radius] *= 0.5  # its shadow
+        draw_tree(image, row, col, radius, crown, 0.2)
 
 
 def _draw_points(image: Array, rng: np.random.Generator, count: int) -> None:
@@ -224,8 +204,7 @@ def _draw_points(image: Array, rng: np.random.Generator, count: int) -> None:
 
 def _draw_water(image: Array, rng: np.random.Generator) -> None:
     field = _fractal(rng, image.shape[1], rng.uniform(1.6, 2.4))
-    water = field > np.quantile(field, rng.uniform(0.4, 0.95))
-    image[:, water] = _spectrum(rng, _WATER)[:, None]
+    paint(image, field > np.quantile(field, rng.uniform(0.4, 0.95)), _spectrum(rng, _WATER))
 
 
 def _draw_clouds(image: Array, rng: np.random.Generator) -> None:

@@ -129,14 +129,14 @@ class Tile:
 
 
 MIN_PAN_R2 = 0.8
-"""Share of PAN that the bands must explain before anything is read off it."""
+"""Share of PAN that the bands must explain before anything is estimated from it."""
 
-_CERTAIN_PAN_R2 = 0.95  # from here on it is all believed; undisturbed pairs have .97 and more
+_CERTAIN_PAN_R2 = 0.95  # from here on the estimates are fully trusted; undisturbed pairs have .97 and more
 
 
 @dataclass(frozen=True)
 class Observation:
-    """How the two images of a scene were made from the sharp image that nobody saw.
+    """How the two images of a scene follow from the sharp image, which is unknown.
 
     `MS_b = decimate(blur_b(HRMS_b))` on `sampling`, and `PAN = sum_b pan_weights[b] * HRMS_b + pan_offset`.
 
@@ -159,12 +159,12 @@ class Observation:
 
     @property
     def certainty(self) -> float:
-        """How far what was estimated of the scene is to be believed: 0 (PAN does not follow from the bands) .. 1."""
+        """How far the estimates of the scene can be trusted: 0 (PAN does not follow from the bands) .. 1."""
         return min(max((self.pan_r2 - MIN_PAN_R2) / (_CERTAIN_PAN_R2 - MIN_PAN_R2), 0.0), 1.0)
 
 
 class Views(Protocol):
-    """One tile, seen the ways that sharpening methods look at it.
+    """One tile in the forms that sharpening methods use.
 
     The properties are computed when first asked for. Invalid pixels hold finite filler values. `H, W` is the tile on
     the PAN grid, `h, w` the same tile on the MS grid.
@@ -188,7 +188,7 @@ class Views(Protocol):
 
     @property
     def pan_low(self) -> Tensor:
-        """PAN as each MS band would have seen it, back on the PAN grid: `up(decimate(blur_b(pan)))`, `[C, H, W]`."""
+        """PAN degraded by the MTF of each MS band, back on the PAN grid: `up(decimate(blur_b(pan)))`, `[C, H, W]`."""
 
     @property
     def core(self) -> Tensor:
@@ -222,7 +222,7 @@ class Views(Protocol):
         """Interpolate samples on the tile's MS grid to its PAN grid: `[C, h, w] -> [C, H, W]`."""
 
     def down(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """See an image on the PAN grid as MS would have: `[C, H, W]` -> samples `[C, h, w]` and their valid share."""
+        """Degrade an image on the PAN grid by the MTF of MS: `[C, H, W]` -> samples `[C, h, w]`, their valid share."""
 
 
 class Sharpener(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -34,6 +36,13 @@ class UsageError(ClippanError):
     def __init__(self, message: str, option: str | None = None) -> None:
         super().__init__(f"{option} {message}" if option else message)
         self.option = option
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str], more: str = "") -> UsageError:
+    """The error that there is nothing of a kind under a name; it says what is available, and what is spelt alike."""
+    near = difflib.get_close_matches(name.strip().lower(), known, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return UsageError(f"there is no {kind} called {name!r}{hint}; available: {', '.join(known)}{more}")
 
 
 class InputError(ClippanError):

@@ -9,7 +9,7 @@ Where there is nothing to correlate the answer is the nominal model and a shift 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +18,8 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
 from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Tile
-from clippan_models.ops.resample import fill_invalid, upsample
-from clippan_models.ops.views import project_to_ms
+from clippan_models.ops.regression import highpass, local_covariance, regress
+from clippan_models.ops.views import bands_at_reference, project_to_ms
 
 MAX_SHIFT_MS = 1.0
 """Shifts beyond this many MS pixels are not believed: such a pair needs a registration tool, not a correction."""
@@ -35,10 +35,7 @@ GAIN_RANGE = (0.05, 0.85)
 """Blur gains at MS Nyquist that a real product can have."""
 
 _REFINEMENTS = 12  # Gauss-Newton steps
-_HOLD = 0.15  # how hard a band is held to the place it found alone, against what all bands leave unexplained of PAN
-_HIGHPASS = 7  # MS pixels: the neighbourhood whose mean is removed before bands are compared with PAN
-_ROUNDING = 1e-6  # of the level: what float32 leaves of a constant image
-_LOCAL = 8  # MS pixels: side of the windows of the local correlation
+_HOLD = 0.15  # how hard a band is held to the position it found alone, against what all bands leave unexplained of PAN
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,11 @@ class Registration:
     correlation: tuple[float, ...]
     blur_estimated: bool
 
+    @property
+    def shifts(self) -> tuple[tuple[float, float], ...]:
+        """PAN pixels (down, right) by which each band is off."""
+        return tuple(zip(self.shift_y, self.shift_x, strict=True))
+
 
 def estimate_observation(
     tiles: Sequence[Tile], nominal: Observation, *, coregister: bool = True
@@ -72,13 +74,13 @@ def estimate_observation(
         The model, and how its shifts were found.
     """
     bands = nominal.sampling.bands
-    start = _fit_common(tiles, nominal, coregister=coregister)
+    common = _fit_common(tiles, nominal, coregister=coregister)
     shifts, correlation = [(0.0, 0.0)] * bands, [0.0] * bands
     if coregister:
-        found = [_fit_band(tiles, nominal, band, start) for band in range(bands)]
-        shifts, correlation = _common_or_own(found, start)
+        found = [_fit_band(tiles, nominal, band, common) for band in range(bands)]
+        shifts, correlation = _common_or_own(found, common[1:])
         if len(set(shifts)) > 1:
-            shifts = _refine(tiles, nominal, found, shifts, start)
+            shifts = _refine(tiles, nominal, found, shifts, common)
     sampling = nominal.sampling.shifted([s[0] for s in shifts], [s[1] for s in shifts])
     observation = _fit_response(tiles, replace(nominal, sampling=sampling))
     registration = Registration(
@@ -105,21 +107,21 @@ def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool
     bands = [(s.ms.double(), s.ms_valid.all(0)) for s in tiles]
 
     def unexplained(point: np.ndarray) -> float:
-        gain, dy, dx = _squash(point[0]), float(point[1]), float(point[2])
+        gain, dy, dx = _sigmoid(point[0]), float(point[1]), float(point[2])
         if max(abs(dy), abs(dx)) > 1.5 * MAX_SHIFT_MS * nominal.sampling.ratio:
             return 1.0
         shifted = pan_sampling.shifted([dy], [dx])
-        return 1.0 - _regress([_pan_at(s, shifted, gain) for s in tiles], bands)[1]
+        return 1.0 - regress([_pan_at(s, shifted, gain) for s in tiles], bands)[1]
 
     # the best of a coarse grid is in the basin of the answer; one descent from there is enough
-    guesses = [(_unsquash(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
+    guesses = [(_logit(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
     start = min(guesses, key=lambda point: unexplained(np.array(point)))
     simplex = np.array(start) + np.array([(0, 0, 0), (0.5, 0, 0), (0, 0.7, 0), (0, 0, 0.7)])
     options = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 120, "initial_simplex": simplex}
     best = minimize(unexplained, start, method="Nelder-Mead", options=options)
     if 1.0 - float(best.fun) < MIN_LOCAL_R2:
         return gain0, 0.0, 0.0
-    return _squash(best.x[0]), float(best.x[1]), float(best.x[2])
+    return _sigmoid(best.x[0]), float(best.x[1]), float(best.x[2])
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,12 @@ class _BandFit:
         return self.own >= MIN_LOCAL_R2
 
 
-def _fit_band(tiles: Sequence[Tile], nominal: Observation, band: int, start: tuple[float, float, float]) -> _BandFit:
+def _fit_band(tiles: Sequence[Tile], nominal: Observation, band: int, common: tuple[float, float, float]) -> _BandFit:
     """Shift of one band against PAN, searched around the common shift."""
-    gain, dy0, dx0 = start
+    gain, dy0, dx0 = common
     one = nominal.sampling.select([band])
     limit = MAX_SHIFT_MS * nominal.sampling.ratio
-    details = [_highpass(t.ms[band].double(), t.ms_valid[band]) for t in tiles]
+    details = [highpass(t.ms[band].double(), t.ms_valid[band]) for t in tiles]
 
     def unexplained(point: np.ndarray) -> float:
         if max(abs(point[0]), abs(point[1])) > limit:
@@ -149,7 +151,7 @@ def _fit_band(tiles: Sequence[Tile], nominal: Observation, band: int, start: tup
         covered = variance = 0.0
         for tile, (detail, valid) in zip(tiles, details, strict=True):
             pan, seen = _pan_at(tile, shifted, gain)
-            explained, total = _local_covariance(detail, *_highpass(pan, seen & valid))
+            explained, total = local_covariance(detail, *highpass(pan, seen & valid))
             covered, variance = covered + explained, variance + total
         return 1.0 - covered / variance if variance > 0 else 1.0
 
@@ -160,10 +162,9 @@ def _fit_band(tiles: Sequence[Tile], nominal: Observation, band: int, start: tup
 
 
 def _common_or_own(
-    found: Sequence[_BandFit], start: tuple[float, float, float]
+    found: Sequence[_BandFit], common: tuple[float, float]
 ) -> tuple[list[tuple[float, float]], list[float]]:
     """Shift and correlation of each band: own shifts where the bands evidently differ, else the common one."""
-    common = (start[1], start[2])
     differ = any(f.believable and 1 - f.own < BANDS_DIFFER * (1 - f.common) for f in found)
     related = any(f.believable for f in found)
     shifts = [f.shift if differ and f.believable else common if related else (0.0, 0.0) for f in found]
@@ -175,21 +176,23 @@ def _refine(
     nominal: Observation,
     found: Sequence[_BandFit],
     shifts: Sequence[tuple[float, float]],
-    start: tuple[float, float, float],
+    common: tuple[float, float, float],
 ) -> list[tuple[float, float]]:
     """The shifts of bands that lie apart, taken to where the bands together explain PAN best (Gauss-Newton).
 
     Alone, a band is drawn to what PAN shows of the others; together they leave PAN next to nothing to show. As they
-    can stand in for one another, each is held to the place it found alone, the more the better it matched there.
+    can stand in for one another, each is held to the position it found alone, the more the better it matched there.
     """
-    gain, dy, dx = start
+    gain, dy, dx = common
     reference = nominal.sampling.select([0]).shifted([dy], [dx])
-    pan = [_pan_at(tile, reference, gain) for tile in tiles]
-    alone, point = np.array(shifts), np.array(shifts)
+    point = np.array(shifts)
     held = np.array([max(f.own, 1e-3) / max(1 - f.own, 1e-3) for f in found]).repeat(2)
+    together = _Together(
+        tiles, [_pan_at(tile, reference, gain) for tile in tiles], nominal.sampling, reference, point, held
+    )
     limit = MAX_SHIFT_MS * nominal.sampling.ratio
     for _ in range(_REFINEMENTS):
-        step, r2 = _improve(tiles, pan, nominal.sampling, reference, point, alone, held)
+        step, r2 = together.improve(point)
         if r2 < MIN_PAN_R2:
             return list(shifts)
         point = np.clip(point + np.clip(step, -0.5, 0.5), -limit, limit)
@@ -198,42 +201,55 @@ def _refine(
     return [(float(y), float(x)) for y, x in point]
 
 
-def _improve(
-    tiles: Sequence[Tile],
-    pan: Sequence[tuple[Tensor, Tensor]],
-    sampling: Sampling,
-    reference: Sampling,
-    shifts: np.ndarray,
-    alone: np.ndarray,
-    held: np.ndarray,
-) -> tuple[np.ndarray, float]:
-    """One Gauss-Newton step `[C, 2]` of the shifts `[C, 2]`, in PAN pixels, and the R2 of PAN before it."""
+@dataclass(frozen=True)
+class _Together:
+    """The regression of PAN on all bands, each at a shift of its own.
 
-    def bands_at(y: float, x: float) -> Tensor:
-        moved = sampling.shifted((shifts[:, 0] + y).tolist(), (shifts[:, 1] + x).tolist())
-        return torch.cat([_bands_at(t, moved, reference)[0][:, u] for t, u in zip(tiles, use, strict=True)], 1)
+    Attributes:
+        tiles: of the scene.
+        pan: at the samples of the reference, and where it is valid, for each tile.
+        sampling: of the bands by the georeferencing.
+        reference: where PAN and bands are compared.
+        alone: shift of each band that it found alone, `[C, 2]`, PAN pixels.
+        held: how hard each coordinate is held there, `[2 C]`.
+    """
 
-    use = [seen & tile.ms_valid.all(0) for (_, seen), tile in zip(pan, tiles, strict=True)]
-    target = torch.cat([values[u] for (values, _), u in zip(pan, use, strict=True)])
-    bands, little = bands_at(0, 0), 0.25
-    count = len(bands)
-    down = (bands_at(little, 0) - bands_at(-little, 0)) / (2 * little)
-    right = (bands_at(0, little) - bands_at(0, -little)) / (2 * little)
-    everywhere = torch.ones_like(target, dtype=torch.bool)
-    weights, r2 = _regress([(target, everywhere)], [(bands, everywhere)])
-    left = target - weights[:-1] @ bands - weights[-1]
-    share = weights[:-1, None]
-    slopes = torch.stack([share * down, share * right], 1).flatten(0, 1)
-    design = torch.cat([slopes, bands, torch.ones_like(bands[:1])])
-    gram = design @ design.T
-    # a band that PAN does not see has no slope: whatever else is zero, the matrix is not singular
-    gram += torch.diag(1e-9 * gram.diagonal() + 1e-15 * gram.diagonal().max())
-    pull = _HOLD * float((left**2).sum()) * held
-    gram[: 2 * count, : 2 * count] += torch.diag(torch.from_numpy(pull))
-    right_side = design @ left
-    right_side[: 2 * count] += torch.from_numpy(pull * (alone - shifts).ravel())
-    step = torch.linalg.solve(gram, right_side)[: 2 * count]
-    return step.reshape(count, 2).numpy(), r2
+    tiles: Sequence[Tile]
+    pan: Sequence[tuple[Tensor, Tensor]]
+    sampling: Sampling
+    reference: Sampling
+    alone: np.ndarray
+    held: np.ndarray
+
+    def improve(self, shifts: np.ndarray) -> tuple[np.ndarray, float]:
+        """One Gauss-Newton step `[C, 2]` of the shifts `[C, 2]`, in PAN pixels, and the R2 of PAN before it."""
+        use = [seen & tile.ms_valid.all(0) for (_, seen), tile in zip(self.pan, self.tiles, strict=True)]
+
+        def bands_at(y: float, x: float) -> Tensor:
+            moved = self.sampling.shifted((shifts[:, 0] + y).tolist(), (shifts[:, 1] + x).tolist())
+            pieces = (_bands_at(tile, moved, self.reference)[0] for tile in self.tiles)
+            return torch.cat([piece[:, u] for piece, u in zip(pieces, use, strict=True)], 1)
+
+        target = torch.cat([values[u] for (values, _), u in zip(self.pan, use, strict=True)])
+        bands, little = bands_at(0, 0), 0.25
+        count = len(bands)
+        down = (bands_at(little, 0) - bands_at(-little, 0)) / (2 * little)
+        right = (bands_at(0, little) - bands_at(0, -little)) / (2 * little)
+        everywhere = torch.ones_like(target, dtype=torch.bool)
+        weights, r2 = regress([(target, everywhere)], [(bands, everywhere)])
+        left = target - weights[:-1] @ bands - weights[-1]
+        share = weights[:-1, None]
+        slopes = torch.stack([share * down, share * right], 1).flatten(0, 1)
+        design = torch.cat([slopes, bands, torch.ones_like(bands[:1])])
+        gram = design @ design.T
+        # a band that PAN does not see has no slope: whatever else is zero, the matrix is not singular
+        gram += torch.diag(1e-9 * gram.diagonal() + 1e-15 * gram.diagonal().max())
+        pull = _HOLD * float((left**2).sum()) * self.held
+        gram[: 2 * count, : 2 * count] += torch.diag(torch.from_numpy(pull))
+        right_side = design @ left
+        right_side[: 2 * count] += torch.from_numpy(pull * (self.alone - shifts).ravel())
+        step = torch.linalg.solve(gram, right_side)[: 2 * count]
+        return step.reshape(count, 2).numpy(), r2
 
 
 def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
@@ -243,13 +259,13 @@ def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
     bands = [_bands_at(s, model.sampling, reference) for s in tiles]
 
     def fit(gain: float) -> tuple[Tensor, float]:
-        return _regress([_pan_at(s, reference, gain) for s in tiles], bands)
+        return regress([_pan_at(s, reference, gain) for s in tiles], bands)
 
     def unexplained(point: float) -> float:
-        return 1.0 - fit(_squash(point))[1]
+        return 1.0 - fit(_sigmoid(point))[1]
 
-    found = minimize_scalar(unexplained, bounds=(_unsquash(0.02), _unsquash(0.95)), method="bounded")
-    best = float(np.clip(_squash(float(found.x)), *GAIN_RANGE))
+    found = minimize_scalar(unexplained, bounds=(_logit(0.02), _logit(0.95)), method="bounded")
+    best = float(np.clip(_sigmoid(float(found.x)), *GAIN_RANGE))
     model = replace(model, pan_r2=fit(best)[1])
     certainty = model.certainty
     # what PAN shows and the bands do not is fine detail: the more of it, the more blur seems to explain
@@ -260,7 +276,7 @@ def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
         model,
         # one blur is identified, the differences between bands are the sensor's
         ms_gain=tuple(_scaled_gain(g, nominal_gain, gain) for g in model.ms_gain) if certainty else model.ms_gain,
-        # the estimate is relative to PAN: seen as MS sees it, PAN loses exactly this
+        # the estimate is relative to PAN: MTF-degraded to MS, PAN loses exactly this
         pan_gain=gain if certainty else model.pan_gain,
         pan_weights=tuple(float(w) for w in weights[:-1]) if related else None,
         pan_offset=float(weights[-1]) if related else 0.0,
@@ -273,66 +289,13 @@ def _scaled_gain(gain: float, mean: float, estimated: float) -> float:
 
 
 def _bands_at(tile: Tile, sampling: Sampling, reference: Sampling) -> tuple[Tensor, Tensor]:
-    """The bands interpolated to the samples of the reference band, `[C, h, w]`, and where all are valid."""
-    filled = fill_invalid(tile.ms, tile.ms_valid, 3)
-    to_reference = Sampling(
-        1.0,
-        1.0,
-        tuple((p - reference.phase_y[0]) / sampling.ratio_y for p in sampling.phase_y),
-        tuple((p - reference.phase_x[0]) / sampling.ratio_x for p in sampling.phase_x),
-    )
-    return upsample(filled, tile.ms_window, tile.ms_window, to_reference).double(), tile.ms_valid.all(0)
+    """The bands at the samples of the reference band, `[C, h, w]`, and where all are valid."""
+    return bands_at_reference(tile, sampling, reference).double(), tile.ms_valid.all(0)
 
 
-def _regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, float]:
-    """Least squares of PAN on the bands and a constant over all samples: (weights and intercept, R2)."""
-    targets, designs = [], []
-    for (values, seen), (ms, valid) in zip(pan, bands, strict=True):
-        use = seen & valid
-        targets.append(values[use])
-        designs.append(ms[:, use].T)
-    target, design = torch.cat(targets), torch.cat(designs)
-    count = design.shape[1]
-    if len(target) < 8 * (count + 1):
-        return torch.zeros(count + 1, dtype=torch.float64), 0.0
-    design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
-    gram = design.T @ design
-    power = gram.diagonal()
-    ridge = torch.diag(torch.where(power > 0, 1e-9 * power, 1.0))  # a band of zeros has none, and gets no weight
-    weights = torch.linalg.solve(gram + ridge, design.T @ target)
-    total = float(((target - target.mean()) ** 2).sum())
-    residual = float(((target - design @ weights) ** 2).sum())
-    scale = float(target.abs().mean()) ** 2 * len(target)
-    return weights, 1.0 - residual / total if total > 1e-12 * scale else 0.0
-
-
-def _highpass(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """The image less its local mean, 0 where invalid or where that is mere rounding, and the mask."""
-    mask = valid.double()
-    image = torch.where(valid, image, torch.zeros_like(image))
-    local = _box(image, _HIGHPASS, 1) / _box(mask, _HIGHPASS, 1).clamp(min=1e-6)
-    detail = image - local
-    return detail * mask * (detail.abs() > _ROUNDING * local.abs()), valid
-
-
-def _local_covariance(band: Tensor, pan: Tensor, valid: Tensor) -> tuple[float, float]:
-    """Sums over windows of the band's variance that PAN explains there, and of its variance."""
-    mask = valid.double()
-    band = band * mask
-    product, band2, pan2 = (_box(v, _LOCAL, _LOCAL // 2) for v in (band * pan, band * band, pan * pan))
-    explained = product**2 / pan2.clamp(min=1e-9)
-    return float(explained.sum()), float(band2.sum())
-
-
-def _box(image: Tensor, side: int, stride: int) -> Tensor:
-    padding = side // 2 if stride == 1 else 0
-    pool: Callable[..., Tensor] = torch.nn.functional.avg_pool2d
-    return pool(image[None, None], side, stride=stride, padding=padding)[0, 0]
-
-
-def _squash(point: float) -> float:
+def _sigmoid(point: float) -> float:
     return 1.0 / (1.0 + math.exp(-float(point)))
 
 
-def _unsquash(gain: float) -> float:
+def _logit(gain: float) -> float:
     return math.log(gain / (1.0 - gain))

@@ -13,9 +13,9 @@ from clippan_cli.report.training import decide, write_adapt_report
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import LeftOut
 from clippan_cli.scene.pairs import find_pairs
-from clippan_cli.tasks.adapt import ArchiveResult
-from clippan_cli.training.validation import ALL, LEARNED
+from clippan_cli.training.result import ALL, LEARNED, ArchiveResult
 from clippan_models.contracts import Window
+from clippan_models.metrics.catalogue import best_of
 from tests.cli.conftest import RunMain
 from tests.cli.test_adapt_validation import learn, options_of, write_archive
 from tests.cli.test_report import Page
@@ -82,6 +82,10 @@ def test_the_verdict_says_what_the_numbers_say(made: Made) -> None:
     learned = next(one.metrics for one in validation.mean if one.method == LEARNED)
     assert {tile.name: tile.value for tile in verdict.tiles} == learned
     assert "the scene held back" in verdict.headline and "--compare-scratch" in " ".join(verdict.sentences)
+    means = {one.method: one.metrics for one in validation.mean}
+    (strongest,) = [sentence for sentence in verdict.sentences if "strongest classical method" in sentence]
+    rival, better_in = strongest.split(", ")[1], strongest.rstrip(".").split(" weights in ")[1].split(", ")
+    assert better_in == [n for n in ALL if best_of(n, [learned[n], means[rival][n]]) == 1]
 
 
 def test_it_says_what_was_not_measured(made: Made) -> None:
@@ -90,8 +94,8 @@ def test_it_says_what_was_not_measured(made: Made) -> None:
     part = replace(scene, part=Window(4, 8, 64, 128))
     alone = replace(made.found.validation, unseen=False, scenes=(part,))
     text = made.page(replace(made.found, validation=alone, learned_from=(scene.name,)))
-    assert "no scene was held back" in text and "the only scene, which was learned from" in text
-    assert "128x64 PAN pixels from column 8, row 4" in text and "Held back (" not in text
+    assert "no scene was held out" in text and "the only scene, which was learned from" in text
+    assert "128x64 PAN pixels from column 8, row 4" in text and "Held out (" not in text
     failed = replace(alone, scenes=(), left_out=(LeftOut("a", "too <small>"),))
     text = made.page(replace(made.found, validation=failed))
     assert "The weights could not be measured" in text and "a could not be measured: too &lt;small&gt;" in text

@@ -19,9 +19,9 @@ from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.tasks.adapt import ArchiveResult, adapt_archive
+from clippan_cli.tasks.adapt import adapt_archive
 from clippan_cli.training.options import ArchiveOptions, ValidationOptions
-from clippan_cli.training.validation import ALL, BEFORE, CLASSICAL, FULL, LEARNED, REDUCED, SCRATCH
+from clippan_cli.training.result import ALL, BEFORE, CLASSICAL, FULL, LEARNED, REDUCED, SCRATCH, ArchiveResult
 from clippan_cli.weights.cards import show_weights
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted

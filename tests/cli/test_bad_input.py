@@ -453,7 +453,7 @@ def nothing_but_alpha(desk: Desk) -> list[str]:
 # --- Options ----------------------------------------------------------------------------------------------------------
 
 
-@fails(USAGE, "--method gas", "did you mean gsa")
+@fails(USAGE, "'gas'", "did you mean gsa")
 def unknown_method(desk: Desk) -> list[str]:
     return desk.sharpen("--method", "gas")
 

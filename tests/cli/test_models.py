@@ -29,6 +29,7 @@ from tests.cli.conftest import RunClippan, RunMain
 REPOSITORY, (NAME, OTHER_NAME) = pretrained_location(*AUTO_PRETRAINED)
 PIN = PINNED[REPOSITORY]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OTHER_COMMIT = COMMIT[::-1]
 WEIGHTS = save({"visual.proj": torch.randn(64, 64, generator=torch.Generator().manual_seed(0))})
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 FETCH = ["models", "fetch", "clip"]
@@ -47,8 +48,10 @@ class Hub:
     repository: str = REPOSITORY
     sha256: str | None = None  # stated instead of the true one
     status: int = 200
-    break_off: bool = False
+    break_off: bool = False  # the first download breaks off in the middle
+    recovers: bool = False  # and the next request is answered
     asked: list[str] = field(default_factory=list)
+    sent: int = 0  # bytes of downloads that did not break off
 
     @property
     def downloads(self) -> list[str]:
@@ -82,16 +85,21 @@ class Answers(BaseHTTPRequestHandler):
         elif content is None:
             self.refuse(404, "EntryNotFound")
         else:
-            self.send_response(200)
+            start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+            self.send_response(206 if start else 200)
             self.send_header("X-Repo-Commit", commit)
             self.send_header("ETag", f'"{self.hub.sha256 or hashlib.sha256(content).hexdigest()}"')
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(len(content) - start))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             self.end_headers()
             if self.command == "GET" and self.hub.break_off:
                 self.wfile.write(content[: len(content) // 2])
-                self.hub.status, self.close_connection = 500, True
+                self.hub.break_off, self.close_connection = False, True
+                self.hub.status = 200 if self.hub.recovers else 500
             elif self.command == "GET":
-                self.wfile.write(content)
+                self.hub.sent += len(content) - start
+                self.wfile.write(content[start:])
 
     def refuse(self, status: int, code: str) -> None:
         self.send_response(status)
@@ -190,12 +198,27 @@ def test_another_revision_is_what_hugging_face_states(revision: str, hub: Hub, c
     assert str(cached_weights(*AUTO_PRETRAINED, cache)) == document["path"]
 
 
-def test_what_was_fetched_last_is_what_clip_takes(hub: Hub, cache: Path, run_main: RunMain) -> None:
-    run_main([*FETCH, "--revision", "main"])
-    later = run_main(FETCH_SMALL)
-    assert later.code == 0 and f"the cache took commit {COMMIT}" in later.stderr
+def test_what_the_cache_knows_of_branches_stays(hub: Hub, cache: Path, run_main: RunMain) -> None:
+    main = cache / f"models--{REPOSITORY.replace('/', '--')}" / "refs" / "main"
+    main.parent.mkdir(parents=True)
+    main.write_text("f" * 40)
+    for more in ([], ["--revision", "main"], ["--revision", COMMIT]):
+        assert run_main([*FETCH_SMALL, *more]).code == 0
+    assert [path.name for path in main.parent.iterdir()] == ["main"] and main.read_text() == "f" * 40
+
+
+def test_of_several_commits_clip_takes_the_known_one_else_the_last_fetched(
+    hub: Hub, cache: Path, run_main: RunMain
+) -> None:
+    hub.revisions[OTHER_COMMIT] = OTHER_COMMIT
+    for commit in (OTHER_COMMIT, COMMIT):
+        assert run_main([*FETCH, "--revision", commit]).stderr == ""
+        assert commit in str(cached_weights(*AUTO_PRETRAINED, cache))
+    run_main(FETCH_SMALL)
     assert PIN.revision in str(cached_weights(*AUTO_PRETRAINED, cache))
     assert len(hub.downloads) == 1  # the same bytes
+    again = run_main([*FETCH, "--revision", COMMIT])
+    assert again.code == 0 and f"takes {cached_weights(*AUTO_PRETRAINED, cache)}" in again.stderr
 
 
 def test_another_clip_and_another_name_of_its_file(hub: Hub, cache: Path, run_main: RunMain) -> None:
@@ -208,7 +231,7 @@ def test_another_clip_and_another_name_of_its_file(hub: Hub, cache: Path, run_ma
 
 
 def test_the_clip_of_the_paper_is_pinned() -> None:
-    assert REPOSITORY in PINNED and PIN.size == 605_143_284
+    assert REPOSITORY in PINNED
 
 
 # --- Weights that are not what they should be -------------------------------------------------------------------------
@@ -287,8 +310,20 @@ def test_a_revision_that_does_not_exist(hub: Hub, run_main: RunMain) -> None:
 def test_a_download_that_breaks_off_leaves_nothing(hub: Hub, cache: Path, run_main: RunMain) -> None:
     hub.break_off = True
     done = run_main(FETCH_SMALL)
-    assert (done.code, done.notes) == (7, []) and "broke off" in done.error_line
+    assert (done.code, done.notes) == (7, []) and "run the command again" in done.error_line
     assert left_in(cache) == [] and cached_weights(*AUTO_PRETRAINED, cache) is None
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(
+    hub: Hub, cache: Path, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    hub.break_off = hub.recovers = True
+    if run_main(FETCH_SMALL).code != 0:  # older versions of huggingface_hub leave that to the next run
+        assert run_main(FETCH_SMALL).code == 0
+    assert 0 < hub.sent < len(WEIGHTS)
+    path = cached_weights(*AUTO_PRETRAINED, cache)
+    assert path is not None and path.read_bytes() == WEIGHTS
 
 
 def test_a_signal_leaves_nothing(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +342,7 @@ def test_a_signal_leaves_nothing(hub: Hub, cache: Path, monkeypatch: pytest.Monk
 def test_a_full_disk_is_noticed_before(hub: Hub, run_main: RunMain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 100}))
     done = run_main(FETCH_SMALL)
-    assert done.code == 5 and "make room" in done.error_line and hub.downloads == []
+    assert done.code == 5 and "HF_HOME" in done.error_line and hub.downloads == []
 
 
 # --- Channels and arguments -------------------------------------------------------------------------------------------
@@ -320,7 +355,6 @@ def test_progress_ends_with_all_of_it(hub: Hub, monkeypatch: pytest.MonkeyPatch)
     fetch_clip(FetchOptions(revision="main"), Control(on_progress=seen.append))
     fetched = [(p.done, p.total) for p in seen if p.stage == "fetch"]
     assert fetched == sorted(fetched) and fetched[-1] == (4, 4) and len(fetched) > 2
-    assert [(p.done, p.total) for p in seen if p.stage == "verify"][-1] == (4, 4)
 
 
 @pytest.mark.parametrize("option", ["--quiet", "--json"])
@@ -330,15 +364,16 @@ def test_a_bar_is_drawn_only_for_who_wants_it(
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich: draw as on a terminal
     monkeypatch.setenv("TERM", "xterm")
     assert run_main([*FETCH_SMALL, option]).stderr == ""
-    assert "verify" in run_main(FETCH_SMALL).stderr
+    hub.files = {NAME: WEIGHTS + b"more"}
+    assert "fetch" in run_main([*FETCH, "--revision", COMMIT]).stderr
 
 
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
-        (["models", "fetch", "clap"], "there is: clip"),
+        (["models", "fetch", "clap"], "available: clip"),
         ([*FETCH, "--model", "ViT-B-32"], "is not MODEL:PRETRAINED"),
-        ([*FETCH, "--model", "ViT-B-32:nobody"], "known are openai"),
+        ([*FETCH, "--model", "ViT-B-32:nobody"], "available: openai"),
         ([*FETCH, "--sha256", "abc"], "is not a SHA-256"),
         ([*FETCH, "--revision", ""], "the revision is empty"),
     ],

@@ -18,10 +18,9 @@ import pytest
 import rasterio
 from PIL import Image
 
-from clippan_cli.pages.charts import density_chart, line_chart, vector_chart
-from clippan_cli.pages.content import Chart, Density, Line, Vectors
-from clippan_cli.pages.html import data_script, figure_text, tag
+from clippan_cli.pages.content import Chart, Density, Facts, Figure, Line, Section, TrainingContent, Vectors, Verdict
 from clippan_cli.pages.pictures import viridis
+from clippan_cli.pages.render import figure_text, render_training
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks.demo import write_demo_scene
 from clippan_models.metrics.catalogue import INDICES
@@ -238,10 +237,19 @@ def test_a_browser_draws_it_without_complaint(made: Path, tmp_path: Path) -> Non
     assert pixels.shape == (2400, 1280, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000
 
 
+def page_of(*figures: Figure, facts: Facts = (), data: dict[str, Any] | None = None) -> Page:
+    """A page with some figures and little else."""
+    section = Section("figures", figures=figures)
+    return Page(render_training(TrainingContent("title", Verdict("", (), ()), (), (section,), (), facts, data or {})))
+
+
 def test_markup_is_escaped_and_documents_cannot_leave_their_script() -> None:
-    assert tag("p", "<b>&", title='"><script>') == '<p title="&quot;&gt;&lt;script&gt;">&lt;b&gt;&amp;</p>'
-    script = data_script("data", {"name": "</script><b>", "bad": math.nan})
-    assert "</script><b>" not in script and '"bad":null' in script
+    chart = Chart("<b>&", '"><script>', "<b>", "<b>", (Line("<b>", (0.0, 1.0), (0.0, 1.0)),), marks=((0.5, "<b>"),))
+    page = page_of(chart, facts=(("<b>", "<b>"),), data={"name": "</script><b>", "bad": math.nan})
+    assert not page.open and not page.all("b") and len(page.all("script")) == 2
+    assert page.all("svg")[0]["aria-label"] == '"><script>' and page.texts.count("<b>") == 6
+    (carried,) = [json.loads(script) for script in page.scripts if script.startswith("{")]
+    assert carried == {"name": "</script><b>", "bad": None}
 
 
 @pytest.mark.parametrize(
@@ -258,15 +266,12 @@ def test_charts_survive_whatever_they_are_given() -> None:
     empty = Chart("t", "alt", "x", "y", ())
     density = Density("t", "alt", "x", "y", np.zeros((4, 4)), (0.0, 0.0), (0.0, 1.0), "note")
     vectors = Vectors("t", "alt", (10, 4000), ((1.0, 1.0, 0.0, 0.0),), 5.0)
-    drawn: list[Any] = [
-        line_chart(flat),
-        line_chart(wild),
-        line_chart(empty),
-        density_chart(density),
-        vector_chart(vectors),
-    ]
-    for one in drawn:
-        assert not Page(one).open and "nan" not in one.replace("", "")
+    page = page_of(flat, wild, empty, density, vectors)
+    assert not page.open and "nothing to draw" in page.texts and len(page.all("figure")) == 4
+    shapes = ("svg", "line", "text", "polyline", "rect", "circle")
+    drawn = " ".join(f"{value}" for tag, attributes in page.elements if tag in shapes for value in attributes.values())
+    assert "nan" not in drawn and "inf" not in drawn
+    assert len(page.all("polyline")) == 3 and len(page.all("circle")) == 1
     colours = viridis(np.array([[0.0, 1.0, np.nan]]), 0, 1)
     assert colours[0, 2, 3] == 0 and tuple(colours[0, 1, :3]) == (253, 231, 37)
 

@@ -26,10 +26,10 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rio_cogeo.cogeo import cog_validate
 
-from clippan_cli.rasters import translation
 from clippan_cli.rasters.gdal_errors import stderr_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
 from clippan_cli.writing import options as output_options
+from clippan_cli.writing import translation
 from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes, needs_bigtiff
 from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_cli.writing.path import check_output_path, new_token, temporary_path

@@ -234,7 +234,7 @@ def test_walds_protocol_ranks_methods_as_the_truth_does(files: Files) -> None:
         assert scores[method]["Q2n"] > scores["exp"]["Q2n"] and scores[method]["ERGAS"] < scores["exp"]["ERGAS"]
     assert set(scores["exp"]) == {name for name, index in INDICES.items() if index.family == "reference"}
     assert report.as_json()["wald"][1]["metrics"] == scores["gsa"]
-    with pytest.raises(UsageError, match="--method"):
+    with pytest.raises(UsageError, match="there is no method called"):
         files.assess(options=replace(PLAIN, wald=("best",)))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clippan_cli.scene.synthetic import Image, make_demo_scene
+from clippan_cli.scene.painting import Image
+from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_models.adaptation.options import PRESETS
 from tests.conftest import Array, Bench
 

@@ -26,7 +26,7 @@ from tests.conftest import PAN_PIXEL, Array, Bench, Grid, Output
 Mask = NDArray[np.bool_]
 
 RATIO = 4
-CLASSICAL = [name for name, method in METHODS.items() if method.fitter is not None]
+CLASSICAL = [name for name, method in METHODS.items() if not method.learns]
 
 
 @dataclass(frozen=True)

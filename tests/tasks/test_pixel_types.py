@@ -18,7 +18,7 @@ from tests.conftest import PAN_PIXEL, Bench, Grid, Output
 PAN_GRID = Grid(PAN_PIXEL, 128, 128)
 MS_GRID = Grid(PAN_PIXEL @ Affine.scale(4), 32, 32)
 
-CLASSICAL = [name for name, method in METHODS.items() if method.fitter is not None]
+CLASSICAL = [name for name, method in METHODS.items() if not method.learns]
 ALL = [*CLASSICAL, pytest.param("clippan", marks=pytest.mark.slow)]
 
 # Stretches that use a type up to its ends, so that sharpening overshoots them: (type, NBITS, smallest, largest)

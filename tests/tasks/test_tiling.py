@@ -7,13 +7,14 @@ import pytest
 from affine import Affine
 
 from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
+from clippan_models.methods.classical import CLASSICAL
 from clippan_models.methods.registry import METHODS
 from tests.conftest import PAN_PIXEL, Array, Bench, Grid, Output
 
 SIDE = 200
 SLOW = ("sr-d", "network", "clippan")
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in METHODS]
-LOCAL = [name for name, method in METHODS.items() if not method.gathers]
+LOCAL = [method.name for method in CLASSICAL if not method.gathers]
 TILES = [64, 77]
 
 

@@ -18,19 +18,15 @@ samples by 1/8 pixel against L; here the views give the MS itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import nnls
+from torch import Tensor
 
+from clippan_models.contracts import Views
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from clippan_models.contracts import Views
 
 # Eigenvalues of the normalised Gram matrix below this share of the largest are rounding, not information.
 _COLLINEAR = 1e-13
@@ -84,10 +80,7 @@ class BdsdPcSharpener:
 
     coefficients: tuple[tuple[float, ...], ...]
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN."""

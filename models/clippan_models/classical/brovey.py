@@ -12,16 +12,12 @@ into spikes; here the ratio is 1 where I is not positive, and is kept in [0, 10]
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from clippan_models.contracts import Views
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.contracts import Views
 
 # Intensities below this share of the scene's mean intensity are taken for 0: rounding decides their sign.
 _SMALLEST_INTENSITY = 1e-6
@@ -63,10 +59,7 @@ class BroveySharpener:
     pan_offset: float
     smallest_intensity: float
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN."""

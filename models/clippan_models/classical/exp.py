@@ -7,12 +7,10 @@ based on oversampled multiresolution analysis", IEEE TGRS 40(10), 2002. How to i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
-    from clippan_models.contracts import Views
+from clippan_models.contracts import Views
 
 
 class ExpFitter:
@@ -32,10 +30,7 @@ class ExpFitter:
 class ExpSharpener:
     """Gives the interpolated MS."""
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The interpolated MS, `[C, H, W]`, DN; a copy that the caller may change."""

@@ -16,16 +16,12 @@ what their own MTFs let through, where the toolbox has one fixed wavelet low-pas
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from clippan_models.contracts import Views
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.contracts import Views
 
 # Eigenvalues of the bands' correlation matrix below this share of the largest are rounding, not information.
 _COLLINEAR = 1e-10
@@ -87,10 +83,7 @@ class GsaSharpener:
     gains: tuple[float, ...]
     offset: float
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN."""

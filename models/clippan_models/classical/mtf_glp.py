@@ -22,16 +22,12 @@ are off by thousands of DN. Here it never falls below 1 % of the band's mean, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from clippan_models.contracts import Views
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.contracts import Views
 
 # A low-pass PAN with less than this share of the variance of PAN is rounding: PAN shows nothing at the MS scale.
 _NOTHING_LEFT = 1e-9
@@ -92,10 +88,7 @@ class MtfGlpFsSharpener:
 
     gains: tuple[float, ...]
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN."""
@@ -119,10 +112,7 @@ class MtfGlpHpmRSharpener:
     offsets: tuple[float, ...]
     levels: tuple[float, ...]
 
-    @property
-    def halo(self) -> int:
-        """Every pixel is computed from itself alone."""
-        return 0
+    halo = 0  # every pixel is computed from itself alone
 
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN; between 0 and 10 times the interpolated MS."""

@@ -1,1 +1,1 @@
-"""The side of language: a frozen CLIP that looks at images, the prompts it compares them with, and its adapters."""
+"""Guidance by language: a frozen CLIP, the prompts that it compares images with, and its adapters."""

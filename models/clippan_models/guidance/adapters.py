@@ -1,4 +1,4 @@
-"""Adapters: small corrections of CLIP's features that make them speak of pansharpening (CLIPPan fig. 2, eq. 4).
+"""Adapters: small corrections of CLIP features for pansharpening (CLIPPan fig. 2, eq. 4).
 
 All end in a linear layer: unit features have entries of both signs, which a ReLU at the end could not reach.
 """

@@ -3,7 +3,7 @@
 open_clip imports torchvision for its transforms. A build of torchvision that does not match that of torch (one for CUDA
 beside a CPU torch, the usual accident) fails on import, because it describes operators that its library should have
 defined: "operator torchvision::nms does not exist". CLIP uses none of them. So where the library cannot be loaded,
-their names are declared without an implementation; whoever called one would be told that there is none.
+their names are declared without an implementation; calling one raises an error that says so.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The architecture of the embedded CLIP: small, and looking at pixels as they are.
 
-ViT-B-32 sees a patch of a scene resized to 224 pixels in squares of 32, and has never been asked whether an image is
+ViT-B-32 sees a patch of a scene resized to 224 pixels in squares of 32, and was not trained to tell whether an image is
 blurred. This one sees 64 x 64 pixels at their native resolution in squares of 8. Most of its parameters are the word
-embeddings of open_clip's tokenizer, which it keeps so that any prompt can be read.
+embeddings of open_clip's tokenizer, which it keeps so that any prompt can be encoded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIDE = 64
 """Pixels a side of the crops it looks at."""
 
 TRUTH_DIRECTION = 0.05
-"""Direction loss that true images get on scenes it has not seen (0.02 to 0.05): below, it cannot tell better."""
+"""Direction loss of true images on held-out scenes (0.02 to 0.05): it cannot rank images below that."""
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 192,

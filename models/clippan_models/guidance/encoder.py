@@ -22,7 +22,9 @@ from clippan_models.errors import UsageError, WeightsError
 from clippan_models.guidance.backend import import_open_clip
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.options import AUTO, EMBEDDED, NONE
+from clippan_models.guidance.pinned import PINNED
 from clippan_models.guidance.radiometry import clip_normalise
+from clippan_models.store.hub_cache import cached_commits, cached_file
 from clippan_models.store.weights_file import WeightsFile, fill, read_weights
 
 AUTO_PRETRAINED = ("ViT-B-32", "openai")
@@ -34,7 +36,7 @@ _WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 @dataclass(frozen=True)
 class ClipIdentity:
-    """Which CLIP it is, for reports.
+    """Which CLIP this is, for reports.
 
     Attributes:
         name: "embedded", "MODEL:PRETRAINED", or the file's name.
@@ -57,7 +59,7 @@ class ClipEncoder(nn.Module):
     Args:
         model: with `encode_image` and `encode_text`.
         tokenizer: open_clip's, with `encode` and `context_length`.
-        identity: which one it is.
+        identity: which CLIP this is.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, identity: ClipIdentity) -> None:
@@ -147,7 +149,7 @@ def load_clip(spec: str, device: torch.device, cache: Path | None = None) -> Cli
         cache: folder of the Hugging Face cache; None: the usual one.
 
     Raises:
-        UsageError: nothing is called so.
+        UsageError: there is no CLIP of this name.
         WeightsError: weights that are missing, damaged or of another model; names the file.
     """
     if spec == NONE:
@@ -175,7 +177,7 @@ def pretrained_location(model: str, pretrained: str) -> tuple[str, tuple[str, ..
     hub = str(import_open_clip().get_pretrained_cfg(model, pretrained).get("hf_hub", ""))
     if not hub:
         known = ", ".join(import_open_clip().list_pretrained_tags_by_model(model)) or "none"
-        raise UsageError(f"open_clip has no weights {pretrained!r} of {model} on Hugging Face; known are {known}")
+        raise UsageError(f"open_clip has no weights {pretrained!r} of {model} on Hugging Face; available: {known}")
     repository, _, name = hub.rpartition("/")
     if name:
         return repository, (str(Path(name).with_suffix(".safetensors")),)
@@ -185,17 +187,14 @@ def pretrained_location(model: str, pretrained: str) -> tuple[str, tuple[str, ..
 def cached_weights(model: str, pretrained: str, cache: Path | None = None) -> Path | None:
     """The safetensors file in the local Hugging Face cache, or None.
 
+    Of several commits it takes the one that clippan knows, else `main`, else the one that was fetched last.
+
     Raises:
         UsageError: as for `pretrained_location`.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     repository, names = pretrained_location(model, pretrained)
-    for name in names:
-        found = try_to_load_from_cache(repository, name, cache_dir=cache)
-        if isinstance(found, str):
-            return Path(found)
-    return None
+    known = [PINNED[repository].revision] if repository in PINNED else []
+    return cached_file(repository, names, [*known, "main", *cached_commits(repository, cache)], cache)
 
 
 def _load_embedded() -> ClipEncoder:
@@ -217,12 +216,12 @@ def _load_cached(spec: str, cache: Path | None) -> ClipEncoder:
     model, colon, pretrained = spec.partition(":")
     if not colon or model not in import_open_clip().list_models():
         raise UsageError(
-            f"no CLIP is called {spec!r}; give embedded, auto, none, MODEL:PRETRAINED such as "
+            f"there is no CLIP called {spec!r}; available: embedded, auto, none, MODEL:PRETRAINED such as "
             f"{':'.join(AUTO_PRETRAINED)}, or the path of a .safetensors file"
         )
     path = cached_weights(model, pretrained, cache)
     if path is None:
-        raise WeightsError(f"the weights of {spec} are not on this machine; `clippan models fetch clip` brings them")
+        raise WeightsError(f"the weights of {spec} are not on this machine; `clippan models fetch clip` downloads them")
     quick = bool(import_open_clip().get_pretrained_cfg(model, pretrained).get("quick_gelu", False))
     return _assemble(model, read_weights(path), spec, "cache", quick_gelu=quick)
 

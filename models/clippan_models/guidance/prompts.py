@@ -1,26 +1,26 @@
-"""What CLIP is told: a text for each type of image, the one for the fused image being the aim of the fusion.
+"""Prompt sets: a text for each type of image; the one for the fused image is the aim of the fusion.
 
 The sets are those of CLIPPan's Table 5. The paper prints the texts of MS and PAN and the descriptors `wald`, `noise`,
 `i` and `ii`. Of Khan's protocol it gives the name only; the wording of `khan` is ours, after Khan et al. (2009), who
-ask for the low frequencies of MS and the high frequencies of PAN.
+ask for the low frequencies of MS and the high frequencies of PAN. (The prompt set `wald` only describes images that
+follow Wald's protocol; the loss and the assessment of that name apply the protocol.)
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from clippan_models.errors import UsageError
+from clippan_models.errors import UsageError, unknown_name
+from clippan_models.store.toml_file import read_toml
 
 MAX_CHARACTERS = 400
-"""Longest text; the words a model reads are fewer, which the encoder checks."""
+"""Longest text; the encoder also checks the number of tokens that its model reads."""
 
 DEFAULT = "wald"
-"""The set used unless another is asked for; best on balance in the paper."""
+"""The prompt set used unless another is asked for; the best on balance in the paper."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Prompts:
         for field in fields(self):
             text = getattr(self, field.name)
             if not text.strip():
-                raise UsageError(f"the {field.name} prompt is empty; say in words what the image is")
+                raise UsageError(f"the {field.name} prompt is empty; describe the image in words")
             if len(text) > MAX_CHARACTERS:
                 raise UsageError(
                     f"the {field.name} prompt has {len(text)} characters; at most {MAX_CHARACTERS} are allowed"
                 )
 
     def with_hrms(self, text: str) -> Prompts:
-        """The same set with your own words for the fused image.
+        """The same prompt set with your own words for the fused image.
 
         Raises:
             UsageError: as for the class.
@@ -85,40 +85,28 @@ PROMPTS: Mapping[str, Prompts] = MappingProxyType(
         "noise": Prompts(_MS, _PAN, "an image independent of the inputs"),
     }
 )
-"""The named sets; `noise` says something false on purpose."""
+"""The prompt sets by name; `noise` says something false on purpose."""
 
 
 def find_prompts(name: str) -> Prompts:
-    """A named set.
+    """A prompt set by its name.
 
     Raises:
-        UsageError: no set is called so; lists those that are.
+        UsageError: there is none of this name; lists those that there are.
     """
-    try:
-        return PROMPTS[name.strip().lower()]
-    except KeyError:
-        close = difflib.get_close_matches(name.strip().lower(), PROMPTS, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise UsageError(
-            f"no set of prompts is called {name!r}{hint}; known are {', '.join(PROMPTS)}, and .toml files by their path"
-        ) from None
+    found = PROMPTS.get(name.strip().lower())
+    if found is None:
+        raise unknown_name("prompt set", name, list(PROMPTS), ", or the path of a .toml file")
+    return found
 
 
 def load_prompts(path: str | Path) -> Prompts:
-    """Your own set, from a TOML file with the texts `hrms` and, where they differ from the usual ones, `ms` and `pan`.
+    """Your own prompt set, from a TOML file with the text `hrms` and, unless the usual ones will do, `ms` and `pan`.
 
     Raises:
         UsageError: the file cannot be read, or does not hold these texts; names the file and the key.
     """
-    try:
-        table = tomllib.loads(Path(path).read_bytes().decode("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"prompt file {path} is not valid TOML: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"prompt file {path} is not text in UTF-8: {error}") from error
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"cannot read the prompt file {path}: {reason}") from error
+    table = read_toml(Path(path), "prompt file")
     try:
         return _prompts(table)
     except UsageError as error:
@@ -129,11 +117,9 @@ def _prompts(table: Mapping[str, object]) -> Prompts:
     allowed = [field.name for field in fields(Prompts)]
     for key in table:  # before the missing ones: a typing slip is both, and this message names it
         if key not in allowed:
-            close = difflib.get_close_matches(key, allowed, n=1)
-            hint = f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(allowed)}"
-            raise UsageError(f"unknown key {key!r}{hint}")
+            raise unknown_name("key", key, allowed)
     if "hrms" not in table:
-        raise UsageError("hrms is missing: the text that says what a good fused image is")
+        raise UsageError("the key hrms is missing: the text that describes a good fused image")
     texts = {"ms": _MS, "pan": _PAN} | dict(table)
     for key, text in texts.items():
         if not isinstance(text, str):

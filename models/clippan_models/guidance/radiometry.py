@@ -1,4 +1,4 @@
-"""The radiometry that CLIP sees: bands standardised by their scene, then a unit range, then CLIP's own normalisation.
+"""Radiometry of images for CLIP: bands standardised by their scene, then a unit range, then CLIP's own normalisation.
 
 A crop's own statistics would hide a colour cast or a loss of contrast, and digital numbers differ tenfold between
 sensors. So every band is measured against the mean and standard deviation of its whole scene. Most pixels then lie
@@ -44,7 +44,7 @@ def to_unit(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def clip_normalise(rgb01: Tensor) -> Tensor:
     """CLIP's normalisation of red, green and blue: `[..., 3, H, W]` of about 0 .. 1, the same shape returned.
 
-    A PAN image is to be repeated three times before.
+    Repeat a PAN image three times before.
     """
     mean = rgb01.new_tensor(CLIP_MEAN)[:, None, None]
     std = rgb01.new_tensor(CLIP_STD)[:, None, None]

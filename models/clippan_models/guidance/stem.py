@@ -2,7 +2,7 @@
 
 `conv` learns, starting from the bands that look like red, green and blue, and is best in the paper; `rgb`, `gbnir` and
 `pca` are fixed. Values stay about 0 .. 1, so there is neither a final ReLU nor a normalisation by batches, which would
-make a patch's feature depend on its neighbours. PAN goes by no stem: it is repeated three times.
+make a patch's feature depend on its neighbours. PAN has no stem: it is repeated three times.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from clippan_models.errors import UsageError
+from clippan_models.errors import UsageError, unknown_name
 from clippan_models.guidance.options import STEMS, StemKind
 from clippan_models.guidance.radiometry import UNIT_MEAN, UNIT_STD
 
@@ -92,7 +92,7 @@ def build_stem(kind: StemKind, rgb: tuple[int, int, int], sample: Tensor, nir: i
         if nir is None:
             raise UsageError("the stem gbnir needs a near infrared band, and none is known here; choose another stem")
         return LinearStem(_selection(bands, (rgb[1], rgb[2], nir)), torch.zeros(3)).to(sample.device)
-    raise UsageError(f"no stem is called {kind!r}; known are {', '.join(STEMS)}")
+    raise unknown_name("stem", kind, STEMS)
 
 
 def repeat_pan(pan: Tensor) -> Tensor:

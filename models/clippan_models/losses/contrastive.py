@@ -1,8 +1,9 @@
-"""The losses that adapt CLIP to pansharpening: InterMCL, IntraMCL and fusion-aware alignment (CLIPPan eq. 1-5).
+"""The losses of stage I, which adapts CLIP to pansharpening: `inter`, `intra` and `fusion` (CLIPPan eq. 1-5).
 
-As printed they need mending. N equal prompts in a batch make the softmax of eq. 2 log N whatever the features are; here
-the prompts of the other types are the negatives. Indices in eq. 3 are inconsistent; here images of one scene are
-positives and those of other scenes negatives. Targets of eq. 5 would follow what is fitted to them; here they stand.
+They differ from the paper, whose equations do not work as printed. N equal prompts in a batch make the softmax of eq. 2
+log N whatever the features are; here the prompts of the other types are the negatives. Indices in eq. 3 are
+inconsistent; here images of one scene are positives and those of other scenes negatives. Targets of eq. 5 would follow
+what is fitted to them; here no gradient flows into them.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def intra_modal_loss(images: Tensor, temperature: float = 0.1) -> Tensor:
     scene = torch.arange(scenes, device=images.device).repeat(types)
     same_scene = scene[:, None] == scene[None, :]
     negatives = torch.logsumexp(similarity.masked_fill(same_scene, -math.inf), dim=1)
-    # itself is no positive, and neither positive is a negative of the other
+    # an image is not its own positive, and neither positive is a negative of the other
     positive = same_scene & ~torch.eye(types * scenes, dtype=torch.bool, device=images.device)
     return functional.softplus(negatives[:, None] - similarity)[positive].mean()
 

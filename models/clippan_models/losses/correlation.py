@@ -1,9 +1,9 @@
-"""Correlation loss: the detail of a band follows PAN's at least as closely as the band follows PAN where MS shows both.
+"""Correlation loss, `rho`: the detail of a band follows PAN's at least as closely as the band does where MS shows both.
 
     L_rho = mean max(0, rho_low - rho)
 
 rho is the local correlation of a fused band with PAN in windows of about one MS pixel (D_rho: Scarpa, Ciotola 2022),
-rho_low that of the interpolated MS with PAN as MS would have seen it, in windows of as many MS samples. The target is
+rho_low that of the interpolated MS with MTF-degraded PAN, in windows of as many MS samples. The target is
 that of Z-PNN (Ciotola et al. 2022): a band that PAN hardly sees is not forced to look like it. Without this term,
 colours that a network has learned one scale down come out as fringes along lines that MS cannot resolve.
 """
@@ -27,7 +27,7 @@ def correlation_loss(fused: Tensor, pan: Tensor, exp: Tensor, pan_low: Tensor, r
         fused: `[B, C, H, W]`, normalised to about unit variance.
         pan: `[B, 1, H, W]`, likewise.
         exp: the interpolated MS, in the unit of `fused`.
-        pan_low: PAN as MS would have seen it, interpolated back, `[B, C, H, W]`, in the unit of `pan`.
+        pan_low: MTF-degraded PAN, interpolated back, `[B, C, H, W]`, in the unit of `pan`.
         ratio: PAN pixels per MS pixel.
         mask: pixels that count, `[B, 1, H, W]`.
     """

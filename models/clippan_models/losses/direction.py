@@ -1,10 +1,10 @@
-"""Direction loss: from MS and PAN to the fused image, features go the way their prompts go (CLIPPan eq. 6-8).
+"""Direction loss, `d`: CLIP features move from MS and PAN to the fused image as their prompts do (CLIPPan eq. 6-8).
 
-Where the length of a displacement of the image is near zero, its direction means nothing and its gradient grows without
-bound; so lengths have a floor. Where a prompt equals the one of the fused image there is no way to go, and no loss.
+Where the displacement of an image's features is near zero, its direction means nothing and its gradient grows without
+bound; so lengths have a floor. Where a prompt equals that of the fused image there is no direction, and no loss.
 
-CLIP sees three channels. What it finds wrong with them the paper's gradient mends in those bands alone, and the colour
-of the others against them is lost; here it moves all bands of a pixel together (`through_intensity`).
+CLIP sees three channels. The paper's gradient changes those bands alone, and their colour against the other bands is
+lost; here it moves all bands of a pixel together (`through_intensity`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def direction_loss(
         text_hrms: that of the prompt of the fused image.
 
     Returns:
-        `[B]`, from 0 (the same way) over 1 (no relation) to 2 (the opposite way). A prompt nearer than `LENGTH_FLOOR`
-        to that of the fused image is left out; where both are, the loss is 0 and so is its gradient.
+        `[B]`, from 0 (the same direction) over 1 (no relation) to 2 (the opposite direction). A prompt nearer than
+        `LENGTH_FLOOR` to that of the fused image is left out; where both are, the loss is 0 and so is its gradient.
     """
     from_ms, counts_ms = _agreement(out - ms, text_hrms - text_ms)
     from_pan, counts_pan = _agreement(out - pan, text_hrms - text_pan)

@@ -1,4 +1,4 @@
-"""QNR as a loss: 1 - (1 - D_lambda)(1 - D_s) over disjoint blocks (Alparone et al. 2008; CLIPPan eq. 11).
+"""QNR loss, `qnr`: 1 - (1 - D_lambda)(1 - D_s) over disjoint blocks (Alparone et al. 2008; CLIPPan eq. 11).
 
 The paper prints the quality itself, which minimisation would make worse; this is its complement. Block statistics are
 taken in float32 about the block mean, with a floor in the denominators: a flat block gives 1, not NaN.
@@ -21,7 +21,7 @@ def qnr_loss(fused: Tensor, exp: Tensor, pan: Tensor, pan_low: Tensor, block: in
         fused: `[B, C, H, W]`, in units of the data range (about 0 .. 1), H and W multiples of `block`.
         exp: the interpolated MS, same shape and unit; what the bands' relations should be.
         pan: `[B, 1, H, W]`.
-        pan_low: PAN as MS would have seen it, interpolated back, `[B, 1 or C, H, W]`.
+        pan_low: MTF-degraded PAN, interpolated back, `[B, 1 or C, H, W]`.
         block: side of the blocks in pixels.
     """
     fused_blocks, exp_blocks = _blocks(fused, block), _blocks(exp, block)

@@ -1,4 +1,8 @@
-"""Structural similarity as a differentiable image (Wang et al. 2004), the part that losses share."""
+"""What losses share: means under a mask, and structural similarity as a differentiable image (Wang et al. 2004).
+
+Unlike the index `metrics.ssim`, which is exact where its window fits, this SSIM has a value at every pixel, is stable
+in float32 and gives gradients.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,11 @@ def masked_mean(image: Tensor, mask: Tensor) -> Tensor:
     """Mean of `[B, C, H, W]` over the pixels where `mask [B, 1 or C, H, W]` is set; 0 if there are none."""
     weight = mask.to(image.dtype).expand_as(image)
     return (image * weight).sum() / weight.sum().clamp(min=1)
+
+
+def masked_difference(one: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error plus 1 - SSIM over a mask `[B, 1, H, W]`, for images `[B, C, H, W]` of unit variance."""
+    return masked_mean((one - other) ** 2, mask) + masked_mean(1 - ssim_map(one, other, data_range=4.0), mask)
 
 
 def ssim_map(one: Tensor, other: Tensor, data_range: float) -> Tensor:

@@ -1,10 +1,10 @@
-"""Spatial loss: a fitted 1x1 projection of the fused bands must be PAN (CLIPPan eq. 10)."""
+"""Spatial loss, `spat`: a fitted 1x1 projection of the fused bands must be PAN (CLIPPan eq. 10)."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from clippan_models.losses.similarity import masked_mean, ssim_map
+from clippan_models.losses.similarity import masked_difference
 
 
 def spatial_loss(projected: Tensor, pan: Tensor, mask: Tensor) -> Tensor:
@@ -15,5 +15,4 @@ def spatial_loss(projected: Tensor, pan: Tensor, mask: Tensor) -> Tensor:
         pan: PAN in the same unit.
         mask: pixels that count, `[B, 1, H, W]`.
     """
-    error = masked_mean((projected - pan) ** 2, mask)
-    return error + masked_mean(1 - ssim_map(projected, pan, data_range=4.0), mask)
+    return masked_difference(projected, pan, mask)

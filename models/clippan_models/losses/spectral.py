@@ -1,4 +1,4 @@
-"""Spectral loss: the fused image, seen as MS would see it, must be the MS (CLIPPan eq. 9).
+"""Spectral loss, `spec`: the MTF-degraded fused image must be the MS (CLIPPan eq. 9).
 
 The paper degrades by bicubic interpolation; we use the blur and shift estimated for the scene, because a wrong one
 makes this loss pull away from the truth.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from clippan_models.losses.similarity import masked_mean, ssim_map
+from clippan_models.losses.similarity import masked_difference
 
 
 def spectral_loss(degraded: Tensor, ms: Tensor, mask: Tensor) -> Tensor:
@@ -19,5 +19,4 @@ def spectral_loss(degraded: Tensor, ms: Tensor, mask: Tensor) -> Tensor:
         ms: the MS samples in the same unit.
         mask: MS samples that count, `[B, 1, h, w]`.
     """
-    error = masked_mean((degraded - ms) ** 2, mask)
-    return error + masked_mean(1 - ssim_map(degraded, ms, data_range=4.0), mask)
+    return masked_difference(degraded, ms, mask)

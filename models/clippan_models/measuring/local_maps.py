@@ -8,14 +8,10 @@ a map is larger than the index: a map says where, the index how much.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.contracts import Window
+from clippan_models.contracts import Window
 
 _MOST = 1024
 _FIELD_CELL = 8

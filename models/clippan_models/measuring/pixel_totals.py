@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from clippan_models.errors import InputError
+from clippan_models.metrics.psnr import decibel
 from clippan_models.metrics.sam import spectral_angles
 from clippan_models.ops.moments import Moments
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,3 @@ class PixelTotals:
                 )
             )
         return tuple(found)
-
-
-def decibel(peak: float, mse: float) -> float:
-    """10 log10(peak^2 / MSE), infinite without error."""
-    return 10 * math.log10(peak**2 / mse) if mse > 0 else math.inf

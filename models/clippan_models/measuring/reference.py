@@ -8,28 +8,21 @@ and SCC count the positions whose whole neighbourhood is valid; the others count
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
-from clippan_models.measuring.parallel import in_order
+from clippan_models.measuring.blocks import Blocks
 from clippan_models.measuring.pixel_totals import BandErrors, PixelTotals
-from clippan_models.measuring.toolbox_planes import fetch, read_padded
-from clippan_models.metrics.blocks import split_blocks
+from clippan_models.measuring.planes import PlaneSource
+from clippan_models.measuring.reading import fetch, read_padded
+from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.d_rho import box_sum
-from clippan_models.metrics.q2n import block_q2n
 from clippan_models.metrics.scc import edge_magnitude
 from clippan_models.metrics.ssim import REACH, ssim_field
 from clippan_models.ops.toolbox import mirror
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
-    from clippan_models.measuring.toolbox_planes import PlaneSource
 
 
 @dataclass(frozen=True)
@@ -37,54 +30,22 @@ class ReferenceScores:
     """The quality of a fused scene whose truth is known.
 
     Attributes:
-        q2n: of hypercomplex numbers (Q4 with 4 bands, Q8 with 8), 1 is ideal.
-        sam: mean spectral angle, degrees, 0 is ideal.
-        ergas: relative error, 0 is ideal.
-        psnr: mean of the PSNR of the bands, dB.
-        psnr_global: of one error over all bands, dB.
-        ssim: structural similarity, 1 is ideal.
-        scc: correlation of edges, 1 is ideal.
+        metrics: the indices Q2n, SAM, ERGAS, PSNR, PSNR_global, SSIM and SCC; see `metrics.catalogue`.
         bands: the errors of each band.
         peak: the largest possible DN, for PSNR and SSIM.
         valid_share: valid pixels over pixels looked at.
         blocks: blocks of Q2n that counted.
     """
 
-    q2n: float
-    sam: float
-    ergas: float
-    psnr: float
-    psnr_global: float
-    ssim: float
-    scc: float
+    metrics: dict[str, float]
     bands: tuple[BandErrors, ...]
     peak: float
     valid_share: float
     blocks: int
 
-    def as_metrics(self) -> dict[str, float]:
-        """The indices under the names the literature gives them."""
-        return {
-            "Q2n": self.q2n,
-            "SAM": self.sam,
-            "ERGAS": self.ergas,
-            "PSNR": self.psnr,
-            "PSNR_global": self.psnr_global,
-            "SSIM": self.ssim,
-            "SCC": self.scc,
-        }
-
 
 def score_reference(
-    reference: PlaneSource,
-    fused: PlaneSource,
-    ratio: float,
-    peak: float,
-    block: int = 32,
-    window_size: int = 256,
-    on_progress: Callable[[int, int], None] | None = None,
-    windows: Sequence[Window] | None = None,
-    workers: int = 1,
+    reference: PlaneSource, fused: PlaneSource, ratio: float, peak: float, windows: Windows = Windows(size=256)
 ) -> ReferenceScores:
     """Score a fused scene against its truth.
 
@@ -93,46 +54,28 @@ def score_reference(
         fused: `(C, H, W)`, DN.
         ratio: PAN pixels per MS pixel, for ERGAS.
         peak: the largest possible DN, 2^bits - 1.
-        block: side of the blocks of Q2n.
-        window_size: side of the windows that are read, a multiple of `block`. Changes memory and speed, not the result.
-        on_progress: called after each window with the windows done and their total; may raise to stop.
-        windows: look at these only, each starting and ending on whole blocks or at the border; None: at all.
-        workers: windows worked on at once; above 1, the sources must allow calls from several threads.
+        windows: how they are read.
 
     Raises:
         InputError: the images differ in size, or have no valid pixel in common.
-        ValueError: `window_size` is not a multiple of `block`.
     """
     if reference.shape != fused.shape:
         raise InputError(f"the reference is {reference.shape} (bands, rows, columns), the fused image {fused.shape}")
-    if window_size % block:
-        raise ValueError(f"windows of {window_size} pixels do not divide into blocks of {block}")
-    _, height, width = reference.shape
-    todo = list(windows) if windows is not None else list(_windows((height, width), window_size))
 
     def look(window: Window) -> _Totals:
-        part = _Totals(reference, fused, peak, block)
+        part = _Totals(reference, fused, peak, windows.block)
         part.add(window)
         return part
 
-    totals = _Totals(reference, fused, peak, block)
-    for done, part in enumerate(in_order(look, todo, workers), start=1):
+    totals, shape = _Totals(reference, fused, peak, windows.block), reference.shape[1:]
+    for part in windows.each(look, shape):
         totals.merge(part)
-        if on_progress is not None:
-            on_progress(done, len(todo))
-    return totals.summarise(ratio, sum(window.pixels for window in todo))
-
-
-def _windows(shape: tuple[int, int], size: int) -> list[Window]:
-    height, width = shape
-    return [
-        Window(row, col, min(size, height - row), min(size, width - col))
-        for row in range(0, height, size)
-        for col in range(0, width, size)
-    ]
+    return totals.summarise(ratio, sum(window.pixels for window in windows.over(shape)))
 
 
 class _Totals:
+    """Sums over the windows seen so far."""
+
     def __init__(self, reference: PlaneSource, fused: PlaneSource, peak: float, block: int) -> None:
         self.reference, self.fused, self.peak, self.block = reference, fused, peak, block
         self.pixels = PixelTotals()
@@ -170,19 +113,16 @@ class _Totals:
             raise InputError(f"nothing to compare: no block of {self.block} x {self.block} pixels is half valid")
         xx, yy, xy = self.edges.tolist()
         flat = 0.0 if self.edges_differ else 1.0
-        return ReferenceScores(
-            q2n=self.q2n / self.blocks,
-            sam=self.pixels.sam(),
-            ergas=self.pixels.ergas(ratio),
-            psnr=self.pixels.psnr(self.peak),
-            psnr_global=self.pixels.psnr_global(self.peak),
-            ssim=self.ssim / self.ssim_count if self.ssim_count else float("nan"),
-            scc=float(xy / (xx * yy) ** 0.5) if xx * yy > 0 else flat,
-            bands=bands,
-            peak=self.peak,
-            valid_share=self.pixels.count / pixels,
-            blocks=self.blocks,
-        )
+        metrics = {
+            "Q2n": self.q2n / self.blocks,
+            "SAM": self.pixels.sam(),
+            "ERGAS": self.pixels.ergas(ratio),
+            "PSNR": self.pixels.psnr(self.peak),
+            "PSNR_global": self.pixels.psnr_global(self.peak),
+            "SSIM": self.ssim / self.ssim_count if self.ssim_count else float("nan"),
+            "SCC": float(xy / (xx * yy) ** 0.5) if xx * yy > 0 else flat,
+        }
+        return ReferenceScores(metrics, bands, self.peak, self.pixels.count / pixels, self.blocks)
 
     def _valid(self, window: Window) -> Tensor:
         return self.reference.valid(window) & self.fused.valid(window)
@@ -215,9 +155,8 @@ class _Totals:
         _, height, width = self.reference.shape
         rows = mirror(torch.arange(window.row, window.row + -(-window.height // self.block) * self.block), height)
         cols = mirror(torch.arange(window.col, window.col + -(-window.width // self.block) * self.block), width)
-        valid = split_blocks(fetch(self._valid, rows, cols)[None], self.block)[:, 0]
-        chosen = 2 * valid.sum(dim=1) >= self.block**2
-        x, y = (split_blocks(fetch(s.read, rows, cols), self.block)[chosen] for s in (self.reference, self.fused))
-        if len(x):
-            self.q2n += float(block_q2n(x, y, None if valid.all() else valid[chosen]).sum())
-            self.blocks += len(x)
+        blocks = Blocks.of(fetch(self._valid, rows, cols), self.block)
+        if blocks.count:
+            x, y = (fetch(source.read, rows, cols) for source in (self.reference, self.fused))
+            self.q2n += float(blocks.q2n(x, y).sum())
+            self.blocks += blocks.count

@@ -1,4 +1,4 @@
-"""R-Q2n, R-SAM and R-ERGAS: whether the sensor would see MS again (Scarpa & Ciotola 2022, arXiv 2108.06144).
+"""R-Q2n, R-SAM and R-ERGAS: whether the MTF-degraded fused image is MS (Scarpa & Ciotola 2022, arXiv 2108.06144).
 
 The fused image is blurred by the sensor's MTF, sampled where the MS samples lie, and compared with MS. Where they lie
 is the phase: which of the r x r PAN pixels of an MS pixel. It is estimated per band, as the one at which the blurred
@@ -7,54 +7,39 @@ PAN correlates best with the band, and a report must state it: a wrong phase cos
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
+from clippan_models.measuring.blocks import Blocks
 from clippan_models.measuring.pixel_totals import BandErrors, PixelTotals
-from clippan_models.metrics.blocks import split_blocks
+from clippan_models.measuring.planes import PlaneSource, SeenWindow
 from clippan_models.metrics.d_rho import box_sum, correlation_field
-from clippan_models.metrics.q2n import block_q2n
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from torch import Tensor
-
-    from clippan_models.measuring.no_reference import SeenWindow
-    from clippan_models.measuring.toolbox_planes import PlaneSource
 
 Phase = tuple[int, int]
 """Row and column, within the r x r PAN pixels of an MS pixel, of its sample."""
 
-_TELLING = 0.3  # mean local correlation below which a band says nothing about its place
+_TELLING = 0.3  # mean local correlation below which a band says nothing about its position
 _HALF = 2  # half width of the windows in which PAN and MS are correlated, MS pixels
 
 
 @dataclass(frozen=True)
 class ReprojectedScores:
-    """How well a fused scene, seen as MS was, is MS.
+    """How close a fused scene, MTF-degraded, is to MS.
 
     Attributes:
-        q2n: 1 is ideal.
-        sam: degrees, 0 is ideal.
-        ergas: 0 is ideal.
+        metrics: the indices R_Q2n, R_SAM and R_ERGAS; see `metrics.catalogue`.
         bands: the errors of each band, DN.
         blocks: blocks of Q2n that counted.
     """
 
-    q2n: float
-    sam: float
-    ergas: float
+    metrics: dict[str, float]
     bands: tuple[BandErrors, ...]
     blocks: int
-
-    def as_metrics(self) -> dict[str, float]:
-        """The indices by name."""
-        return {"R_Q2n": self.q2n, "R_SAM": self.sam, "R_ERGAS": self.ergas}
 
 
 class ReprojectedTotals:
@@ -72,14 +57,10 @@ class ReprojectedTotals:
         Blocks at the border of the scene use the pixels there are, and count where these are half a block at least.
         """
         self.pixels.add(ms, degraded, valid)
-        height, width = valid.shape
-        margins = (0, -width % self.block, 0, -height % self.block)
-        parts = split_blocks(torch.nn.functional.pad(valid[None], margins), self.block)[:, 0]
-        chosen = 2 * parts.sum(dim=1) >= self.block**2
-        if chosen.any():
-            x, y = (split_blocks(torch.nn.functional.pad(i, margins), self.block)[chosen] for i in (ms, degraded))
-            self._q2n += float(block_q2n(x, y, parts[chosen]).sum())
-            self._blocks += len(x)
+        blocks = Blocks.of(valid, self.block)
+        if blocks.count:
+            self._q2n += float(blocks.q2n(ms, degraded).sum())
+            self._blocks += blocks.count
 
     def summarise(self, ratio: float) -> ReprojectedScores:
         """The scores; Q2n is NaN where the scene has not half a block of MS pixels, ERGAS where a band has mean 0.
@@ -87,13 +68,12 @@ class ReprojectedTotals:
         Raises:
             InputError: no pixel was valid.
         """
-        return ReprojectedScores(
-            q2n=self._q2n / self._blocks if self._blocks else float("nan"),
-            sam=self.pixels.sam(),
-            ergas=self.pixels.ergas(ratio),
-            bands=self.pixels.bands(),
-            blocks=self._blocks,
-        )
+        metrics = {
+            "R_Q2n": self._q2n / self._blocks if self._blocks else float("nan"),
+            "R_SAM": self.pixels.sam(),
+            "R_ERGAS": self.pixels.ergas(ratio),
+        }
+        return ReprojectedScores(metrics, self.pixels.bands(), self._blocks)
 
 
 class Reprojection:
@@ -134,12 +114,12 @@ class Reprojection:
 def estimate_phases(pieces: Iterable[tuple[Tensor, Tensor, Tensor]], ratio: int) -> tuple[tuple[Phase, float], ...]:
     """The phase of each band, and the largest mean local correlation with PAN.
 
-    A band that hardly follows PAN, as near infrared over vegetation may, says nothing about its place; it takes that of
-    the band that says most.
+    A band that hardly follows PAN, as near infrared over vegetation may, says nothing about its position; it takes that
+    of the band that correlates best.
 
     Args:
-        pieces: of the scene: MS `[C, h, w]`; PAN blurred as MS was, `[1, r h, r w]`; which MS pixels are valid in both,
-            `[h, w]` bool.
+        pieces: of the scene: MS `[C, h, w]`; PAN blurred by the MTF of MS, `[1, r h, r w]`; which MS pixels are valid
+            in both, `[h, w]` bool.
         ratio: r.
 
     Raises:
@@ -164,7 +144,7 @@ def estimate_phases(pieces: Iterable[tuple[Tensor, Tensor, Tensor]], ratio: int)
     best, where = (torch.as_tensor(total) / count).max(dim=0)
     surest = int(where[int(best.argmax())])
     found = []
-    for place, correlation in zip(where.tolist(), best.tolist(), strict=True):
-        chosen = int(place) if correlation >= _TELLING else surest
+    for position, correlation in zip(where.tolist(), best.tolist(), strict=True):
+        chosen = int(position) if correlation >= _TELLING else surest
         found.append(((chosen // ratio, chosen % ratio), float(correlation)))
     return tuple(found)

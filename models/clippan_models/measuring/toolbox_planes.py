@@ -12,14 +12,15 @@ replaced and the result is the toolbox's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch.nn.functional import max_pool2d, pad
+from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
-from clippan_models.measuring.fill import fill_invalid
+from clippan_models.measuring.planes import PlaneSource
+from clippan_models.measuring.reading import fetch_filled, read_padded
 from clippan_models.ops.toolbox import (
     MTF_HALO,
     correlate,
@@ -29,25 +30,6 @@ from clippan_models.ops.toolbox import (
     mirror,
     mtf_kernels,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-
-class PlaneSource(Protocol):
-    """An image that is read by window, never beyond its border."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Bands, rows, columns."""
-
-    def read(self, window: Window) -> Tensor:
-        """`[C, h, w]`, DN, any dtype that converts to float64; anything at invalid pixels."""
-
-    def valid(self, window: Window) -> Tensor:
-        """`[h, w]` bool, True where all bands hold a measurement."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +119,7 @@ class ToolboxPlanes:
         top, left = window.row // ratio - halo, window.col // ratio - halo
         rows = _span(top, -(-window.row_stop // ratio) + halo, halo).remainder(height)
         cols = _span(left, -(-window.col_stop // ratio) + halo, halo).remainder(width)
-        image = interp23(_fetch_filled(source, rows, cols, halo), ratio)
+        image = interp23(fetch_filled(source, rows, cols, halo), ratio)
         row, col = window.row - ratio * top, window.col - ratio * left
         return image[:, row : row + window.height, col : col + window.width]
 
@@ -145,7 +127,7 @@ class ToolboxPlanes:
         height, width = self.shape
         rows = _span(window.row, window.row_stop, 2 * MTF_HALO).clamp(0, height - 1)
         cols = _span(window.col, window.col_stop, 2 * MTF_HALO).clamp(0, width - 1)
-        return correlate(_fetch_filled(source, rows, cols, MTF_HALO), mtf_kernels(gains, self.ratio))
+        return correlate(fetch_filled(source, rows, cols, MTF_HALO), mtf_kernels(gains, self.ratio))
 
     def _valid_inside(self, window: Window) -> Tensor:
         ratio = self.ratio
@@ -196,7 +178,7 @@ class _Reduced:
         left, right = ratio * (window.col - margin), ratio * (window.col_stop + margin)
         rows = mirror(_span(top, bottom, reach), height)
         cols = mirror(_span(left, right, reach), width)
-        reduced = imresize_bicubic(_fetch_filled(self.source, rows, cols, reach), 1 / ratio)
+        reduced = imresize_bicubic(fetch_filled(self.source, rows, cols, reach), 1 / ratio)
         return reduced[:, margin:-margin, margin:-margin]
 
     def valid(self, window: Window) -> Tensor:
@@ -211,40 +193,3 @@ _REDUCE_MARGIN = 2
 
 def _span(start: int, stop: int, margin: int) -> Tensor:
     return torch.arange(start - margin, stop + margin)
-
-
-def _fetch_filled(source: PlaneSource, rows: Tensor, cols: Tensor, reach: int) -> Tensor:
-    """The pixels at the given rows and columns, less `reach` on each side, invalid ones filled; float64."""
-    image, valid = fetch(source.read, rows, cols), fetch(source.valid, rows, cols)
-    return fill_invalid(image.double(), valid, reach)
-
-
-def fetch(read: Callable[[Window], Tensor], rows: Tensor, cols: Tensor) -> Tensor:
-    """The pixels at any rows and columns of the scene, `[.., len(rows), len(cols)]`, in as few reads as they allow."""
-    return torch.cat(
-        [torch.cat([_fetch_run(read, run, across) for across in _runs(cols)], dim=-1) for run in _runs(rows)], dim=-2
-    )
-
-
-def _fetch_run(read: Callable[[Window], Tensor], rows: Tensor, cols: Tensor) -> Tensor:
-    """The pixels at rows and columns that lie close together, by one read."""
-    row, col = int(rows.min()), int(cols.min())
-    image = read(Window(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1))
-    for dim, index in ((-2, rows - row), (-1, cols - col)):
-        if len(index) != image.shape[dim] or index[0] != 0:
-            image = image.index_select(dim, index.to(image.device))
-    return image
-
-
-def _runs(index: Tensor) -> tuple[Tensor, ...]:
-    """Cut where neighbours are not neighbours in the scene: a circular border jumps, the others do not."""
-    jumps = torch.nonzero(index.diff().abs() > 1)[:, 0] + 1
-    return torch.tensor_split(index, jumps)
-
-
-def read_padded(read: Callable[[Window], Tensor], window: Window, shape: tuple[int, int]) -> Tensor:
-    """A window that may reach beyond the scene, where it is 0 or False."""
-    row, col = max(window.row, 0), max(window.col, 0)
-    row_stop, col_stop = min(window.row_stop, shape[0]), min(window.col_stop, shape[1])
-    image = read(Window(row, col, row_stop - row, col_stop - col))
-    return pad(image, (col - window.col, window.col_stop - col_stop, row - window.row, window.row_stop - row_stop))

@@ -1,50 +1,40 @@
-"""What clippan can do, by name: the sharpening methods."""
+"""The sharpening methods by name."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from clippan_models.classical.bdsd_pc import BdsdPcFitter
-from clippan_models.classical.brovey import BroveyFitter
-from clippan_models.classical.exp import ExpFitter
-from clippan_models.classical.gsa import GsaFitter
-from clippan_models.classical.mtf_glp import MtfGlpFsFitter, MtfGlpHpmRFitter
-from clippan_models.classical.sr_d import SrDFitter
-from clippan_models.contracts import Fitter
-from clippan_models.errors import UsageError
+from clippan_models.errors import unknown_name
+from clippan_models.methods.classical import CLASSICAL, ClassicalMethod
+from clippan_models.methods.method import Method
+from clippan_models.methods.network import MethodOptions, NetworkMethod
 
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """What the tiler and the user must know of a method.
+    """What is known of a method before it is built.
 
     Attributes:
-        fitter: makes the object that gathers scene statistics; None for the network, which adapts instead.
-        looks_around: its result at a pixel depends on PAN beyond the pixel (a low-pass PAN, patches, convolutions).
-        gathers: needs a pass over the scene before it can sharpen.
-        planes: float32 images of the size of a tile that it holds at once, per band (memory plan).
-        language: a CLIP judges the image while the network adapts.
+        build: makes the method with its options.
+        learns: a network learns on the scene: it can begin with weights, and what it learned can be kept.
+        language: a CLIP judges the image while the network learns.
     """
 
-    fitter: Callable[[], Fitter] | None
-    looks_around: bool
-    gathers: bool = True
-    planes: int = 6
+    build: Callable[[MethodOptions], Method]
+    learns: bool = False
     language: bool = False
 
 
+def _without_options(method: ClassicalMethod, options: MethodOptions) -> Method:
+    return method
+
+
 METHODS: dict[str, MethodSpec] = {
-    "exp": MethodSpec(ExpFitter, looks_around=False, gathers=False, planes=4),
-    "brovey": MethodSpec(BroveyFitter, looks_around=False),
-    "gsa": MethodSpec(GsaFitter, looks_around=False),
-    "mtf-glp-fs": MethodSpec(MtfGlpFsFitter, looks_around=True, planes=8),
-    "mtf-glp-hpm-r": MethodSpec(MtfGlpHpmRFitter, looks_around=True, planes=9),
-    "bdsd-pc": MethodSpec(BdsdPcFitter, looks_around=False),
-    "sr-d": MethodSpec(SrDFitter, looks_around=True, planes=40),
-    "network": MethodSpec(None, looks_around=True, planes=20),
-    "clippan": MethodSpec(None, looks_around=True, planes=20, language=True),
+    **{method.name: MethodSpec(partial(_without_options, method)) for method in CLASSICAL},
+    "network": MethodSpec(NetworkMethod.of, learns=True),
+    "clippan": MethodSpec(partial(NetworkMethod.of, language=True), learns=True, language=True),
 }
 
 
@@ -54,8 +44,6 @@ def find_method(name: str) -> MethodSpec:
     Raises:
         UsageError: there is none; the message lists those there are.
     """
-    if name in METHODS:
-        return METHODS[name]
-    near = difflib.get_close_matches(name, METHODS, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise UsageError(f"{name}: {hint}the methods are {', '.join(METHODS)}", "method")
+    if name not in METHODS:
+        raise unknown_name("method", name, list(METHODS))
+    return METHODS[name]

@@ -1,14 +1,11 @@
-"""Disjoint square blocks of an image and their moments, the ground on which Q, Q2n, D_lambda and D_s stand."""
+"""Disjoint square blocks of an image and their moments, from which Q, Q2n, D_lambda and D_s are computed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 
 @dataclass(frozen=True)

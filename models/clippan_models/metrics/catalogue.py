@@ -13,7 +13,7 @@ class Index:
         name: as in results, options and files.
         ideal: its best value.
         unit: of the value, empty for a pure number.
-        asks: the question it answers, in plain words.
+        asks: the question it answers.
         family: "none" needs no reference, "reprojected" compares with MS, "reference" with the truth.
     """
 
@@ -35,14 +35,14 @@ INDICES: dict[str, Index] = {
         Index("D_lambda", 0, "", "Do the bands relate to each other as those of MS do?", "none"),
         Index("D_s", 0, "", "Does each band relate to PAN as MS does to a coarse PAN?", "none"),
         Index("QNR", 1, "", "Both: (1 - D_lambda) (1 - D_s).", "none"),
-        Index("D_lambda_K", 0, "", "Blurred as MS was, is the image MS?", "none"),
+        Index("D_lambda_K", 0, "", "Blurred by the MTF of MS, does the image agree with MS?", "none"),
         Index("HQNR", 1, "", "(1 - D_lambda_K) (1 - D_s).", "none"),
-        Index("D_rho", 0, "", "Does the detail of each band follow PAN, place by place?", "none"),
+        Index("D_rho", 0, "", "Does the detail of each band follow PAN locally?", "none"),
         Index("D_sR", 0, "", "Which share of PAN can no mixture of the bands explain?", "none"),
         Index("RQNR", 1, "", "(1 - D_lambda_K) (1 - D_sR).", "none"),
-        Index("R_Q2n", 1, "", "Seen as MS was, does it agree with MS in colour, contrast and detail?", "reprojected"),
-        Index("R_SAM", 0, "°", "Seen as MS was, by which angle do its spectra differ from MS?", "reprojected"),
-        Index("R_ERGAS", 0, "", "Seen as MS was, how large is its relative error?", "reprojected"),
+        Index("R_Q2n", 1, "", "MTF-degraded, does it agree with MS in colour, contrast and detail?", "reprojected"),
+        Index("R_SAM", 0, "°", "MTF-degraded, by which angle do its spectra differ from MS?", "reprojected"),
+        Index("R_ERGAS", 0, "", "MTF-degraded, how large is its relative error?", "reprojected"),
         Index("Q2n", 1, "", "Does it agree with the truth in colour, contrast and detail?", "reference"),
         Index("SAM", 0, "°", "By which angle do its spectra differ from the truth?", "reference"),
         Index("ERGAS", 0, "", "How large is the relative error of all bands together?", "reference"),
@@ -59,7 +59,7 @@ HEADLINE = ("D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR", "D_rho")
 
 def best_of(name: str, values: list[float]) -> int | None:
     """Which of the values of an index is best; None where none is a number."""
-    known = [(value, place) for place, value in enumerate(values) if value == value]
+    known = [(value, position) for position, value in enumerate(values) if value == value]
     if not known:
         return None
     return (max if INDICES[name].higher_is_better else min)(known, key=lambda pair: pair[0])[1]

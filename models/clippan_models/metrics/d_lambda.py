@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
 from clippan_models.metrics.blocks import block_moments, split_blocks
 from clippan_models.metrics.uiqi import pairwise_uiqi
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def d_lambda(fused: Tensor, reference: Tensor, block: int = 32, reference_block: int | None = None) -> float:
     """Mean over band pairs of |Q(F_i, F_j) - Q(M_i, M_j)|.
 
     The toolbox takes the interpolated MS (EXP) as M, and that is what published tables hold. The paper takes the MS
-    itself, with blocks that cover the same ground: give `reference_block = block / ratio`.
+    itself, with blocks of the same extent: give `reference_block = block / ratio`.
 
     Args:
         fused: `[C, H, W]`, sides multiples of `block`. No nodata.

@@ -1,16 +1,13 @@
-"""Spectral distortion D_lambda_K of HQNR: what the sensor would no longer see (Khan et al. 2009)."""
+"""Spectral distortion D_lambda_K of HQNR: the MTF-degraded fused image against MS (Khan et al. 2009)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+
+from torch import Tensor
 
 from clippan_models.metrics.q2n import q2n
 from clippan_models.ops.toolbox import mtf_filter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
 
 
 def d_lambda_k(fused: Tensor, exp: Tensor, gains: Sequence[float], ratio: int, block: int = 32) -> float:

@@ -9,15 +9,12 @@ over the same window. w = ceil(ratio / 2): the window is one MS pixel.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from clippan_models.contracts import Window
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _TINY = 1e-20
 """Keeps flat windows defined; they count as uncorrelated."""

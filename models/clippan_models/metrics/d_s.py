@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from torch import Tensor
 
 from clippan_models.metrics.uiqi import uiqi
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def d_s(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clippan_models.ops.moments import Moments
+from clippan_models.ops.moments import Moments
 
 
 def d_sr(fused: Tensor, pan: Tensor) -> float:

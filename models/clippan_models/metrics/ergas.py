@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from clippan_models.errors import InputError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def ergas(reference: Tensor, fused: Tensor, ratio: float) -> float:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 
 def psnr(reference: Tensor, fused: Tensor, peak: float) -> float:
@@ -21,13 +19,14 @@ def psnr(reference: Tensor, fused: Tensor, peak: float) -> float:
         dB; infinite when a band is equal.
     """
     errors = ((reference.double() - fused.double()) ** 2).mean(dim=(1, 2)).tolist()
-    return sum(_decibel(peak, mse) for mse in errors) / len(errors)
+    return sum(decibel(peak, mse) for mse in errors) / len(errors)
 
 
 def psnr_global(reference: Tensor, fused: Tensor, peak: float) -> float:
     """PSNR of one error over all bands together, usually 1 to 2 dB below `psnr`; arguments as there."""
-    return _decibel(peak, float(((reference.double() - fused.double()) ** 2).mean()))
+    return decibel(peak, float(((reference.double() - fused.double()) ** 2).mean()))
 
 
-def _decibel(peak: float, mse: float) -> float:
+def decibel(peak: float, mse: float) -> float:
+    """10 log10(peak^2 / MSE), infinite without error."""
     return 10 * math.log10(peak**2 / mse) if mse > 0 else math.inf

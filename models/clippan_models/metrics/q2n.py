@@ -7,15 +7,12 @@ coefficient times the closeness of the means, block by block. With four bands it
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from clippan_models.metrics.blocks import split_blocks
 from clippan_models.ops.toolbox import mirror
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _EPSILON = torch.finfo(torch.float64).eps
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from clippan_models.metrics.blocks import BlockMoments
 from clippan_models.metrics.uiqi import pairwise_uiqi
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def q_avg(reference: Tensor, fused: Tensor, window: int = 32) -> float:

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 
-def qnr(d_lambda: float, d_s: float, alpha: float = 1.0, beta: float = 1.0) -> float:
-    """(1 - D_lambda)^alpha (1 - D_s)^beta; 1 is ideal.
+def qnr(spectral: float, spatial: float) -> float:
+    """The product (1 - spectral) (1 - spatial) of one scene; 1 is ideal.
 
+    It is QNR of D_lambda and D_s, HQNR of D_lambda_K and D_s, RQNR of D_lambda_K and D_sR, each with exponents of 1.
     Per scene: the product of means over scenes differs from the mean of products.
     """
-    return float((1 - d_lambda) ** alpha * (1 - d_s) ** beta)
-
-
-def hqnr(d_lambda_k: float, d_s: float, alpha: float = 1.0, beta: float = 1.0) -> float:
-    """(1 - D_lambda_K)^alpha (1 - D_s)^beta, with the D_s of QNR; 1 is ideal."""
-    return float((1 - d_lambda_k) ** alpha * (1 - d_s) ** beta)
-
-
-def rqnr(d_lambda_k: float, d_sr: float, alpha: float = 1.0, beta: float = 1.0) -> float:
-    """(1 - D_lambda_K)^alpha (1 - D_sR)^beta; 1 is ideal."""
-    return float((1 - d_lambda_k) ** alpha * (1 - d_sr) ** beta)
+    return float((1 - spectral) * (1 - spatial))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from clippan_models.ops.toolbox import correlate_axis
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def scc(reference: Tensor, fused: Tensor) -> float:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
 from clippan_models.ops.toolbox import correlate_axis
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SIGMA = 1.5
 REACH = 5

@@ -7,14 +7,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
 from clippan_models.metrics.blocks import BlockMoments, block_moments, split_blocks
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _FLAT = 1e-16
 """Variance over squared mean below which a block is flat: interpolating a constant leaves ripples of 2e-19."""

@@ -6,6 +6,7 @@ Pieces lie fixed in the scene where that matters to the network, so that a run i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -46,31 +47,39 @@ def run_network(
         raise UsageError(f"the backbone {spec.name} has not seen a scene: adapt it, which records its statistics")
     if spec.window is not None:
         return run_in_windows(network, start, pan, spec.window, spec.stride, origin)
-    side = spec.block_side(start.shape[1], memory)
-    return run_in_blocks(network, start, pan, spec.block_overlap, side, spec.align, origin)
+    grid = BlockGrid(spec.block_overlap, spec.block_side(start.shape[1], memory), spec.align)
+    return run_in_blocks(network, start, pan, grid, origin)
+
+
+@dataclass(frozen=True)
+class BlockGrid:
+    """Blocks that lie side by side.
+
+    Attributes:
+        halo: pixels around an output pixel that it depends on, a multiple of `align`.
+        side: of the blocks, a multiple of `align`.
+        align: blocks begin at multiples of so many pixels of the scene.
+    """
+
+    halo: int
+    side: int = _BLOCK
+    align: int = 1
 
 
 def run_in_blocks(
-    network: nn.Module,
-    start: Tensor,
-    pan: Tensor,
-    halo: int,
-    side: int = _BLOCK,
-    align: int = 1,
-    origin: tuple[int, int] = (0, 0),
+    network: nn.Module, start: Tensor, pan: Tensor, grid: BlockGrid, origin: tuple[int, int] = (0, 0)
 ) -> Tensor:
     """The output of a network, block by block: what it gives in one piece, up to rounding.
 
     Args:
         network: `(start, pan) -> [B, C, H, W]`.
-        start: `[B, C, H, W]`.
+        start: `[B, C, H, W]`; what lies between the first block and the image is replicated.
         pan: `[B, 1, H, W]`.
-        halo: pixels around an output pixel that it depends on, a multiple of `align`.
-        side: of the blocks, a multiple of `align`.
-        align: blocks begin at multiples of so many pixels of the scene; what lies before the image is replicated.
+        grid: the blocks.
         origin: row and column of the first pixel in the scene.
     """
-    above, before = origin[0] % align, origin[1] % align
+    halo, side = grid.halo, grid.side
+    above, before = origin[0] % grid.align, origin[1] % grid.align
     if above or before:
         start, pan = (nn.functional.pad(image, (before, 0, above, 0), mode="replicate") for image in (start, pan))
     height, width = start.shape[-2:]
@@ -86,13 +95,31 @@ def run_in_blocks(
     return out[..., above:, before:]
 
 
+@dataclass(frozen=True)
+class WindowGrid:
+    """Windows of one size that overlap.
+
+    Attributes:
+        side: of a window.
+        overlap: outer pixels over which its weight falls.
+        rows: where windows begin, in the image or before it.
+        cols: likewise.
+    """
+
+    side: int
+    overlap: int
+    rows: Sequence[int]
+    cols: Sequence[int]
+
+
 def run_in_windows(
     network: nn.Module, start: Tensor, pan: Tensor, side: int, stride: int, origin: tuple[int, int] = (0, 0)
 ) -> Tensor:
     """The output of a network in windows that lie fixed in the scene, blended where they overlap.
 
     A pixel depends on the windows that it lies in, wherever the image was cut out. Only windows wholly within the image
-    count, if there are any, so its outermost `side - 1` pixels depend on the cut, and some of them keep the start.
+    count, if there are any, so its outermost `side - 1` pixels depend on the cut, and some of them keep the initial
+    fusion.
 
     Args:
         network: `(start, pan) -> [B, C, side, side]`.
@@ -102,35 +129,26 @@ def run_in_windows(
         stride: distance of the windows, at most `side`.
         origin: row and column of the first pixel in the scene.
     """
-    rows, cols = (
-        _anchored(first, length, side, stride) for first, length in zip(origin, start.shape[-2:], strict=True)
-    )
-    return blend_windows(network, start, pan, side, rows, cols, side - stride)
+    lengths = zip(origin, start.shape[-2:], strict=True)
+    rows, cols = (_anchored(first, length, side, stride) for first, length in lengths)
+    return blend_windows(network, start, pan, WindowGrid(side, side - stride, rows, cols))
 
 
-def blend_windows(
-    network: nn.Module,
-    start: Tensor,
-    pan: Tensor,
-    side: int,
-    rows: Sequence[int],
-    cols: Sequence[int],
-    overlap: int,
-) -> Tensor:
-    """The output of a network in windows that begin at these rows and columns; what lies in none keeps the start.
+def blend_windows(network: nn.Module, start: Tensor, pan: Tensor, grid: WindowGrid) -> Tensor:
+    """The output of a network in the windows of a grid; what lies in none keeps the initial fusion.
 
     Windows may reach beyond the image, which is replicated there. Where several overlap, their weighted mean counts;
     the weights fall smoothly over the outer `overlap` pixels.
     """
-    height, width = start.shape[-2:]
-    above, before = max(0, -rows[0]), max(0, -cols[0])
-    below, behind = max(0, rows[-1] + side - height), max(0, cols[-1] + side - width)
+    (height, width), side = start.shape[-2:], grid.side
+    above, before = max(0, -grid.rows[0]), max(0, -grid.cols[0])
+    below, behind = max(0, grid.rows[-1] + side - height), max(0, grid.cols[-1] + side - width)
     margins = (before, behind, above, below)
     wide_start, wide_pan = (nn.functional.pad(image, margins, mode="replicate") for image in (start, pan))
-    weight = _window_weight(side, overlap).to(start)
+    weight = _window_weight(side, grid.overlap).to(start)
     total, weights = torch.zeros_like(wide_start), torch.zeros_like(wide_pan[:1, :1])
-    for row in rows:
-        for col in cols:
+    for row in grid.rows:
+        for col in grid.cols:
             place = (..., slice(row + above, row + above + side), slice(col + before, col + before + side))
             total[place] += weight * network(wide_start[place], wide_pan[place])
             weights[place] += weight
@@ -151,7 +169,7 @@ class InWindows(nn.Module):
     def forward(self, start: Tensor, pan: Tensor) -> Tensor:
         """The blended output `[B, C, H, W]` of an image of at least one window."""
         rows, cols = (self._spread(length) for length in start.shape[-2:])
-        return blend_windows(self.network, start, pan, self.side, rows, cols, self.side // 3)
+        return blend_windows(self.network, start, pan, WindowGrid(self.side, self.side // 3, rows, cols))
 
     def _spread(self, length: int) -> list[int]:
         count = max(1, -(-(length - self.side) // (self.side * 2 // 3)) + 1)

@@ -1,39 +1,30 @@
 """FusionNet: a residual network on the difference of PAN and each band (Deng, Vivone, Jin, Chanussot 2021).
 
-`PAN - start`, band by band; 3x3 to 32, four residual blocks, 3x3 to the bands, added to the start. 76,324 parameters
-for four bands. The difference needs both on one radiometric scale: they come normalised by the scene's mean and
-deviation.
+PAN less the initial fusion, band by band; 3x3 to 32, four residual blocks, 3x3 to the bands, added to the initial
+fusion. 76,324 parameters for four bands. The difference needs both on one radiometric scale: they come normalised by
+the scene's mean and deviation.
 
-Difference: the start is the closed form of the scene, where the paper has an interpolated MS.
+Difference: the initial fusion is the closed form of the scene, where the paper has an interpolated MS.
 """
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from clippan_models.networks.layers import ResidualBlock, same, zeroed
+from clippan_models.networks.layers import RESIDUAL_HALO, Corrector, residual_network
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
-_HALO = 1 + 4 * 2 + 1
 
-
-class FusionNet(nn.Module):
+class FusionNet(Corrector):
     """The FusionNet network for a number of bands."""
 
-    def __init__(self, bands: int, features: int = 32) -> None:
+    def __init__(self, bands: int) -> None:
         """Make the network with random weights from torch's generator and a zero head."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            same(bands, features),
-            nn.ReLU(),
-            *(ResidualBlock(features) for _ in range(4)),
-            zeroed(same(features, bands)),
-        )
+        super().__init__(residual_network(bands, 32, bands))
 
-    def forward(self, start: Tensor, pan: Tensor) -> Tensor:
-        """Correct `start [B, C, H, W]` by `pan [B, 1, H, W]`, both normalised."""
-        correction: Tensor = self.layers(pan - start)
-        return start + correction
+    def shown(self, start: Tensor, pan: Tensor) -> Tensor:
+        """The difference of PAN and each band, `[B, C, H, W]`."""
+        return pan - start
 
 
 SPEC = BackboneSpec(
@@ -41,8 +32,8 @@ SPEC = BackboneSpec(
     title="FusionNet: a residual network on the differences of PAN and the bands",
     network=FusionNet,
     tile_mode="exact",
-    halo=ByBands(_HALO),
-    overlap=_HALO,
+    halo=ByBands(RESIDUAL_HALO),
+    overlap=RESIDUAL_HALO,
     padding="zero",
     cost=Cost(
         macs=ByBands(73_728, 576),
@@ -55,6 +46,6 @@ SPEC = BackboneSpec(
         paper='Deng, Vivone, Jin, Chanussot, "Detail injection-based deep convolutional neural networks for '
         'pansharpening", IEEE TGRS 59(8), 2021',
         doi="10.1109/TGRS.2020.3031366",
-        deviations=("corrects a closed-form start instead of an interpolated MS",),
+        deviations=("corrects a closed-form initial fusion instead of an interpolated MS",),
     ),
 )

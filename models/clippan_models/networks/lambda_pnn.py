@@ -1,9 +1,9 @@
 """Lambda-PNN: residual blocks between gates by channel and by place (Ciotola, Poggi, Scarpa 2023).
 
 Concatenate; 3x3 to 64 twice; a gated residual; two residual blocks with GELU; a second gated residual; 5x5 to the
-bands, added to the start. The gates are those of CBAM (Woo et al. 2018): each channel by an MLP of its mean and its
-maximum over the image, then each pixel by a 7x7 convolution of the mean and the maximum over the channels. 198,442
-parameters for four bands.
+bands, added to the initial fusion. The gates are those of CBAM (Woo et al. 2018): each channel by an MLP of its mean
+and its maximum over the image, then each pixel by a 7x7 convolution of the mean and the maximum over the channels.
+198,442 parameters for four bands.
 
 Difference: means and maxima over an image would make tiles differ. In use, they are the averages over
 patches of the scene, recorded and frozen (`networks.statistics`); in training, each patch has its own.
@@ -14,35 +14,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from clippan_models.networks.layers import ResidualBlock, same, zeroed
+from clippan_models.networks.layers import Corrector, ResidualBlock, same, zeroed
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 from clippan_models.networks.statistics import SceneStatistic
 
 _HALO = 1 + 1 + 3 + 4 + 3 + 2
 
 
-class LambdaPNN(nn.Module):
+class LambdaPNN(Corrector):
     """The lambda-PNN network for a number of bands; images of at least 4 x 4 pixels."""
 
     def __init__(self, bands: int, features: int = 64) -> None:
         """Make the network with random weights from torch's generator and a zero head."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            same(bands + 1, features, padding_mode="reflect"),
-            nn.ReLU(),
-            same(features, features, padding_mode="reflect"),
-            nn.ReLU(),
-            GatedResidual(features),
-            ResidualBlock(features, nn.GELU, "reflect"),
-            ResidualBlock(features, nn.GELU, "reflect"),
-            GatedResidual(features),
-            zeroed(same(features, bands, 5, padding_mode="reflect")),
+        super().__init__(
+            nn.Sequential(
+                same(bands + 1, features, padding_mode="reflect"),
+                nn.ReLU(),
+                same(features, features, padding_mode="reflect"),
+                nn.ReLU(),
+                GatedResidual(features),
+                ResidualBlock(features, nn.GELU, "reflect"),
+                ResidualBlock(features, nn.GELU, "reflect"),
+                GatedResidual(features),
+                zeroed(same(features, bands, 5, padding_mode="reflect")),
+            )
         )
-
-    def forward(self, start: Tensor, pan: Tensor) -> Tensor:
-        """Correct `start [B, C, H, W]` by `pan [B, 1, H, W]`, both normalised."""
-        correction: Tensor = self.layers(torch.cat([start, pan], 1))
-        return start + correction
 
 
 class GatedResidual(nn.Module):

@@ -11,7 +11,7 @@ Differences:
 - What looks at the whole image - six instance norms and one pooled gate - goes by statistics recorded on the scene.
 - A scan depends on all pixels before, and on the width of the image. So a scene passes in windows of 128 pixels that
   lie fixed in it and are blended; tiles agree exactly with each other, if not with a scan of the scene in one piece.
-- The start is the closed form of the scene, where the reference takes the nearest MS pixel.
+- The initial fusion is the closed form of the scene, where the reference takes the nearest MS pixel.
 - One normalisation before each scan, where the reference applies the same one twice in the cross-modal layers.
 - The running residual of each group of layers is kept at its end, where the reference drops it: the features otherwise
   reach the fusion through the last scan only.
@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from clippan_models.networks.layers import same, zeroed
+from clippan_models.networks.layers import ChannelGate, HalfNormBlock, same, zeroed
 from clippan_models.networks.selective_scan import selective_scan
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 from clippan_models.networks.statistics import SceneInstanceNorm, SceneStatistic
@@ -48,8 +48,8 @@ class PanMamba(nn.Module):
             crossings: cross-modal layers.
         """
         super().__init__()
-        self.encode_start = nn.Sequential(same(bands, width), *(_HalfNormBlock(width) for _ in range(3)))
-        self.encode_pan = nn.Sequential(same(1, width), *(_HalfNormBlock(width) for _ in range(3)))
+        self.encode_start = _encoder(bands, width)
+        self.encode_pan = _encoder(1, width)
         self.tokens_start = nn.Conv2d(width, width, 1)
         self.tokens_pan = nn.Conv2d(width, width, 1)
         self.alone_start = nn.ModuleList(_MambaLayer(width) for _ in range(layers))
@@ -58,7 +58,9 @@ class PanMamba(nn.Module):
         self.cross_start = same(2 * width, width)
         self.cross_pan = same(2 * width, width)
         self.crossings = nn.ModuleList(_CrossLayer(width) for _ in range(crossings))
-        self.refine = nn.Sequential(same(width, width), _ChannelGate(width), zeroed(same(width, bands)))
+        self.refine = nn.Sequential(
+            same(width, width), ChannelGate(width, SceneStatistic(width)), zeroed(same(width, bands))
+        )
 
     def forward(self, start: Tensor, pan: Tensor) -> Tensor:
         """Correct `start [B, C, H, W]` by `pan [B, 1, H, W]`, both normalised."""
@@ -90,18 +92,8 @@ class PanMamba(nn.Module):
         return to_image(fused, width)
 
 
-class _HalfNormBlock(nn.Module):
-    """A residual block whose first half of channels is instance-normalised in between (HINet, Chen et al. 2021)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first, self.second = same(width, width), same(width, width)
-        self.norm = SceneInstanceNorm(width // 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        normed, plain = self.first(x).chunk(2, 1)
-        inner = nn.functional.leaky_relu(torch.cat([self.norm(normed), plain], 1), 0.2)
-        return x + nn.functional.leaky_relu(self.second(inner), 0.2)
+def _encoder(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(same(inputs, width), *(HalfNormBlock(SceneInstanceNorm, width) for _ in range(3)))
 
 
 class StateSpace(nn.Module):
@@ -186,23 +178,6 @@ class _CrossLayer(nn.Module):
         scanned = self.scan_start(self.norm_start(tokens)) + self.scan_pan(self.norm_pan(still))
         image = to_image(self.leave(scanned), width)
         return tokens + to_tokens(image + self.local(image))
-
-
-class _ChannelGate(nn.Module):
-    """A residual block gated by the mean of each channel over the scene."""
-
-    def __init__(self, width: int, reduction: int = 4) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(same(width, width), nn.ReLU(), same(width, width))
-        self.pooled = SceneStatistic(width)
-        self.gate = nn.Sequential(
-            nn.Linear(width, width // reduction), nn.ReLU(), nn.Linear(width // reduction, width), nn.Sigmoid()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner: Tensor = self.layers(x)
-        gate: Tensor = self.gate(self.pooled(inner.mean((-2, -1))))
-        return x + gate[..., None, None] * inner
 
 
 def to_tokens(image: Tensor) -> Tensor:

@@ -3,42 +3,24 @@
 Concatenate, 9x9 to 64, 5x5 to 32, 5x5 to the bands. 80,420 parameters for four bands, as in common implementations.
 
 Differences:
-- The output is added to the start. The paper's network makes the image itself, which a fit to one scene would first
-  have to learn; and an untrained network could not leave the start as it is.
+- The output is added to the initial fusion. The paper's network makes the image itself, which a fit to one scene would
+  first have to learn; and an untrained network could not leave the initial fusion as it is.
 - The paper also feeds indices such as NDVI, by band positions of its sensors. Here bands have no fixed positions.
 - Borders are replicated once, before the first convolution, where the paper loses them.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
-from clippan_models.networks.layers import zeroed
+from clippan_models.networks.layers import ThreeConvolutions
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
-_HALO = 4 + 2 + 2
 
-
-class PNN(nn.Module):
+class PNN(ThreeConvolutions):
     """The PNN network for a number of bands."""
 
     def __init__(self, bands: int) -> None:
         """Make the network with random weights from torch's generator and a zero head."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(bands + 1, 64, 9),
-            nn.ReLU(),
-            nn.Conv2d(64, 32, 5),
-            nn.ReLU(),
-            zeroed(nn.Conv2d(32, bands, 5)),
-        )
-
-    def forward(self, start: Tensor, pan: Tensor) -> Tensor:
-        """Correct `start [B, C, H, W]` by `pan [B, 1, H, W]`, both normalised."""
-        padded = nn.functional.pad(torch.cat([start, pan], 1), (_HALO,) * 4, mode="replicate")
-        correction: Tensor = self.layers(padded)
-        return start + correction
+        super().__init__(bands, 64, 32)
 
 
 SPEC = BackboneSpec(
@@ -46,8 +28,8 @@ SPEC = BackboneSpec(
     title="PNN: three convolutions, the first network for pansharpening",
     network=PNN,
     tile_mode="exact",
-    halo=ByBands(_HALO),
-    overlap=_HALO,
+    halo=ByBands(PNN.HALO),
+    overlap=PNN.HALO,
     padding="replicate",
     cost=Cost(
         macs=ByBands(56_384, 5_984),
@@ -60,6 +42,9 @@ SPEC = BackboneSpec(
         paper='Masi, Cozzolino, Verdoliva, Scarpa, "Pansharpening by convolutional neural networks", '
         "Remote Sensing 8(7), 2016",
         doi="10.3390/rs8070594",
-        deviations=("adds a correction to the start instead of making the image", "is shown no radiometric indices"),
+        deviations=(
+            "adds a correction to the initial fusion instead of making the image",
+            "is shown no radiometric indices",
+        ),
     ),
 )

@@ -1,10 +1,8 @@
-"""The backbones by name: the one place where a network is chosen."""
+"""The backbones by name."""
 
 from __future__ import annotations
 
-import difflib
-
-from clippan_models.errors import UsageError
+from clippan_models.errors import UsageError, unknown_name
 from clippan_models.networks import apnn, arbrpn, fusionnet, lambda_pnn, lformer, pan_mamba, pannet, pnn, ship
 from clippan_models.networks.spec import BackboneSpec
 
@@ -31,9 +29,7 @@ def find_backbone(name: str) -> BackboneSpec:
     """
     if name in BACKBONES:
         return BACKBONES[name]
-    near = difflib.get_close_matches(name, BACKBONES, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise UsageError(f"no backbone is called {name!r}: {hint}there are {', '.join(BACKBONES)}")
+    raise unknown_name("backbone", name, list(BACKBONES))
 
 
 def find_fusing_backbone(name: str) -> BackboneSpec:

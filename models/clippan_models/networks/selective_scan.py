@@ -6,7 +6,7 @@ The recurrence is linear in h, so it may be regrouped: all chunks of the sequenc
 from their last states and decays the true state at the entry of each follows, chunk by chunk; then they run once more
 from there and give y. Nothing is approximated, and as A < 0 < dt no factor is above 1. The states of all steps, which
 are many times as large as the inputs, never exist together: the backward pass keeps the inputs and the states at the
-entries, and computes the rest anew, a few chunks at a time, by the same regrouping of the adjoint recurrence
+entries, and recomputes the rest, a few chunks at a time, by the same regrouping of the adjoint recurrence
 
     r_t = C_t dy_t + exp(dt_(t+1) A) r_(t+1).
 
@@ -19,7 +19,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,17 +62,26 @@ def _kernel() -> Callable[..., Any] | None:
     return selective_scan_fn  # type: ignore[no-any-return]
 
 
+class _Sequences(NamedTuple):
+    """What a scan runs over, as chunks `[T, M, X]`: inputs, step sizes, what inputs add, how the output reads."""
+
+    u: Tensor
+    dt: Tensor
+    b: Tensor
+    c: Tensor
+
+
 class _Scan(torch.autograd.Function):
     """The scan, keeping its inputs and the state at the entry of each chunk."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         chunks = _Chunks(u.shape[0], u.shape[1])
-        u_t, dt_t, b_t, c_t = (chunks.cut(tensor) for tensor in (u, dt, b, c))
-        last = _run(u_t, dt_t, a, b_t, torch.zeros_like(u_t[0, :, :, None] * a))
-        entries = chunks.entries(last, torch.exp(dt_t.sum(0)[:, :, None] * a))
-        y = torch.empty_like(u_t)
-        _run(u_t, dt_t, a, b_t, entries, c_t, y)
+        cut = _Sequences(*map(chunks.cut, (u, dt, b, c)))
+        last = _run(cut, a, torch.zeros_like(cut.u[0, :, :, None] * a))
+        entries = chunks.entries(last, torch.exp(cut.dt.sum(0)[:, :, None] * a))
+        y = torch.empty_like(cut.u)
+        _run(cut, a, entries, y)
         ctx.save_for_backward(u, dt, a, b, c, entries)
         return chunks.join(y)
 
@@ -81,18 +90,18 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, ...]:
         u, dt, a, b, c, entries = ctx.saved_tensors
         chunks = _Chunks(u.shape[0], u.shape[1])
-        u_t, dt_t, b_t, c_t, dy_t = (chunks.cut(tensor) for tensor in (u, dt, b, c, grad_y))
-        inner = _run_adjoint(dt_t, a, c_t, dy_t)
-        exits = chunks.exits(inner, torch.exp(dt_t.sum(0)[:, :, None] * a))
-        grads = [torch.empty_like(tensor) for tensor in (u_t, dt_t, b_t, c_t)]
+        cut, dy = _Sequences(*map(chunks.cut, (u, dt, b, c))), chunks.cut(grad_y)
+        inner = _run_adjoint(cut.dt, a, cut.c, dy)
+        exits = chunks.exits(inner, torch.exp(cut.dt.sum(0)[:, :, None] * a))
+        grads = _Sequences(*map(torch.empty_like, cut))
         grad_a = torch.zeros_like(a)
         for part in chunks.parts(a):
-            some_u, some_dt, some_b, some_c, some_dy = (tensor[:, part] for tensor in (u_t, dt_t, b_t, c_t, dy_t))
-            found = _gradients(some_u, some_dt, some_b, some_c, some_dy, a, entries[part], exits[part])
-            for whole, some in zip(grads, found[:4], strict=True):
-                whole[:, part] = some
-            grad_a += found[4]
-        grad_u, grad_dt, grad_b, grad_c = (chunks.join(tensor) for tensor in grads)
+            some = _Sequences(*(tensor[:, part] for tensor in cut))
+            found, found_a = _gradients(some, dy[:, part], a, entries[part], exits[part])
+            for whole, some_grad in zip(grads, found, strict=True):
+                whole[:, part] = some_grad
+            grad_a += found_a
+        grad_u, grad_dt, grad_b, grad_c = map(chunks.join, grads)
         return grad_u, grad_dt, grad_a, grad_b, grad_c
 
 
@@ -140,15 +149,13 @@ class _Chunks:
         return states.view(self.batch, self.count, *states.shape[1:])
 
 
-def _run(
-    u: Tensor, dt: Tensor, a: Tensor, b: Tensor, h: Tensor, c: Tensor | None = None, y: Tensor | None = None
-) -> Tensor:
+def _run(x: _Sequences, a: Tensor, h: Tensor, y: Tensor | None = None) -> Tensor:
     """Run all chunks from the states `h [M, D, N]`; the last states. Writes the outputs into `y`, if given."""
-    added = dt * u
-    for step in range(len(u)):
-        h = torch.exp(dt[step, :, :, None] * a) * h + added[step, :, :, None] * b[step, :, None]
-        if c is not None and y is not None:
-            y[step] = _read(h, c[step])
+    added = x.dt * x.u
+    for step in range(len(added)):
+        h = torch.exp(x.dt[step, :, :, None] * a) * h + added[step, :, :, None] * x.b[step, :, None]
+        if y is not None:
+            y[step] = _read(h, x.c[step])
     return h
 
 
@@ -160,29 +167,27 @@ def _run_adjoint(dt: Tensor, a: Tensor, c: Tensor, dy: Tensor) -> Tensor:
     return gradient
 
 
-def _gradients(
-    u: Tensor, dt: Tensor, b: Tensor, c: Tensor, dy: Tensor, a: Tensor, entry: Tensor, leaving: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by u, dt, b, c and a of some chunks, given states at their entries and gradients at their exits."""
-    added = dt * u
+def _gradients(x: _Sequences, dy: Tensor, a: Tensor, entry: Tensor, leaving: Tensor) -> tuple[_Sequences, Tensor]:
+    """Gradients by the sequences and by a of some chunks, given states at entries and gradients at exits."""
+    added = x.dt * x.u
     states = [entry]
-    for step in range(len(u)):
-        decay = torch.exp(dt[step, :, :, None] * a)
-        states.append(decay * states[-1] + added[step, :, :, None] * b[step, :, None])
-    grad_u, grad_dt, grad_b, grad_c = (torch.empty_like(tensor) for tensor in (u, dt, b, c))
+    for step in range(len(added)):
+        decay = torch.exp(x.dt[step, :, :, None] * a)
+        states.append(decay * states[-1] + added[step, :, :, None] * x.b[step, :, None])
+    grad = _Sequences(*map(torch.empty_like, x))
     grad_a = torch.zeros_like(a)
     gradient = leaving
-    for step in range(len(u) - 1, -1, -1):
-        gradient = gradient + dy[step, :, :, None] * c[step, :, None]
-        grad_c[step] = _mix(states[step + 1], dy[step])
-        grad_b[step] = _mix(gradient, added[step])
-        by_added = _read(gradient, b[step])
-        gradient = gradient * torch.exp(dt[step, :, :, None] * a)
+    for step in range(len(added) - 1, -1, -1):
+        gradient = gradient + dy[step, :, :, None] * x.c[step, :, None]
+        grad.c[step] = _mix(states[step + 1], dy[step])
+        grad.b[step] = _mix(gradient, added[step])
+        by_added = _read(gradient, x.b[step])
+        gradient = gradient * torch.exp(x.dt[step, :, :, None] * a)
         by_exponent = gradient * states[step]
-        grad_dt[step] = by_added * u[step] + (by_exponent * a).sum(-1)
-        grad_u[step] = by_added * dt[step]
-        grad_a += (by_exponent * dt[step, :, :, None]).sum(0)
-    return grad_u, grad_dt, grad_b, grad_c, grad_a
+        grad.dt[step] = by_added * x.u[step] + (by_exponent * a).sum(-1)
+        grad.u[step] = by_added * x.dt[step]
+        grad_a += (by_exponent * x.dt[step, :, :, None]).sum(0)
+    return grad, grad_a
 
 
 def _read(states: Tensor, weights: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from clippan_models.networks.layers import same, zeroed
+from clippan_models.networks.layers import ChannelGate, HalfNormBlock, same, two_convolutions, zeroed
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
 _BLOCKS = 3
@@ -36,16 +36,16 @@ class Ship(nn.Module):
     def __init__(self, bands: int, features: int = 16) -> None:
         """Make the network with random weights from torch's generator and a zero head."""
         super().__init__()
-        self.stem_start = nn.Sequential(same(bands, features), *(_NormBlock(features) for _ in range(4)))
-        self.stem_pan = nn.Sequential(same(1, features), *(_NormBlock(features) for _ in range(4)))
+        self.stem_start = _stem(bands, features)
+        self.stem_pan = _stem(1, features)
         self.blocks = nn.ModuleList(_Interaction(features) for _ in range(_BLOCKS))
-        self.next_pan = nn.ModuleList(_two_convolutions(features) for _ in range(_BLOCKS - 1))
+        self.next_pan = nn.ModuleList(two_convolutions(features) for _ in range(_BLOCKS - 1))
         self.head = nn.Sequential(
             _Coupling(_BLOCKS * features),
             nn.Conv2d(_BLOCKS * features, features, 1),
             same(features, features),
-            _ChannelGate(features),
-            _ChannelGate(features),
+            ChannelGate(features),
+            ChannelGate(features),
             zeroed(same(features, bands)),
         )
 
@@ -62,14 +62,18 @@ class Ship(nn.Module):
         return start + correction
 
 
+def _stem(inputs: int, features: int) -> nn.Sequential:
+    return nn.Sequential(same(inputs, features), *(HalfNormBlock(_patch_norm, features) for _ in range(4)))
+
+
 class _Interaction(nn.Module):
     """One block: new features of the bands from those of bands and PAN, `[B, F, H, W]`."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.norm_product, self.norm_gate = _ChannelNorm(features), _ChannelNorm(features)
-        self.mixed = _two_convolutions(features)
-        self.gate = _two_convolutions(features)
+        self.mixed = two_convolutions(features)
+        self.gate = two_convolutions(features)
         self.evolve = nn.Sequential(
             nn.Conv2d(1, 1, (1, 3), padding=(0, 1)), nn.ReLU(), nn.Conv2d(1, 1, (1, 3), padding=(0, 1))
         )
@@ -118,7 +122,8 @@ class _Subnet(nn.Module):
 
     def __init__(self, channels: int, growth: int = 16) -> None:
         super().__init__()
-        self.first, self.second = _NormBlock(channels, growth), _NormBlock(growth, growth, skip=True)
+        self.first = HalfNormBlock(_patch_norm, channels, growth)
+        self.second = HalfNormBlock(_patch_norm, growth, growth, skip=True)
         self.last = same(channels + 2 * growth, channels)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -130,24 +135,9 @@ class _Subnet(nn.Module):
         return joined
 
 
-class _NormBlock(nn.Module):
-    """A residual block whose first half of channels is instance-normalised in between (HINet, Chen et al. 2021).
-
-    Patches have one size, in training and after it, so each is normalised by its own moments.
-    """
-
-    def __init__(self, inputs: int, outputs: int | None = None, *, skip: bool = False) -> None:
-        super().__init__()
-        width = outputs or inputs
-        self.first, self.second = same(inputs, width), same(width, width)
-        self.norm = nn.InstanceNorm2d(width // 2, affine=True)
-        self.skip = nn.Conv2d(inputs, width, 1) if skip or inputs != width else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        normed, plain = self.first(x).chunk(2, 1)
-        inner = nn.functional.leaky_relu(torch.cat([self.norm(normed), plain], 1), 0.2)
-        skipped: Tensor = self.skip(x)
-        return skipped + nn.functional.leaky_relu(self.second(inner), 0.2)
+def _patch_norm(channels: int) -> nn.Module:
+    """Patches have one size, in training and after it, so each is normalised by its own moments."""
+    return nn.InstanceNorm2d(channels, affine=True)
 
 
 class _ChannelNorm(nn.LayerNorm):
@@ -158,25 +148,6 @@ class _ChannelNorm(nn.LayerNorm):
         return normed
 
 
-class _ChannelGate(nn.Module):
-    """A residual block gated by the mean of each channel."""
-
-    def __init__(self, features: int, reduction: int = 4) -> None:
-        super().__init__()
-        self.layers = _two_convolutions(features)
-        self.gate = nn.Sequential(
-            nn.Linear(features, features // reduction),
-            nn.ReLU(),
-            nn.Linear(features // reduction, features),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner: Tensor = self.layers(x)
-        gate: Tensor = self.gate(inner.mean((-2, -1)))
-        return x + gate[..., None, None] * inner
-
-
 def correlate(bands: Tensor, own: Tensor) -> Tensor:
     """The circular correlation of two images `[B, C, H, W]`, channel by channel, of about unit size."""
     # spectra have no half precision on CPUs, and on GPUs only for some sizes
@@ -185,10 +156,6 @@ def correlate(bands: Tensor, own: Tensor) -> Tensor:
     height, width = bands.shape[-2:]
     correlation: Tensor = torch.fft.irfft2(first * second.conj(), s=(height, width))
     return (correlation / math.sqrt(height * width)).to(bands.dtype)
-
-
-def _two_convolutions(features: int) -> nn.Sequential:
-    return nn.Sequential(same(features, features), nn.ReLU(), same(features, features))
 
 
 def _between_channels(bands: Tensor, own: Tensor) -> Tensor:

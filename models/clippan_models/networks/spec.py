@@ -1,4 +1,4 @@
-"""What the rest of clippan must know of a backbone: how far it looks, how it may be tiled, and what it costs."""
+"""The specification of a backbone: how far it looks, how it may be tiled, and what it costs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ class BackboneSpec:
     """A backbone and its contract.
 
     The network is called as `network(start [B, C, H, W], pan [B, 1, H, W]) -> [B, C, H, W]`, all normalised to about
-    zero mean and unit variance. It adds a correction to `start`, which is 0 before training.
+    zero mean and unit variance. `start` is the initial fusion; the network adds a correction to it,
+    which is 0 before training.
 
     Attributes:
         name: what a user types.
@@ -103,15 +104,15 @@ class BackboneSpec:
         tile_mode: see `TileMode`.
         halo: PAN pixels on every side that an output pixel depends on; None: all of them.
         overlap: PAN pixels around a tile that are read for it; at least `halo` where tiles are exact.
-        padding: how it continues an image beyond its edge.
+        padding: how it pads an image beyond its edge.
         cost: per pixel.
         training: defaults.
         provenance: paper, deviations, licence.
         align: tiles begin at multiples of so many PAN pixels of the scene.
         window: side of the windows, fixed in the scene, that it runs in; None: it takes any size.
-        global_operations: what looks at a whole image at once.
+        global_operations: operations that look at a whole image at once.
         extra: the extra of the package that makes it faster, if any.
-        version: counts up when weights of old no longer mean what they did.
+        version: increases when the meaning of stored weights changes.
     """
 
     name: str

@@ -32,7 +32,7 @@ class SceneStatistic(nn.Module):
         self.recording = False
 
     def forward(self, own: Tensor) -> Tensor:
-        """The numbers to go by, `[B, numbers]`, given those of the images themselves."""
+        """The numbers to use, `[B, numbers]`, given those of the images themselves."""
         if self.recording:
             self.total += own.detach().sum(0).to(self.total.dtype)
             self.count += own.shape[0]
@@ -68,18 +68,18 @@ class SceneInstanceNorm(nn.Module):
 
 
 def statistics_of(network: nn.Module) -> list[SceneStatistic]:
-    """All that a network takes from a whole image."""
+    """The statistics of a whole image that a network uses."""
     return [module for module in network.modules() if isinstance(module, SceneStatistic)]
 
 
 def is_recorded(network: nn.Module) -> bool:
-    """The network goes by statistics of a scene, or needs none."""
+    """Whether the network has statistics of a scene, or needs none."""
     return all(bool(statistic.count) for statistic in statistics_of(network))
 
 
 @contextmanager
 def recording(network: nn.Module) -> Iterator[bool]:
-    """Record anew the statistics of all images that pass through the network; gives whether there are any to record.
+    """Clear the statistics and record those of all images that pass; yields whether there are any to record.
 
     Each patch goes by its own statistics meanwhile, also in the deeper layers: one pass is enough.
     """

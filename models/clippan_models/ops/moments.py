@@ -10,15 +10,12 @@ recommendations", The American Statistician 37(3), 1983.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from clippan_models.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Samples taken at a time: K float64 rows of a chunk stay in the cache of a core while they are centred and multiplied.
 _CHUNK = {"cpu": 1 << 16, "cuda": 1 << 22}
@@ -49,7 +46,7 @@ class Moments:
         Args:
             values: `[K, N]` or `[K, H, W]`, any float type; or several such tensors, whose variables follow one
                 another (this spares the caller a copy of the tile).
-            mask: the samples to count, `[N]` or `[H, W]` bool. What stands elsewhere is never looked at, NaN included.
+            mask: the samples to count, `[N]` or `[H, W]` bool. Other values, NaN included, do not matter.
         """
         groups = [v.reshape(v.shape[0], -1) for v in ([values] if isinstance(values, Tensor) else values)]
         keep = mask.reshape(-1)

@@ -3,7 +3,8 @@
 Both are separable and written as small matrices, one per axis and band: entry (x, k) says what source sample k
 contributes to target sample x. The weights depend on scene coordinates only, never on where a tile begins, and the
 products run over blocks of few source samples; so a pixel gets the same bits whatever tile it is computed in, any
-ratio and sub-pixel phase is served by the same code, and gradients flow.
+ratio and sub-pixel phase is served by the same code, and gradients flow. Measuring has the conventions of the
+community's toolbox instead (`ops/toolbox.py`): its numbers must compare with published ones.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Banded:
     """A matrix `[rows, columns]` whose non-zeros lie near the diagonal, kept as the blocks that hold them.
 
     The last block is filled up with rows of zeros, and products keep the surplus: libraries multiply thin matrices by
-    other routines, which add in another order and give other last bits. Who calls, crops.
+    other routines, which add in another order and give other last bits. The caller crops.
     """
 
     shape: tuple[int, int]
@@ -198,29 +199,6 @@ def blur_radius(gain: float, ratio: float) -> int:
     return math.ceil(4.0 * blur_sigma(gain, ratio))
 
 
-def fill_invalid(image: Tensor, valid: Tensor, steps: int) -> Tensor:
-    """Extrapolate valid values into invalid pixels up to `steps` pixels away; farther ones become 0.
-
-    Each step gives every empty pixel with filled neighbours the mean of those; so a pixel only depends on values at
-    most twice its distance away, the same in every tile.
-
-    Args:
-        image: `[C, h, w]`; invalid pixels may hold anything finite.
-        valid: `[C, h, w]` bool.
-        steps: reach in pixels.
-    """
-    if bool(valid.all()):
-        return image
-    filled = torch.where(valid, image, torch.zeros_like(image))
-    known = valid.to(image.dtype)
-    for _ in range(steps):
-        total, count = _box3(filled), _box3(known)
-        new = (known == 0) & (count > 0)
-        filled = torch.where(new, total / count.clamp(min=1), filled)
-        known = torch.where(new, torch.ones_like(known), known)
-    return filled
-
-
 def window_rows(window: Window) -> range:
     """Row indexes of a window."""
     return range(window.row, window.row_stop)
@@ -239,10 +217,3 @@ def _bands_by_phase(sampling: Sampling) -> list[tuple[slice, tuple[float, float]
         runs.append((slice(start, stop), phase))
         start = stop
     return runs
-
-
-def _box3(image: Tensor) -> Tensor:
-    """Sum over the 3 x 3 neighbourhood, zero beyond the border."""
-    padded = torch.nn.functional.pad(image, (1, 1, 1, 1))
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]

@@ -1,7 +1,9 @@
 """The resampling and filtering conventions of the community's MATLAB toolbox, reproduced to float64 rounding.
 
-Quality indices and classical methods are compared across papers only because everybody resamples alike. This module
-is that convention, half-pixel oddities included; `docs/design.md` tells where clippan itself departs from it.
+Quality indices are compared across papers only because everybody resamples alike. This module is that convention,
+half-pixel oddities included, and only measuring uses it. Methods use `ops/resample.py`, which interpolates, blurs and
+decimates by the phases of the scene: two views of the same operations, apart on purpose and never mixed within one
+computation (`docs/design.md`, "Geometry is carried, not assumed").
 
 All functions take images `[C, H, W]`, work in float64 on the image's device, and let gradients through. They know
 nothing of nodata: a NaN or a filler value spreads as far as the kernel reaches.
@@ -10,23 +12,16 @@ nothing of nodata: a NaN or a filler value spreads as far as the kernel reaches.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import scipy.fft
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-MTF_KERNEL_SIZE = 41
-"""Side of the MTF kernels, pixels."""
-
-MTF_HALO = MTF_KERNEL_SIZE // 2
-"""PAN pixels on each side that `mtf_filter` looks at."""
+MTF_HALO = 20
+"""PAN pixels on each side that `mtf_filter` looks at: its kernels have 41 x 41."""
 
 _INTERP23_TAPS = (
     2 * 0.305334091185,
@@ -37,9 +32,6 @@ _INTERP23_TAPS = (
     2 * -0.000060081482,
 )
 """The odd taps of the 23-tap kernel, from its centre outwards; the even ones are 0 and the centre is 1."""
-
-_LOWPASS_TAPS = tuple(math.comb(16, k) / 2**16 for k in range(17))
-"""Four passes of [1 4 6 4 1] / 16 in one."""
 
 _KAISER_BETA = 0.5
 """MATLAB's default for `kaiser(N)`."""
@@ -100,23 +92,6 @@ def imresize_bicubic(image: Tensor, scale: float) -> Tensor:
     return image
 
 
-def mtf_kernel(gain: float, ratio: int, size: int = MTF_KERNEL_SIZE) -> Tensor:
-    """The Gaussian MTF of a sensor as the toolbox designs it: frequency sampling, then a circular Kaiser window.
-
-    Its sum is slightly below 1 (0.998 for common gains) and its true gain at the MS Nyquist frequency is
-    `gain ** ((size / (size - 1)) ** 2)`. Both are kept: published D_lambda_K and HQNR contain them.
-
-    Args:
-        gain: amplitude gain at the MS Nyquist frequency, in (0, 1).
-        ratio: PAN pixels per MS pixel.
-        size: side of the kernel, odd.
-
-    Returns:
-        `[size, size]`, float64, symmetric, not normalised.
-    """
-    return _mtf_kernel(float(gain), ratio, size).clone()
-
-
 def mtf_filter(image: Tensor, gains: Sequence[float], ratio: int) -> Tensor:
     """Blur each band with its sensor MTF; the border repeats the edge pixel.
 
@@ -126,15 +101,26 @@ def mtf_filter(image: Tensor, gains: Sequence[float], ratio: int) -> Tensor:
         ratio: PAN pixels per MS pixel.
 
     Returns:
-        `[C, H, W]`, float64, same unit; see `mtf_kernel` for the slight loss of level.
+        `[C, H, W]`, float64, same unit; see `mtf_kernels` for the slight loss of level.
     """
     padded = pad(image.double()[None], (MTF_HALO,) * 4, mode="replicate")[0]
     return correlate(padded, mtf_kernels(gains, ratio))
 
 
 def mtf_kernels(gains: Sequence[float], ratio: int) -> Tensor:
-    """One `mtf_kernel` per band, `[C, 41, 41]`."""
-    return torch.stack([_mtf_kernel(float(gain), ratio, MTF_KERNEL_SIZE) for gain in gains])
+    """The Gaussian MTF of a sensor as the toolbox designs it: frequency sampling, then a circular Kaiser window.
+
+    The sum of a kernel is slightly below 1 (0.998 for common gains) and its true gain at the MS Nyquist frequency is
+    `gain ** ((41 / 40) ** 2)`. Both are kept: published D_lambda_K and HQNR contain them.
+
+    Args:
+        gains: amplitude gain at the MS Nyquist frequency, in (0, 1), one per band.
+        ratio: PAN pixels per MS pixel.
+
+    Returns:
+        `[C, 41, 41]`, float64, symmetric, not normalised.
+    """
+    return torch.stack([_mtf_kernel(float(gain), ratio) for gain in gains])
 
 
 def correlate(image: Tensor, kernels: Tensor) -> Tensor:
@@ -169,25 +155,6 @@ def decimate(image: Tensor, ratio: int) -> Tensor:
     return image[..., ratio // 2 :: ratio, ratio // 2 :: ratio]
 
 
-def gsa_lowpass(image: Tensor) -> Tensor:
-    """The low-pass by which GSA brings PAN to the MS scale: [1 4 6 4 1] / 16, four times along each axis.
-
-    The toolbox gets it from two analysis and two synthesis steps of an undecimated wavelet whose filters it does not
-    dilate: sigma is 2 pixels, the gain 0.28 at the MS Nyquist frequency of ratio 4. The border is mirrored, the edge
-    pixel repeated; as kernel and border are symmetric, padding once equals padding before each pass.
-
-    Returns:
-        `[C, H, W]`, float64, same unit.
-    """
-    image = image.double()
-    reach = len(_LOWPASS_TAPS) // 2
-    for dim in (-2, -1):
-        size = image.shape[dim]
-        index = mirror(torch.arange(-reach, size + reach, device=image.device), size)
-        image = correlate_axis(image.index_select(dim, index), _LOWPASS_TAPS, dim)
-    return image
-
-
 def correlate_axis(image: Tensor, taps: Sequence[float], dim: int) -> Tensor:
     """Correlate along one axis with a few taps, only where they all fit: `[.., n]` to `[.., n - len(taps) + 1]`."""
     size = image.shape[dim] - len(taps) + 1
@@ -216,26 +183,24 @@ def _double(image: Tensor, dim: int, *, sample_first: bool) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _mtf_kernel(gain: float, ratio: int, size: int) -> Tensor:
-    reach = size // 2
-    offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
+def _mtf_kernel(gain: float, ratio: int) -> Tensor:
+    offset = torch.arange(-MTF_HALO, MTF_HALO + 1, dtype=torch.float64)
     # The toolbox counts size - 1 frequency steps where the DFT has size.
-    sigma = (size - 1) / (2 * ratio) / math.sqrt(-2 * math.log(gain))
+    sigma = MTF_HALO / ratio / math.sqrt(-2 * math.log(gain))
     profile = torch.exp(-(offset**2) / (2 * sigma**2))
     response = torch.outer(profile, profile)
     response[response < torch.finfo(torch.float64).eps * response.max()] = 0
     impulse = torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(response))).real
-    kernel: Tensor = impulse * _circular_kaiser(size)
+    kernel: Tensor = impulse * _circular_kaiser(MTF_HALO)
     return kernel
 
 
-def _circular_kaiser(size: int) -> Tensor:
-    """Huang's circular window: a Kaiser window by distance from the centre, 0 beyond its end.
+def _circular_kaiser(reach: int) -> Tensor:
+    """Huang's circular window, `[2 reach + 1, 2 reach + 1]`: a Kaiser window by distance, 0 beyond its end.
 
     As in MATLAB's `fwind1`, the window is known at whole pixels only and interpolated linearly between them; the exact
     one moves D_lambda_K by up to 1e-4.
     """
-    reach = size // 2
     offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
     distance = torch.hypot(offset[:, None], offset[None, :])
     steps = torch.arange(reach + 1, dtype=torch.float64) / reach

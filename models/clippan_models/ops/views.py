@@ -1,4 +1,4 @@
-"""One tile seen the ways that sharpening methods look at it (the `Views` contract), by the scene's model."""
+"""The `Views` contract: what sharpening methods ask for of one tile, by the observation model of the scene."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from clippan_models.contracts import Observation, Sampling, Tile, Window
+from clippan_models.ops.fill import fill_invalid
 from clippan_models.ops.resample import (
     INTERPOLATION_RADIUS,
     blur_radius,
     coverage,
     decimate,
-    fill_invalid,
     upsample,
 )
 
@@ -65,6 +65,26 @@ def project_to_ms(
     return torch.where(whole, blurred, blurred / share.clamp(min=1e-3)), share
 
 
+def bands_at_reference(tile: Tile, sampling: Sampling, reference: Sampling) -> Tensor:
+    """The bands of a tile interpolated to where the samples of a reference band lie, so that they share one grid.
+
+    Args:
+        tile: its invalid samples within reach of valid ones get extrapolated values.
+        sampling: of all bands.
+        reference: of one band, with the same ratio.
+
+    Returns:
+        `[C, h, w]`, on the MS samples of the tile.
+    """
+    relative = Sampling(
+        1.0,
+        1.0,
+        tuple((p - reference.phase_y[0]) / sampling.ratio_y for p in sampling.phase_y),
+        tuple((p - reference.phase_x[0]) / sampling.ratio_x for p in sampling.phase_x),
+    )
+    return upsample(fill_invalid(tile.ms, tile.ms_valid, 3), tile.ms_window, tile.ms_window, relative)
+
+
 class TileViews:
     """The views of a `Tile`, each computed when first asked for; see `contracts.Views`."""
 
@@ -113,7 +133,7 @@ class TileViews:
 
     @cached_property
     def pan_low(self) -> Tensor:
-        """PAN as each MS band would have seen it, back on the PAN grid, `[C, H, W]`."""
+        """MTF-degraded PAN, one plane for each band, interpolated back to the PAN grid, `[C, H, W]`."""
         values, share = self._pan_at_ms
         return self.up(fill_invalid(values, share > 0.01, INTERPOLATION_RADIUS))
 
@@ -159,7 +179,7 @@ class TileViews:
         return upsample(ms, self.tile.ms_window, self.tile.pan_window, self.sampling)
 
     def down(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """See an image on the PAN grid as MS would have: `[C, H, W]` -> samples `[C, h, w]` and their valid share."""
+        """MTF-degrade an image on the PAN grid, `[C, H, W]`, to MS samples `[C, h, w]`, with their valid share."""
         tile = self.tile
         return project_to_ms(
             image, tile.valid, tile.pan_window, tile.ms_window, self.sampling, self.observation.ms_gain

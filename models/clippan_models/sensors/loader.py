@@ -1,22 +1,28 @@
-"""Sensors read from TOML: those of the package by name, a user's own by path."""
+"""Sensors read from TOML: those of the package by name, a user's own by path.
+
+They are read here and not in `store`: sensors stand below it, since rooms that are free of torch need them.
+"""
 
 from __future__ import annotations
 
 import difflib
 import functools
+import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+import msgspec
 
 from clippan_models.errors import UsageError
 from clippan_models.sensors.sensor import Band, Sensor
 
 _SUFFIX = ".toml"
-_REQUIRED = ("name", "bits", "ratio", "pan_gain")
-_OPTIONAL = ("aliases", "bands", "default_gain", "gsd_pan_m", "gsd_ms_m", "pan_wavelength_nm", "source")
-_BAND_REQUIRED = ("name", "wavelength_nm", "gain", "in_pan")
+# A file may state these for its readers, as earlier versions asked for them; clippan makes no use of them.
+_FACTS = frozenset({"gsd_pan_m", "gsd_ms_m", "pan_wavelength_nm", "in_pan"})
 
 
 def known_sensors() -> tuple[str, ...]:
@@ -69,103 +75,26 @@ def _read_file(path: Path) -> Sensor:
 
 def _parse(content: bytes, file: str, key: str) -> Sensor:
     try:
-        return _sensor(tomllib.loads(content.decode("utf-8")), key)
+        table = tomllib.loads(content.decode("utf-8"))
+        return msgspec.convert(_without_facts(table) | {"key": key}, Sensor)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"sensor file {file} is not valid TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        problem = str(error).replace("$.", "")
+        raise UsageError(f"sensor file {file}: {problem}{_hint(problem)}") from error
     except UsageError as error:
         raise UsageError(f"sensor file {file}: {error}") from error
 
 
-def _sensor(table: Mapping[str, object], key: str) -> Sensor:
-    _check_keys(table, _REQUIRED, _OPTIONAL)
-    return Sensor(
-        key=key,
-        name=_text(table, "name"),
-        bits=_whole(table, "bits"),
-        ratio=_number(table, "ratio"),
-        pan_gain=_number(table, "pan_gain"),
-        bands=tuple(_band(band, place) for place, band in enumerate(_list(table, "bands"), start=1)),
-        default_gain=_optional_number(table, "default_gain"),
-        aliases=tuple(_text({"aliases": alias}, "aliases") for alias in _list(table, "aliases")),
-        gsd_pan_m=_optional_number(table, "gsd_pan_m"),
-        gsd_ms_m=_optional_number(table, "gsd_ms_m"),
-        pan_wavelength_nm=_edges(table, "pan_wavelength_nm") if "pan_wavelength_nm" in table else None,
-        source=_text(table, "source") if "source" in table else Sensor.source,
-    )
+def _without_facts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_facts(inner) for key, inner in value.items() if key not in _FACTS}
+    return [_without_facts(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _band(table: object, place: int) -> Band:
-    try:
-        if not isinstance(table, dict):
-            raise UsageError("must be a table, written as [[bands]]")
-        _check_keys(table, _BAND_REQUIRED)
-        return Band(
-            name=_text(table, "name"),
-            wavelength_nm=_edges(table, "wavelength_nm"),
-            gain=_number(table, "gain"),
-            in_pan=_flag(table, "in_pan"),
-        )
-    except UsageError as error:
-        raise UsageError(f"bands, number {place}: {error}") from error
-
-
-def _check_keys(table: Mapping[str, object], required: Collection[str], optional: Collection[str] = ()) -> None:
-    allowed = [*required, *optional]
-    for key in table:
-        if key not in allowed:  # before the missing ones: a typing slip is both, and this message names it
-            close = difflib.get_close_matches(key, allowed, n=1)
-            raise UsageError(f"unknown key {key!r}" + (f", did you mean {close[0]!r}?" if close else ""))
-    for key in required:
-        if key not in table:
-            raise UsageError(f"{key} is missing")
-
-
-def _text(table: Mapping[str, object], key: str) -> str:
-    value = table[key]
-    if not isinstance(value, str):
-        raise _wrong(key, "a text", value)
-    return value
-
-
-def _flag(table: Mapping[str, object], key: str) -> bool:
-    value = table[key]
-    if not isinstance(value, bool):
-        raise _wrong(key, "true or false", value)
-    return value
-
-
-def _whole(table: Mapping[str, object], key: str) -> int:
-    value = table[key]
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong(key, "a whole number", value)
-    return value
-
-
-def _number(table: Mapping[str, object], key: str) -> float:
-    value = table[key]
-    # the comparison is False for NaN, and it keeps out integers too large for a float
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) < 1e9:
-        raise _wrong(key, "a finite number", value)
-    return float(value)
-
-
-def _optional_number(table: Mapping[str, object], key: str) -> float | None:
-    return _number(table, key) if key in table else None
-
-
-def _list(table: Mapping[str, object], key: str) -> list[object]:
-    value = table.get(key, [])
-    if not isinstance(value, list):
-        raise _wrong(key, "a list", value)
-    return value
-
-
-def _edges(table: Mapping[str, object], key: str) -> tuple[float, float]:
-    edges = [_number({key: edge}, key) for edge in _list(table, key)]
-    if len(edges) != 2:
-        raise _wrong(key, "two numbers", edges)
-    return edges[0], edges[1]
-
-
-def _wrong(key: str, wanted: str, value: object) -> UsageError:
-    return UsageError(f"{key} must be {wanted}, not {value!r}")
+def _hint(problem: str) -> str:
+    """The key that was probably meant, where the problem is an unknown one."""
+    unknown = re.search(r"unknown field `(.+?)`", problem)
+    known = Sensor.__struct_fields__ + Band.__struct_fields__
+    close = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
+    return f"; did you mean `{close[0]}`?" if close else ""

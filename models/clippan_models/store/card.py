@@ -1,10 +1,9 @@
-"""The model card of a network that learned: on what it learned, how, how well, and what scenes it fits."""
+"""The model card of a trained network: what it learned from, how, how well, and which scenes it fits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 NO_LICENCE = "not stated; mind the licence of the images that it learned from"
 
@@ -15,7 +14,7 @@ class CardBand:
 
     Attributes:
         name: as the sensor or the file calls it; empty where neither does.
-        wavelength_nm: lower and upper edge, or None where the sensor does not tell.
+        wavelength_nm: lower and upper edge; None where they are not known.
     """
 
     name: str = ""
@@ -24,24 +23,24 @@ class CardBand:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a file of weights says of itself.
+    """How a network was trained, as its file of weights says.
 
     Attributes:
-        sensor: key of the camera.
-        bands: of MS, in their order.
+        sensor: key of the sensor.
+        bands: MS bands, in their order.
         bits: significant bits of a pixel value; 0 for floating point.
         ratio: PAN pixels per MS pixel.
         shifts: PAN pixels (down, right) by which each band of the (first) scene was off.
         mtf_gains: amplitude gain of each band's blur at the MS Nyquist frequency.
-        clip: the CLIP that judged, with the SHA-256 of its weights; empty without one.
-        prompts: the texts by type of image.
+        clip: the CLIP of the language terms, with the SHA-256 of its weights; empty without one.
+        prompts: texts by type of image.
         scenes: names of the scenes that it learned from; no paths and no pixels.
-        validation: the loss and its parts on patches held back, "before" and "after".
+        validation: the loss and its parts on held-out patches, "before" and "after".
         loss: weights of the terms of the loss.
         steps: optimiser steps done.
-        best_step: the one that the weights are of.
+        best_step: the step that the weights are from.
         seed: of everything drawn at random.
-        started_from: SHA-256 of the weights that it began with; empty for random ones.
+        started_from: SHA-256 of the weights that training began with; empty for random ones.
         version: of clippan.
         licence: of the weights.
     """
@@ -64,40 +63,9 @@ class ModelCard:
     version: str = ""
     licence: str = NO_LICENCE
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-
-def card_from(stored: Mapping[str, Any]) -> ModelCard:
-    """The card of plain data, as `as_json` gives it.
-
-    Raises:
-        KeyError, TypeError, ValueError, AttributeError: it is no card.
-    """
-    return ModelCard(
-        sensor=str(stored["sensor"]),
-        bands=tuple(CardBand(str(band["name"]), _edges(band["wavelength_nm"])) for band in stored["bands"]),
-        bits=int(stored["bits"]),
-        ratio=float(stored["ratio"]),
-        shifts=tuple((float(y), float(x)) for y, x in stored["shifts"]),
-        mtf_gains=tuple(float(gain) for gain in stored["mtf_gains"]),
-        clip=str(stored["clip"]),
-        prompts={str(key): str(text) for key, text in stored["prompts"].items()},
-        scenes=tuple(str(name) for name in stored["scenes"]),
-        validation={str(when): _numbers(parts) for when, parts in stored["validation"].items()},
-        loss=_numbers(stored["loss"]),
-        steps=int(stored["steps"]),
-        best_step=int(stored["best_step"]),
-        seed=int(stored["seed"]),
-        started_from=str(stored["started_from"]),
-        version=str(stored["version"]),
-        licence=str(stored["licence"]),
-    )
-
 
 def mismatch(card: ModelCard, scene: ModelCard) -> str | None:
-    """In what a scene differs from those that a network learned on, in a clause; None where it does not.
+    """How a scene differs from those that a network learned from, in a clause; None where it does not.
 
     The means and deviations of the scenes may differ: a network sees every scene normalised by its own.
     """
@@ -128,14 +96,3 @@ def _names(bands: Sequence[CardBand]) -> list[str]:
 
 def _depth(bits: int) -> str:
     return f"values of {bits} bits" if bits else "floating-point values"
-
-
-def _edges(stored: Sequence[float] | None) -> tuple[float, float] | None:
-    if stored is None:
-        return None
-    lower, upper = stored
-    return float(lower), float(upper)
-
-
-def _numbers(stored: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in stored.items()}

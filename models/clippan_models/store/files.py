@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and their checksums."""
+"""Files that exist whole or not at all, and their checksums."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(path: Path, *, synced: bool = False) -> Iterator[Path]:
-    """A path beside `path` to write to; what is there moves onto `path` if the block ends well, else it is removed.
+    """A temporary path beside `path`; it is renamed to `path` if the block succeeds, and removed otherwise.
 
         with written_whole(path) as partial:
             partial.write_text(text)
 
     Args:
         path: replaced if it exists.
-        synced: wait until the content is on the disk, so that it outlasts a power failure.
+        synced: wait until the content is on the disk, so that it survives a power failure.
 
     Raises:
         OSError: the file cannot be written; `path` is as it was.
@@ -35,10 +35,10 @@ def written_whole(path: Path, *, synced: bool = False) -> Iterator[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits.
+    """SHA-256 of a file, hexadecimal.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Weights that others have trained, from a file of PyTorch to one of our backbones.
+"""Weights that others have trained, from a PyTorch file into one of our backbones.
 
 Such files are pickles, which can run code when they are read. They are read by PyTorch's restricted reader, which takes
-tensors and plain containers only, and never unless the caller has been told to trust the file.
+tensors and plain containers only, and only when the user says that the file is to be trusted.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clippan_models.errors import WeightsError
+from clippan_models.errors import WeightsError, in_one_line
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.networks.statistics import SceneStatistic
+from clippan_models.store.weights_file import finite
 
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "params", "params_ema")
 _MOST_BANDS = 64  # that are tried
@@ -24,12 +25,12 @@ _MOST_BANDS = 64  # that are tried
 
 @dataclass(frozen=True)
 class Fitted:
-    """Foreign weights in one of our networks.
+    """Weights of others in one of our networks.
 
     Attributes:
-        network: in evaluation mode; statistics of a scene are not recorded.
+        network: in evaluation mode, without recorded statistics of a scene.
         bands: number of MS bands.
-        by_name: the tensors were found by their names; False: in their order, as all shapes agree.
+        by_name: tensors were matched by name; False: by order, as all shapes agree.
     """
 
     network: nn.Module
@@ -38,7 +39,7 @@ class Fitted:
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file by name, float32, each of those that are stored twice once.
+    """The tensors of a PyTorch file by name, in float32; a tensor stored under two names is returned once.
 
     Raises:
         WeightsError: it cannot be read, holds more than tensors and plain containers, or holds NaN or infinity.
@@ -49,27 +50,23 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than tensors, or is no file of PyTorch; such files can run code and are not read"
+            f"{path} holds more than tensors, or is not a PyTorch file; such files can run code and are not read"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} is not an intact file of PyTorch: {' '.join(str(error).split())}") from error
-    tensors = _without_twins(_tensors(path, content))
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(f"{path} is damaged: {name} holds NaN or infinity")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        raise WeightsError(f"{path} is not an intact PyTorch file: {in_one_line(error)}") from error
+    return finite(_without_duplicates(_tensors(path, content)), path)
 
 
 def fit_foreign(spec: BackboneSpec, tensors: dict[str, Tensor], bands: int | None = None) -> Fitted:
-    """Put foreign weights into a backbone, by name or, where names differ but all shapes agree in order, by order.
+    """Put weights of others into a backbone: by name, or by order where names differ but all shapes agree in order.
 
     Args:
         spec: the backbone.
         tensors: as `read_foreign` gives them.
-        bands: of MS; None: whatever number fits.
+        bands: of MS; None: the number that fits.
 
     Raises:
-        WeightsError: no number of bands fits; says what is different.
+        WeightsError: no number of bands fits; says what differs.
     """
     for number in range(1, _MOST_BANDS + 1) if bands is None else (bands,):
         with torch.device("meta"):
@@ -81,28 +78,28 @@ def fit_foreign(spec: BackboneSpec, tensors: dict[str, Tensor], bands: int | Non
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
-    """The state dict within a file, wherever frameworks put it."""
+    """The state dict of a file, wherever its framework has put it."""
     for key in _NESTED:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"{path} holds no weights of a network by name")
+        raise WeightsError(f"{path} holds no tensors by name")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
-def _without_twins(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_duplicates(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     seen: set[tuple[int, int, torch.Size]] = set()
     kept = {}
     for name, tensor in tensors.items():
-        place = (tensor.untyped_storage().data_ptr(), int(tensor.storage_offset()), tensor.shape)
-        if place not in seen:
+        location = (tensor.untyped_storage().data_ptr(), int(tensor.storage_offset()), tensor.shape)
+        if location not in seen:
             kept[name] = tensor
-            seen.add(place)
+            seen.add(location)
     return kept
 
 
 def _learned(network: nn.Module) -> dict[str, Tensor]:
-    """What a file from elsewhere can hold of a network: all but the statistics of a scene."""
+    """What a file of others can hold of a network: all but the statistics of a scene."""
     ours = tuple(name for name, module in network.named_modules() if isinstance(module, SceneStatistic))
     return {name: value for name, value in network.state_dict().items() if name.rpartition(".")[0] not in ours}
 

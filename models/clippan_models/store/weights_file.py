@@ -1,11 +1,11 @@
-"""Weights of a CLIP from a safetensors file, checked before they are believed.
+"""Weights from a safetensors file, checked.
 
-Only safetensors: a pickle can run code when it is read. A file may carry `model` in its metadata, the name of the
-architecture in open_clip.
+Only safetensors: a pickle can run code when it is read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,9 @@ class WeightsFile:
     """What a file holds.
 
     Attributes:
-        path: where it was read.
+        path: of the file.
         state: tensors by name, float32, all finite.
-        metadata: of the header, texts by name.
+        metadata: texts of the header by name; `model` is the name of a CLIP's architecture in open_clip.
         sha256: of the file's bytes, hexadecimal.
     """
 
@@ -40,7 +40,7 @@ def read_weights(path: Path) -> WeightsFile:
     """Read a safetensors file of any floating type.
 
     Raises:
-        WeightsError: it cannot be read, is no safetensors, is cut short, or holds NaN or infinity; names the file.
+        WeightsError: it cannot be read, is not safetensors, is cut short, or holds NaN or infinity; names the file.
     """
     try:
         sha256 = sha256_of(path)
@@ -54,25 +54,32 @@ def read_weights(path: Path) -> WeightsFile:
         raise WeightsError(
             f"{path} is not an intact safetensors file ({error}); other formats, such as pickles, are not read"
         ) from error
-    for name, tensor in stored.items():
-        if not tensor.is_floating_point():
-            continue
-        if not bool(torch.isfinite(tensor.float()).all()):
-            raise WeightsError(f"{path} is damaged: {name} holds NaN or infinity")
+    return WeightsFile(path, finite(stored, path), metadata, sha256)
+
+
+def finite(stored: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Tensors of a file by name, those of floating point in float32.
+
+    Raises:
+        WeightsError: one holds NaN or infinity; names it and the file.
+    """
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
-    return WeightsFile(path, state, metadata, sha256)
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{path} is damaged: {name} holds NaN or infinity")
+    return state
 
 
 def fill(model: nn.Module, weights: WeightsFile, architecture: str) -> None:
     """Copy weights into a model, every tensor of it.
 
     Args:
-        model: to be filled.
-        weights: its state dict.
-        architecture: what to call the model in a message.
+        model: gets the weights.
+        weights: of a file.
+        architecture: name of the model in messages.
 
     Raises:
-        WeightsError: a tensor is missing, has another shape, or does not belong there; names the file and the tensor.
+        WeightsError: a tensor is missing, unknown or of another shape; names the file and the tensor.
     """
     wanted = {k: v for k, v in model.state_dict().items() if k not in _UNUSED}
     found = {k: v for k, v in weights.state.items() if k not in _UNUSED}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clippan_models.adaptation.clip_adaptation import AlignOptions
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.scene import Guide
 from clippan_models.contracts import Observation, Sampling, Window
@@ -16,13 +16,14 @@ from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.prompts import find_prompts
-from clippan_models.methods.network import adapt_network
+from clippan_models.methods.network import MethodOptions, NetworkMethod
 from clippan_models.networks.registry import BACKBONES
 from clippan_models.networks.statistics import is_recorded
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
 from clippan_models.store.checkpoint import load_checkpoint, save_checkpoint
-from tests.models.adaptation.test_network_method import CPU, tiles
+from tests.models.methods.conftest import TileSource, fit_network
+from tests.models.methods.test_network_method import tiles
 from tests.models.networks.test_backbones import small
 
 TILES = tiles(2, side=64)
@@ -47,7 +48,11 @@ def guide() -> Guide:
         torch.manual_seed(0)
         model = build_embedded()
     encoder = ClipEncoder(model, embedded_tokenizer(), ClipIdentity("random", "embedded", "", SIDE, native=True))
-    return Guide(encoder, find_prompts("wald"), AlignOptions(steps=1, batch=2, stem="rgb"))
+    return Guide(encoder, find_prompts("wald"), ClipAdaptationOptions(steps=1, batch=2, stem="rgb"))
+
+
+def scene() -> TileSource:
+    return TileSource(TILES, OBSERVATION)
 
 
 @pytest.mark.parametrize("name", FUSING)
@@ -55,7 +60,7 @@ def test_a_backbone_adapts_with_all_terms_and_fuses(name: str, guide: Guide) -> 
     options = AdaptOptions(
         steps=2, backbone=name, batch=1, teacher="gsa", weights=LossWeights(), validate_every=100, learning_rate=0.01
     )
-    sharpener, adapted = adapt_network(TILES, OBSERVATION, options, CPU, guide=guide)
+    sharpener, adapted = fit_network(scene(), options, guide)
     first, last = adapted.curve
     assert set(last.parts) == TERMS and adapted.stopped == "steps" and adapted.steps == 2
     assert last.total != first.total and torch.isfinite(torch.tensor(last.total))
@@ -67,19 +72,17 @@ def test_a_backbone_adapts_with_all_terms_and_fuses(name: str, guide: Guide) -> 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_any_backbone_can_teach(name: str) -> None:
     weights = LossWeights.only(ship=1.0)
-    seen: list[str] = []
+    source = scene()
     options = AdaptOptions(steps=3, teacher=name, weights=weights, rounds=0, validate_every=100)
-    _, adapted = adapt_network(
-        TILES, OBSERVATION, options, CPU, on_step=lambda stage, step, steps, loss: seen.append(stage)
-    )
-    assert seen == ["teacher", "adapt", "adapt", "adapt"]
+    _, adapted = fit_network(source, options)
+    assert source.reports == ["teacher", "adapt", "adapt", "adapt"]
     assert adapted.curve[0].parts["ship"] > 0  # one lesson has moved the teacher away from the start
 
 
 @pytest.mark.parametrize("name", ["apnn", "fusionnet", "pannet", "lambda-pnn", "lformer"])
 def test_a_tile_cut_anywhere_gives_the_same_image(name: str) -> None:
     options = AdaptOptions(steps=0, backbone=name, rounds=0, weights=LossWeights(qnr=0))
-    made, _ = adapt_network(TILES, OBSERVATION, options, CPU)
+    made, _ = fit_network(scene(), options)
     sharpener = replace(made, network=small(BACKBONES[name], 3))
     whole = tiles(1, side=128, halo=96)[0]
     window = Window(13, 6, 301, 294)
@@ -95,7 +98,7 @@ def test_a_tile_cut_anywhere_gives_the_same_image(name: str) -> None:
 
 def test_what_was_learned_comes_back_from_a_file(tmp_path: Path) -> None:
     options = AdaptOptions(steps=2, backbone="lambda-pnn", batch=1, learning_rate=0.01)
-    sharpener, _ = adapt_network(TILES, OBSERVATION, options, CPU)
+    sharpener, _ = fit_network(scene(), options)
     save_checkpoint(sharpener.checkpoint(), tmp_path / "learned.safetensors")
     loaded = load_checkpoint(tmp_path / "learned.safetensors")
     assert loaded.normalisation is not None and loaded.normalisation.pan_mean == sharpener.prior.pan_mean
@@ -107,10 +110,10 @@ def test_what_was_learned_comes_back_from_a_file(tmp_path: Path) -> None:
 def test_a_network_for_patches_is_refused_before_the_work() -> None:
     fixed = [name for name, spec in BACKBONES.items() if not spec.fuses]
     for name in fixed:
-        with pytest.raises(UsageError, match=f"--teacher {name}"):
-            adapt_network(TILES, OBSERVATION, AdaptOptions(steps=1, backbone=name), CPU)
+        with pytest.raises(UsageError, match=f"{name} .*as the teacher of one of"):
+            NetworkMethod.of(MethodOptions(AdaptOptions(steps=1, backbone=name)))
 
 
 def test_an_unknown_backbone_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'pnm'.*did you mean"):
-        adapt_network(TILES, OBSERVATION, AdaptOptions(steps=1, backbone="pnm"), CPU)
+        NetworkMethod.of(MethodOptions(AdaptOptions(steps=1, backbone="pnm")))

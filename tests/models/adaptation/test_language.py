@@ -11,21 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from clippan_models.adaptation.clip_adaptation import AlignOptions
-from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.scene import Guide
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.options import STEMS, StemKind
 from clippan_models.guidance.prompts import PROMPTS, find_prompts
-from clippan_models.methods.network import NetworkSharpener, adapt_network
+from clippan_models.methods.network import NetworkSharpener
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
-from tests.models.adaptation.test_network_method import CPU, tiles
+from tests.models.methods.conftest import TileSource, fit_network
+from tests.models.methods.test_network_method import tiles
 
 TILES = tiles(4, side=64)
 NOMINAL = Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15)
@@ -49,8 +50,8 @@ def adapted(
 ) -> Result:
     guide = None
     if encoder is not None:
-        guide = Guide(encoder, find_prompts(prompts), AlignOptions(steps=2, batch=4, stem=stem, nir=2))
-    return adapt_network(TILES, OBSERVATION, options, CPU, guide=guide)
+        guide = Guide(encoder, find_prompts(prompts), ClipAdaptationOptions(steps=2, batch=4, stem=stem, nir=2))
+    return fit_network(TileSource(TILES, OBSERVATION), options, guide)
 
 
 def picture(result: Result) -> Tensor:
@@ -102,7 +103,7 @@ def test_a_teacher_is_followed(teacher: str) -> None:
 
 @pytest.mark.parametrize("alone", ["ship", "direction"])
 def test_a_term_without_what_it_compares_with_is_refused(alone: str) -> None:
-    with pytest.raises(UsageError, match="ship needs a teacher, d a CLIP"):
+    with pytest.raises(UsageError, match="ship needs a teacher, direction a CLIP"):
         adapted(None, AdaptOptions(steps=2, weights=replace(NOTHING, **{alone: 1.0})))
 
 

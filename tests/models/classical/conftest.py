@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import correlate1d
 from torch import Tensor
 
 from clippan_models.classical.bdsd_pc import BdsdPcFitter
@@ -105,13 +107,25 @@ def see(scene: Scene, *, degraded: bool = False) -> SceneViews:
         core=torch.ones(pan.shape[-2:], dtype=torch.bool),
         ms=samples,
         ms_low=toolbox.mtf_filter(samples, gains, RATIO),
-        pan_at_ms=toolbox.decimate(toolbox.gsa_lowpass(pan), RATIO).expand(len(ms), -1, -1),
+        pan_at_ms=toolbox.decimate(gsa_lowpass(pan), RATIO).expand(len(ms), -1, -1),
         pan_mtf_at_ms=toolbox.decimate(own, RATIO),
         ms_core=torch.ones(ms.shape[-2:], dtype=torch.bool),
         pan_window=Window(0, 0, pan.shape[-2], pan.shape[-1]),
         sampling=Sampling(RATIO, RATIO, (2.0,) * len(ms), (2.0,) * len(ms)),
         valid=torch.ones(exp.shape, dtype=torch.bool),
     )
+
+
+def gsa_lowpass(image: Tensor) -> Tensor:
+    """The low-pass by which the toolbox's GSA brings PAN to the MS scale: [1 4 6 4 1] / 16, four times along each axis.
+
+    It comes from two analysis and two synthesis steps of an undecimated wavelet whose filters are not dilated.
+    """
+    pixels = image.double().numpy()
+    for _ in range(4):
+        for axis in (1, 2):
+            pixels = correlate1d(pixels, np.array([1, 4, 6, 4, 1]) / 16, axis=axis, mode="reflect")
+    return torch.from_numpy(pixels)
 
 
 def formula_scene(bands: int, size: int = 32) -> Scene:

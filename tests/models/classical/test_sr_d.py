@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from clippan_models.classical import sr_d
-from clippan_models.classical.sr_d import PatchGrid, SrDFitter, SrDSharpener
+from clippan_models.classical.patches import PatchGrid
+from clippan_models.classical.sr_d import SrDFitter, SrDSharpener
 from clippan_models.contracts import Sampling, Views
 
 Make = Callable[..., Any]

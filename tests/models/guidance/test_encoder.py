@@ -265,7 +265,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_network")
 def test_weights_that_are_not_here_are_not_fetched(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="`clippan models fetch clip` brings them") as caught:
+    with pytest.raises(WeightsError, match="`clippan models fetch clip` downloads them") as caught:
         load_clip("ViT-B-32:openai", CPU, cache=tmp_path)
     assert caught.value.exit_code == 7
 

@@ -50,7 +50,7 @@ def test_the_embedded_model_reads_every_set_to_its_end(text: str) -> None:
 
 
 def test_an_unknown_set_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"'walt' \(did you mean wald\?\); known are wald, khan, i, ii, noise"):
+    with pytest.raises(UsageError, match=r"'walt' \(did you mean wald\?\); available: wald, khan, i, ii, noise"):
         find_prompts("walt")
     assert find_prompts(" Khan ") == PROMPTS["khan"]
 
@@ -79,8 +79,8 @@ def test_ms_and_pan_may_be_left_out_of_a_file(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ('ms = "one"', "hrms is missing"),
-        ('hmrs = "typed badly"', "unknown key 'hmrs', did you mean 'hrms'"),
-        ('hrms = "x"\ncolour = "y"', "unknown key 'colour'; known are ms, pan, hrms"),
+        ('hmrs = "typed badly"', "no key called 'hmrs' (did you mean hrms?)"),
+        ('hrms = "x"\ncolour = "y"', "no key called 'colour'; available: ms, pan, hrms"),
         ('hrms = "  "', "hrms prompt is empty"),
         ("hrms = 3", "hrms must be a text, not 3"),
         (f'hrms = "{"long " * 200}"', f"1000 characters; at most {MAX_CHARACTERS}"),

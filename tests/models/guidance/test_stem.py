@@ -39,7 +39,7 @@ def test_gbnir_shows_green_blue_and_near_infrared_and_needs_one() -> None:
 
 
 def test_an_unknown_stem_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="known are conv, pca, rgb, gbnir"):
+    with pytest.raises(UsageError, match="available: conv, pca, rgb, gbnir"):
         build_stem("cnov", (2, 1, 0), image())  # type: ignore[arg-type]
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from clippan_models.measuring.no_reference import score
+from clippan_models.measuring.windows import Windows
 from clippan_models.metrics.d_lambda import d_lambda
 from clippan_models.metrics.d_lambda_k import d_lambda_k
 from clippan_models.metrics.d_rho import d_rho
@@ -22,7 +23,7 @@ from clippan_models.metrics.ergas import ergas
 from clippan_models.metrics.psnr import psnr, psnr_global
 from clippan_models.metrics.q2n import q2n
 from clippan_models.metrics.q_avg import q_avg
-from clippan_models.metrics.qnr import hqnr, qnr
+from clippan_models.metrics.qnr import qnr
 from clippan_models.metrics.sam import sam
 from clippan_models.metrics.scc import scc
 from clippan_models.metrics.ssim import ssim
@@ -45,7 +46,7 @@ def without_reference(ms: Tensor, pan: Tensor, fused: Tensor, gains: Sequence[fl
         "D_s": spatial,
         "QNR": qnr(spectral, spatial),
         "D_lambda_K": khan,
-        "HQNR": hqnr(khan, spatial),
+        "HQNR": qnr(khan, spatial),
         "D_rho": d_rho(fused, pan, 4),
         "D_sR": d_sr(fused, pan),
         "D_lambda_paper": d_lambda(fused, ms, block=32, reference_block=8),
@@ -103,7 +104,7 @@ def test_indices_with_reference(bands: int, make_scene: Any, golden: Any) -> Non
 @pytest.mark.parametrize("window_size", [32, 96, 512])
 @pytest.mark.parametrize("bands", [4, 8])
 def test_streamed_indices(bands: int, window_size: int, make_scene: Any, golden: Any) -> None:
-    values = score(make_scene(bands).planes(), window_size=window_size).as_metrics()
+    values = score(make_scene(bands).planes(), Windows(size=window_size)).metrics
     assert list(values) == ["D_lambda", "D_s", "QNR", "D_lambda_K", "HQNR", "D_rho", "D_sR", "RQNR"]
     expected = golden[f"B{bands}"]
     expected["RQNR"] = (1 - expected["D_lambda_K"]) * (1 - expected["D_sR"])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from clippan_models.networks.apnn import APNN, HALO
-from clippan_models.networks.blocks import run_in_blocks
+from clippan_models.networks.apnn import APNN
+from clippan_models.networks.blocks import BlockGrid, run_in_blocks
 
 
 def trained(bands: int) -> APNN:
@@ -24,7 +24,7 @@ def test_blocks_leave_no_trace(height: int, width: int) -> None:
     network = trained(3)
     ms, pan = torch.randn(1, 3, height, width), torch.randn(1, 1, height, width)
     with torch.inference_mode():
-        whole, joined = network(ms, pan), run_in_blocks(network, ms, pan, HALO)
+        whole, joined = network(ms, pan), run_in_blocks(network, ms, pan, BlockGrid(APNN.HALO))
     torch.testing.assert_close(joined, whole, rtol=0, atol=2e-5)
 
 
@@ -32,4 +32,4 @@ def test_a_smaller_halo_would_show() -> None:
     network = trained(3)
     ms, pan = torch.randn(1, 3, 300, 300), torch.randn(1, 1, 300, 300)
     with torch.inference_mode():
-        assert (network(ms, pan) - run_in_blocks(network, ms, pan, HALO - 1)).abs().max() > 1e-3
+        assert (network(ms, pan) - run_in_blocks(network, ms, pan, BlockGrid(APNN.HALO - 1))).abs().max() > 1e-3

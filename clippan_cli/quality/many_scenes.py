@@ -1,0 +1,159 @@
+"""What an assessment of many scenes finds: typed results, as JSON and CSV of a versioned schema, and outliers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clippan_cli.quality.result import AssessReport, short_names
+from clippan_cli.scene.files import SceneFiles
+from clippan_models.errors import InputError
+from clippan_models.metrics.catalogue import INDICES
+
+SCHEMA = "clippan.assess-index/1"
+"""Name and version of the JSON of many scenes."""
+
+_FAR = 3.5  # robust standard deviations from the median
+_NOTICEABLE = 0.05  # share of the median below which no difference is worth a mark, however alike the others are
+_FEWEST = 5  # scenes among which one can stand out
+_MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class SceneOutcome:
+    """The result of one scene: a report, or the reason why there is none.
+
+    Attributes:
+        entry: the scene.
+        report: None where it failed.
+        error: None where it did not.
+        page: of the scene, or None.
+        outliers: names of the indices in which its first image stands out among the scenes.
+    """
+
+    entry: SceneFiles
+    report: AssessReport | None
+    error: str | None
+    page: Path | None
+    outliers: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        """What to call its images, so that the same method has the same name in every scene."""
+        if self.report is None:
+            return []
+        names = short_names([image.path for image in self.report.images])
+        prefix = Path(self.entry.ms[0]).stem.lower().removesuffix("ms")
+        return [Path(name[len(prefix) :] if name.lower().startswith(prefix) else name).stem for name in names]
+
+    @property
+    def stands_out_in(self) -> str:
+        """The first few outliers, and how many more there are."""
+        shown, more = ", ".join(self.outliers[:_MOST_NAMES]), len(self.outliers) - _MOST_NAMES
+        return f"{shown} and {more} more" if more > 0 else shown
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """All scenes."""
+
+    outcomes: tuple[SceneOutcome, ...]
+
+    @property
+    def failed(self) -> tuple[SceneOutcome, ...]:
+        """The scenes without a report."""
+        return tuple(outcome for outcome in self.outcomes if outcome.report is None)
+
+    def summary(self) -> tuple[tuple[str, dict[str, tuple[float, float]], int], ...]:
+        """Mean and standard deviation (N - 1) of each index, for images that have one name in several scenes."""
+        values: dict[str, dict[str, list[float]]] = {}
+        for outcome in self.outcomes:
+            if outcome.report is None:
+                continue
+            for label, image in zip(outcome.labels, outcome.report.images, strict=True):
+                for name, value in image.metrics.items():
+                    values.setdefault(label, {}).setdefault(name, []).append(value)
+        found = []
+        for label, indices in values.items():
+            count = max(len(v) for v in indices.values())
+            if count > 1:
+                spread = {n: (statistics.fmean(v), statistics.stdev(v)) for n, v in indices.items() if len(v) > 1}
+                found.append((label, spread, count))
+        return tuple(found)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data with everything a human is shown."""
+        return {
+            "schema": SCHEMA,
+            "scenes": [
+                {
+                    "name": o.entry.id,
+                    "error": o.error,
+                    "page": str(o.page) if o.page else None,
+                    "outliers": list(o.outliers),
+                    "report": o.report.as_json() if o.report else None,
+                }
+                for o in self.outcomes
+            ],
+            "summary": [
+                {"image": label, "scenes": count, "mean": {n: m for n, (m, _) in v.items()}}
+                | {"std": {n: s for n, (_, s) in v.items()}}
+                for label, v, count in self.summary()
+            ],
+        }
+
+    def as_csv(self) -> str:
+        """The CSV of each scene with its name in front; scenes that failed are left out."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        header: list[str] | None = None
+        for outcome in self.outcomes:
+            if outcome.report is None:
+                continue
+            rows = list(csv.reader(io.StringIO(outcome.report.as_csv())))
+            if header is None:
+                header = ["name_of_scene", *rows[0]]
+                writer.writerow(header)
+            writer.writerows([outcome.entry.id, *row] for row in rows[1:])
+        return out.getvalue()
+
+    def check(self) -> None:
+        """Raise the error of scenes that failed or of a bound that is broken, once everything is written.
+
+        Raises:
+            InputError: scenes failed.
+            QualityGateError: a bound is broken.
+        """
+        for outcome in self.outcomes:
+            if outcome.report is not None:
+                outcome.report.check_gate()
+        if self.failed:
+            first = self.failed[0]
+            raise InputError(
+                f"{len(self.failed)} of {len(self.outcomes)} scenes could not be assessed, first {first.entry.id}: "
+                f"{first.error}"
+            )
+
+
+def with_outliers(outcomes: Sequence[SceneOutcome]) -> tuple[SceneOutcome, ...]:
+    """Find the scenes that stand out in an index of their first image, by the median absolute deviation."""
+    first = {o.entry.id: o.report.images[0].metrics for o in outcomes if o.report is not None}
+    flagged: dict[str, list[str]] = {}
+    for name in INDICES:
+        known = {scene: metrics[name] for scene, metrics in first.items() if np.isfinite(metrics.get(name, np.nan))}
+        if len(known) < _FEWEST:
+            continue
+        values = np.array(list(known.values()))
+        middle = np.median(values)
+        spread = 1.4826 * np.median(np.abs(values - middle)) + 1e-9
+        for scene, value in known.items():
+            if abs(value - middle) > max(_FAR * spread, _NOTICEABLE * abs(middle)):
+                flagged.setdefault(scene, []).append(name)
+    return tuple(replace(o, outliers=tuple(flagged.get(o.entry.id, ()))) for o in outcomes)

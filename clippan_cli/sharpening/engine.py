@@ -1,0 +1,88 @@
+"""The engine: an open scene becomes a fused, verified file that says how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from clippan_cli.running.control import Control
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import Estimate, estimate_scene
+from clippan_cli.sharpening.fuse import fuse_tiles
+from clippan_cli.sharpening.guidance import open_guide
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.plan import Plan, plan_run
+from clippan_cli.sharpening.provenance import describe_run
+from clippan_cli.sharpening.run import Run, opened_run
+from clippan_cli.sharpening.source import FileSource
+from clippan_cli.writing.path import check_free_space
+from clippan_cli.writing.rehearsal import check_encoding
+from clippan_cli.writing.writer import SafeWriter
+from clippan_models.methods.method import Learned, Method
+
+
+@dataclass(frozen=True)
+class Sharpened:
+    """What came of a scene.
+
+    Attributes:
+        plan: size, tiles, memory.
+        provenance: the tags of the file.
+        estimate: how the scene was made.
+        learned: what a network learned on it, or None.
+    """
+
+    plan: Plan
+    provenance: dict[str, str]
+    estimate: Estimate
+    learned: Learned | None = None
+
+
+def sharpen_files(
+    files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control, estimate: Estimate | None = None
+) -> Sharpened:
+    """Sharpen a scene into a file, and no more: see `fuse_scene`."""
+    with opened_run(files, read, options, control) as run:
+        return fuse_scene(run, estimate)
+
+
+def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
+    """Fit the method to a scene, and fuse it into a file.
+
+    Args:
+        run: the scene.
+        estimate: how it was made, where that is known already.
+
+    Raises:
+        ClippanError: one of its children; the output path is then as it was before.
+    """
+    scene, options, control, output = run.scene, run.options, run.control, run.output
+    # opened before the work: a bad option, a full disk or a missing CLIP is told now, and not after the adaptation
+    with SafeWriter(options.output, output.grid, run.encoding, output.metadata) as writer:
+        guide = open_guide(options.guidance, scene, options.adapt.seed, run.device) if run.needs_guide else None
+        method = run.method(guide)
+        estimate = estimate or estimate_scene(scene, control)
+        fitted = method.fit(FileSource(scene, estimate, run.device, control))
+        planned = _planned(run, method, estimate)
+        provenance = planned.provenance | fitted.tags
+        writer.write_provenance(provenance)
+        report = fuse_tiles(run, planned.plan, fitted.sharpener, estimate.observation, writer)
+    provenance["FILE_BYTES"] = str(report.file_bytes)
+    return replace(planned, provenance=provenance, learned=fitted.learned)
+
+
+def plan_scene(run: Run) -> Sharpened:
+    """What `fuse_scene` would do, without fitting or writing.
+
+    Raises:
+        ClippanError: what `fuse_scene` would refuse before its work.
+    """
+    options, output = run.options, run.output
+    check_free_space(options.output, output.grid, options.encoding)
+    check_encoding(output.grid, run.encoding, output.metadata)
+    return _planned(run, run.method(), estimate_scene(run.scene, run.control))
+
+
+def _planned(run: Run, method: Method, estimate: Estimate) -> Sharpened:
+    """The plan, and the tags that are known before the method is fitted."""
+    plan = plan_run(run.scene, run.options, run.output, method.cost(estimate.observation))
+    return Sharpened(plan, describe_run(run, method, estimate, plan), estimate)

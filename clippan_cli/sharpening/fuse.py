@@ -1,0 +1,106 @@
+"""Fuse a scene tile by tile into a file, reading and writing while others are computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clippan_cli.rasters.source import Mask, Values
+from clippan_cli.rasters.tiles import TileArrays, plan_tiles
+from clippan_cli.running.compute import release_memory
+from clippan_cli.running.control import Progress
+from clippan_cli.running.options import SMALLEST_TILE
+from clippan_cli.scene.tensors import to_tile
+from clippan_cli.sharpening.plan import Plan
+from clippan_cli.sharpening.run import Run
+from clippan_cli.writing.writer import CommitReport, SafeWriter
+from clippan_models.contracts import Observation, Sharpener, Window
+from clippan_models.errors import ResourceError
+from clippan_models.ops.views import TileViews
+from clippan_models.pipeline import BackgroundWriter, prefetch
+
+_FusedCore = tuple[Window, NDArray[Any], Mask]  # where it lies, its pixels and which of them exist, `[C, h, w]`
+
+
+def fuse_tiles(
+    run: Run, plan: Plan, sharpener: Sharpener, observation: Observation, writer: SafeWriter
+) -> CommitReport:
+    """Fuse all tiles into the file; nothing appears at the path before it is verified.
+
+    Raises:
+        ResourceError: not even a small tile fits into memory.
+        InputError: a file cannot be read.
+        OutputError: the file cannot be written.
+        Interrupted: a signal asked to stop.
+    """
+    scene, pixels, control = run.scene, run.output.pixels, run.control
+    bands = list(run.output.bands)
+    cores = plan_tiles(scene.window, plan.tile)
+
+    def write(item: _FusedCore) -> None:
+        core, values, valid = item
+        at = Window(core.row - scene.window.row, core.col - scene.window.col, core.height, core.width)
+        writer.write(at, values, np.asarray(valid.all(0)) if pixels.mask else None)
+
+    reading = prefetch(lambda core: scene.reader.read(core, plan.halo), cores)
+    with control.timed("sharpen"), reading as tiles, BackgroundWriter(write) as background:
+        done = 0
+        for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
+            fused = sharpen_tile(arrays, sharpener, observation, run.device)[bands]
+            valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
+            background.put((core, pixels.encode(fused, valid), valid))
+            done += core.pixels
+            control.report(Progress("sharpen", number, len(cores), done))
+    release_memory()
+    with control.timed("write"):
+        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+
+
+def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device) -> Values:
+    """The fused core of a tile, `[C, h, w]` float32; when the GPU's memory does not hold it, in quarters.
+
+    Raises:
+        ResourceError: not even a small tile fits.
+    """
+    try:
+        with torch.inference_mode():
+            views = TileViews(to_tile(arrays, device), observation)
+            fused = sharpener.sharpen(views)[:, *arrays.core.inside(arrays.pan_window)]
+            return np.asarray(fused.float().cpu().numpy(), np.float32)
+    except torch.cuda.OutOfMemoryError:
+        torch.cuda.empty_cache()
+    except MemoryError as error:
+        raise ResourceError("not enough memory for a tile: use a smaller --tile or --ram") from error
+    core = arrays.core
+    if min(core.height, core.width) < 2 * SMALLEST_TILE:
+        raise ResourceError(f"the GPU's memory does not hold a tile of {core.width}x{core.height} pixels: --device cpu")
+    out = np.empty((arrays.ms.shape[0], core.height, core.width), np.float32)
+    for quarter in _quarters(core):
+        out[:, *quarter.inside(core)] = sharpen_tile(_cut(arrays, quarter), sharpener, observation, device)
+    return out
+
+
+def _quarters(core: Window) -> list[Window]:
+    half_rows, half_cols = core.height // 2, core.width // 2
+    rows = [(core.row, half_rows), (core.row + half_rows, core.height - half_rows)]
+    cols = [(core.col, half_cols), (core.col + half_cols, core.width - half_cols)]
+    return [Window(row, col, height, width) for row, height in rows for col, width in cols]
+
+
+def _cut(arrays: TileArrays, core: Window) -> TileArrays:
+    """The part of a tile around a smaller core, with the same halo."""
+    halo = arrays.core.row - arrays.pan_window.row
+    window = core.grown(halo)
+    cut = window.inside(arrays.pan_window)
+    return replace(
+        arrays,
+        pan=arrays.pan[:, *cut],
+        pan_valid=arrays.pan_valid[:, *cut],
+        valid=arrays.valid[:, *cut],
+        pan_window=window,
+        core=core,
+    )

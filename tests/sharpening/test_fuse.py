@@ -1,0 +1,96 @@
+"""What becomes of a tile that memory does not hold, and of a scene too large to take statistics of all of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clippan_cli.rasters.tiles import TileArrays
+from clippan_cli.running.control import Control
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import open_scene
+from clippan_cli.scene.synthetic import make_demo_scene
+from clippan_cli.scene.tensors import to_tile
+from clippan_cli.sharpening import source
+from clippan_cli.sharpening.fuse import sharpen_tile
+from clippan_models.classical.mtf_glp import MtfGlpFsFitter
+from clippan_models.contracts import Observation, Sharpener, Views, Window
+from clippan_models.errors import ResourceError
+from clippan_models.ops.views import TileViews, fit_halo
+from tests.conftest import Bench
+
+SIDE = 256
+CPU = torch.device("cpu")
+
+
+@dataclass
+class SmallMemory:
+    """A method on a device that holds images of at most `most` pixels a side."""
+
+    method: Sharpener
+    most: int
+    sides: list[int] = field(default_factory=list)
+
+    @property
+    def halo(self) -> int:
+        return self.method.halo
+
+    def sharpen(self, views: Views) -> Tensor:
+        self.sides.append(views.pan.shape[-1])
+        if self.sides[-1] > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return self.method.sharpen(views)
+
+
+def pair_files(bench: Bench) -> tuple[str, str]:
+    """A city of SIDE x SIDE PAN pixels."""
+    return bench.write_demo(make_demo_scene(SIDE, shift=(0.0, 0.0)), "float32")
+
+
+@pytest.fixture
+def fitted(bench: Bench) -> tuple[TileArrays, Observation, Sharpener]:
+    """A scene in one tile, and a method that looks around fitted to it."""
+    ms, pan = pair_files(bench)
+    with ExitStack() as stack:
+        scene = open_scene(SceneFiles((ms,), pan), ReadOptions(), Control(), stack)
+        arrays = scene.reader.read(Window(0, 0, SIDE, SIDE), fit_halo(scene.nominal))
+    fitter = MtfGlpFsFitter()
+    fitter.update(TileViews(to_tile(arrays, CPU), scene.nominal))
+    return arrays, scene.nominal, fitter.finish()
+
+
+def test_a_tile_too_large_for_the_device_is_done_in_quarters(
+    fitted: tuple[TileArrays, Observation, Sharpener],
+) -> None:
+    arrays, observation, method = fitted
+    whole = sharpen_tile(arrays, method, observation, CPU)
+    small = SmallMemory(method, most=SIDE)
+    np.testing.assert_allclose(sharpen_tile(arrays, small, observation, CPU), whole, rtol=0, atol=0.01)
+    assert len(small.sides) == 5 and max(small.sides[1:]) < small.sides[0]
+
+
+def test_a_device_that_holds_nothing_is_named(fitted: tuple[TileArrays, Observation, Sharpener]) -> None:
+    arrays, observation, method = fitted
+    with pytest.raises(ResourceError, match="--device cpu"):
+        sharpen_tile(arrays, SmallMemory(method, most=1), observation, CPU)
+
+
+@pytest.mark.parametrize("method", ["brovey", "gsa", "mtf-glp-fs", "mtf-glp-hpm-r", "bdsd-pc"])
+def test_a_sample_of_a_large_scene_tells_what_all_of_it_tells(
+    bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = pair_files(bench)
+    everything = bench.sharpen(*files, method=method)
+    monkeypatch.setattr(source, "_STATISTICS_CELL", 32)
+    monkeypatch.setattr(source, "_STATISTICS_PIXELS", SIDE**2 // 2)
+    half = bench.sharpen(*files, method=method)
+    again = bench.sharpen(*files, method=method, tile=100)
+    np.testing.assert_allclose(again.pixels, half.pixels, rtol=0, atol=0.01)
+    spread = everything.pixels.std(axis=(1, 2), keepdims=True)
+    assert (np.abs(half.pixels - everything.pixels) / spread).mean() < 0.05
+    assert not np.array_equal(half.pixels, everything.pixels)
