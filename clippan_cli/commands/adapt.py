@@ -34,8 +34,8 @@ def adapt(
 ) -> None:
     """Learn from an archive of one sensor: weights that sharpen its scenes without learning on each.
 
-    Pairs are found as `clippan batch` does. Every fifth scene is held out, and chooses the best step. A training that
-    is interrupted continues with --resume.
+    Pairs are found as `clippan batch` does. Every fifth scene is held out for validation, which chooses the best
+    step. An interrupted training continues with --resume.
 
     Example: clippan adapt archive/ -o sensor.safetensors
     """
@@ -75,7 +75,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
         return
     adapted = found.adapted
     rows = [[name, f"{before:.4f}", f"{after:.4f}"] for name, (before, after) in found.losses.items()]
-    terminal.table("loss of scenes held back", ["scene", "before", "after"], rows)
+    terminal.table("loss of held-out scenes", ["scene", "before", "after"], rows)
     if found.validation is not None:
         _show_validation(found.validation, terminal)
     for item in found.left_out:
