@@ -236,9 +236,9 @@ def adapt(
         clippan.adapt("archive/", "sensor.safetensors", steps=2000)
         clippan.sharpen("ms.tif", "pan.tif", "hrms.tif", weights="sensor.safetensors", steps=0)
     """
-    from clippan_cli.report.training import check_adapt_report, write_adapt_report
     from clippan_cli.scene.pairs import find_pairs as find
     from clippan_cli.tasks.adapt import adapt_archive
+    from clippan_cli.training.page import check_adapt_report, write_adapt_report
 
     folder, read, chosen = Path(archive), read_options(options), archive_options(Path(output), options)
     report = path_or_none(options.get("report"))

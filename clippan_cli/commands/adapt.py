@@ -38,9 +38,9 @@ def adapt(
 
     Example: clippan adapt archive/ -o sensor.safetensors
     """
-    from clippan_cli.report.training import check_adapt_report, write_adapt_report
     from clippan_cli.running.distributed import is_first
     from clippan_cli.tasks.adapt import adapt_archive
+    from clippan_cli.training.page import check_adapt_report, write_adapt_report
 
     if output is None and not flags["dry_run"]:
         raise UsageError("say where to write the weights: -o FILE.safetensors")

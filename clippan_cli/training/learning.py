@@ -21,23 +21,23 @@ from clippan_cli.training.resume import CheckpointFile
 from clippan_cli.training.session import Session
 from clippan_cli.training.supervision import adapt_judge, adapt_teacher, finishing, guide_for
 from clippan_cli.training.windows import archive_scenes, window_cache
-from clippan_cli.weights.cards import with_learning
+from clippan_cli.weights.cards import load_fitting, with_learning
 from clippan_models.adaptation.archive import split_scenes
 from clippan_models.adaptation.batches import ArchiveBatches
 from clippan_models.adaptation.clip_adaptation import Judge
-from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.fusion import mean_normalisation
 from clippan_models.adaptation.scene import Guide
 from clippan_models.adaptation.trainer import Adapted, Trainer, new_network
-from clippan_models.errors import ClippanError, Interrupted, WeightsError, shown
+from clippan_models.errors import ClippanError, Interrupted, shown
 from clippan_models.networks.registry import find_fusing_backbone
-from clippan_models.store.card import ModelCard, mismatch
-from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint
+from clippan_models.store.card import ModelCard
+from clippan_models.store.checkpoint import Checkpoint
 
 _MOST_READERS = 4  # they are quicker than the training
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainedNetwork:
     """A trained network, before it is measured and written.
 
     Attributes:
@@ -74,7 +74,7 @@ class _Archive:
         return len(self.scenes[0].member.card.bands)
 
 
-def learn(table: PairTable, read: ReadOptions, options: ArchiveOptions, control: Control) -> Learned:
+def learn(table: PairTable, read: ReadOptions, options: ArchiveOptions, control: Control) -> TrainedNetwork:
     """Train a network on the pairs of a table; processes that torchrun has started do so together.
 
     Args:
@@ -111,9 +111,9 @@ def learn(table: PairTable, read: ReadOptions, options: ArchiveOptions, control:
         patches=sum(len(one.survey.windows) for one in archive.scenes),
         resumed_at=archive.file.found.step if archive.file.found else 0,
     )
-    normalisation = _normalisation([archive.scenes[n].survey.prior for n in archive.train])
+    normalisation = mean_normalisation([archive.scenes[n].survey.prior for n in archive.train])
     checkpoint = Checkpoint(options.adapt.backbone, archive.bands, adapted.network, normalisation, card=result.card)
-    return Learned(
+    return TrainedNetwork(
         result, checkpoint, archive.members(archive.held_out), replace(options.compute, device=str(processes.device))
     )
 
@@ -122,7 +122,8 @@ def _open(table: PairTable, read: ReadOptions, session: Session) -> _Archive:
     """Survey the scenes, and adapt CLIP to them."""
     options, control = session.options, session.control
     members, unlike = find_members(table, read, control)
-    initial = _initial_weights(options, members[0].card)
+    weights, backbone = options.weights, options.adapt.backbone
+    initial = None if weights is None else load_fitting(weights, members[0].card, backbone)
     file = CheckpointFile(session, members)
     guide = guide_for(members[0], session)
     with control.timed("scenes"):
@@ -188,21 +189,6 @@ def _reader_count(options: ArchiveOptions, compute: ComputeOptions) -> int:
     return 0 if compute.thread_count == 1 else min(compute.thread_count, _MOST_READERS)
 
 
-def _initial_weights(options: ArchiveOptions, scene: ModelCard) -> Checkpoint | None:
-    """The weights to begin with, if any, which must fit the scenes."""
-    if options.weights is None:
-        return None
-    found = load_checkpoint(options.weights)
-    if found.backbone != options.adapt.backbone:
-        raise WeightsError(f"{options.weights} holds the backbone {found.backbone}, not {options.adapt.backbone}")
-    difference = None if found.card is None else mismatch(found.card, scene)
-    if found.bands != len(scene.bands):
-        difference = f"they are for {found.bands} MS bands, but the scenes have {len(scene.bands)}"
-    if difference is not None:
-        raise WeightsError(f"the weights {options.weights} do not fit: {difference}")
-    return found
-
-
 def _card(archive: _Archive, options: ArchiveOptions, adapted: Adapted) -> ModelCard:
     scenes = [archive.scenes[number] for number in archive.train]
     gains = torch.tensor([one.survey.observation.ms_gain for one in scenes]).mean(0).tolist()
@@ -211,13 +197,3 @@ def _card(archive: _Archive, options: ArchiveOptions, adapted: Adapted) -> Model
         scenes[0].member.card, scenes=named, mtf_gains=tuple(round(g, 4) for g in gains), licence=options.licence
     )
     return with_learning(card, options.adapt, adapted, archive.guide, archive.initial.sha256 if archive.initial else "")
-
-
-def _normalisation(priors: Sequence[Prior]) -> Normalisation:
-    """The mean over the scenes of their own; for the record only."""
-    mean = torch.stack([p.ms_mean.flatten() for p in priors]).mean(0).tolist()
-    std = torch.stack([p.ms_std.flatten() for p in priors]).mean(0).tolist()
-    count = len(priors)
-    return Normalisation(
-        tuple(mean), tuple(std), sum(p.pan_mean for p in priors) / count, sum(p.pan_std for p in priors) / count
-    )

@@ -13,8 +13,8 @@ from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene
 from clippan_cli.training.session import Session
 from clippan_cli.training.survey import Survey, SurveyScene
 from clippan_cli.weights.cards import scene_card
+from clippan_models.adaptation.patches import training_core
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
-from clippan_models.adaptation.windows import training_core
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 from clippan_models.store.card import ModelCard, mismatch
 

@@ -13,7 +13,11 @@ from clippan_cli.training.members import Member
 from clippan_cli.training.session import Session
 from clippan_models.adaptation.trainer import Trainer
 from clippan_models.errors import InputError, OutputError, shown
-from clippan_models.store.snapshot import Progressed, load_snapshot, save_snapshot
+from clippan_models.store.training_checkpoint import (
+    TrainingCheckpoint,
+    load_training_checkpoint,
+    save_training_checkpoint,
+)
 
 _SEPARATOR = "/"  # in the key of a checkpoint: between the digest of the options and that of the scenes
 
@@ -35,10 +39,10 @@ class CheckpointFile:
         self._session, self._options, self._path = session, session.options, session.options.checkpoint
         self._options_digest, self._scenes_digest = _digest(session, members), ""
         self._saved_at = time.monotonic()
-        self.found: Progressed | None = None
+        self.found: TrainingCheckpoint | None = None
         self._found_scenes = ""
         if self._options.resume and self._path.exists():
-            self.found, key = load_snapshot(self._path)
+            self.found, key = load_training_checkpoint(self._path)
             options_digest, _, self._found_scenes = key.partition(_SEPARATOR)
             if options_digest != self._options_digest and not self._options.force:
                 raise InputError(
@@ -84,7 +88,7 @@ class CheckpointFile:
             return
         key = f"{self._options_digest}{_SEPARATOR}{self._scenes_digest}"
         try:
-            save_snapshot(trainer.checkpoint(), key, self._path)
+            save_training_checkpoint(trainer.checkpoint(), key, self._path)
         except OSError as error:
             raise OutputError(f"cannot write {shown(self._path)}: {error.strerror or error}") from error
 

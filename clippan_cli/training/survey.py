@@ -70,7 +70,7 @@ class SurveyScene:
         estimate = estimate_scene(scene, control)
         observation = estimate.observation
         arrays = sample_tiles(scene, self.core, self.windows, fit_halo(observation), control)
-        sample = SceneTiles([to_tile(a, torch.device("cpu")) for a in arrays], observation, estimate.ceilings)
+        sample = SceneTiles([to_tile(a, torch.device("cpu")) for a in arrays], observation, estimate.saturation)
         prior = sample.prior()
         return Survey(
             observation=observation,

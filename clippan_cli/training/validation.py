@@ -25,7 +25,7 @@ from clippan_cli.scene.files import LeftOut, ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
 from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions, bare_sharpening
-from clippan_cli.training.learning import Learned
+from clippan_cli.training.learning import TrainedNetwork
 from clippan_cli.training.members import Member
 from clippan_cli.training.options import ArchiveOptions, ValidationOptions
 from clippan_cli.training.result import BEFORE, CLASSICAL, FULL, LEARNED, REDUCED, SCRATCH, SceneScores, Validation
@@ -40,7 +40,7 @@ from clippan_models.store.checkpoint import Checkpoint, load_checkpoint
 _CANDIDATE_PARTS = 4  # windows with the most detail, of three times as many read, to choose the part from
 
 
-def validate_learned(learned: Learned, options: ArchiveOptions, control: Control) -> Validation:
+def validate_learned(learned: TrainedNetwork, options: ArchiveOptions, control: Control) -> Validation:
     """Measure new weights on the held-out scenes; whatever fails there, nothing that was learned is lost.
 
     Raises:
@@ -61,7 +61,7 @@ def validate_learned(learned: Learned, options: ArchiveOptions, control: Control
 
 
 def _validate(
-    learned: Learned, options: ArchiveOptions, how: ValidationOptions, control: Control
+    learned: TrainedNetwork, options: ArchiveOptions, how: ValidationOptions, control: Control
 ) -> tuple[list[SceneScores], list[LeftOut]]:
     """The scores of each scene, and the scenes that could not be measured."""
     release_memory()  # of the training
@@ -88,7 +88,7 @@ def _validate(
 
 
 def _candidates(
-    learned: Learned, options: ArchiveOptions, folder: Path, scratch_steps: int
+    learned: TrainedNetwork, options: ArchiveOptions, folder: Path, scratch_steps: int
 ) -> dict[str, SharpenOptions]:
     """The methods by name."""
     base = replace(

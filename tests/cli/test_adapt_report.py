@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from clippan_cli.rasters.options import Trust
-from clippan_cli.report.training import decide, write_adapt_report
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import LeftOut
 from clippan_cli.scene.pairs import find_pairs
+from clippan_cli.training.page import decide, write_adapt_report
 from clippan_cli.training.result import ALL, LEARNED, ArchiveResult
 from clippan_models.contracts import Window
 from clippan_models.metrics.catalogue import best_of

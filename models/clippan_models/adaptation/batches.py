@@ -215,9 +215,7 @@ def share_batches(wanted: int | None, processes: Processes) -> int:
     """
     count = processes.count if wanted is None else wanted
     if count < 1 or count % processes.count:
-        raise UsageError(
-            f"a step cannot take patches from {count} scenes: a multiple of the {processes.count} processes"
-        )
+        raise UsageError(f"{count}: a multiple of the {processes.count} processes is needed", "scenes_per_step")
     return count
 
 

@@ -9,7 +9,7 @@ say only "at least this much", take no part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clippan_models.contracts import Observation
 from clippan_models.ops.moments import Moments
+from clippan_models.store.checkpoint import Normalisation
 
 _MODULATION = (0.25, 4.0)
 """Bounds of a pixel over what PAN lets expect: where that is near 0, as over dark water, the ratio says nothing."""
@@ -146,3 +147,10 @@ def fit_prior(
         ms_saturation=ms_saturation,
         pan_saturation=pan_saturation,
     )
+
+
+def mean_normalisation(priors: Sequence[Prior]) -> Normalisation:
+    """How a network sees scenes, as the mean over them; only a record, as each scene has its own."""
+    means, deviations = (torch.stack([getattr(p, name).flatten() for p in priors]) for name in ("ms_mean", "ms_std"))
+    pan_mean, pan_std = (sum(getattr(p, name) for p in priors) / len(priors) for name in ("pan_mean", "pan_std"))
+    return Normalisation(tuple(means.mean(0).tolist()), tuple(deviations.mean(0).tolist()), pan_mean, pan_std)

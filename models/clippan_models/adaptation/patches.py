@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -90,6 +91,11 @@ class Patches:
     def nbytes(self) -> int:
         """Memory that they take."""
         return sum(v.nbytes for v in self.__dict__.values() if isinstance(v, Tensor))
+
+
+def training_core(sampling: Sampling) -> int:
+    """Side in PAN pixels of the windows that a scene is sampled by: 32 MS samples at least, a multiple of 32."""
+    return max(128, 32 * math.ceil(max(sampling.ratio_y, sampling.ratio_x)))
 
 
 def patch_bytes(bands: int, side: int, ratio: float) -> float:

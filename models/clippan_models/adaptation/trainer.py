@@ -24,7 +24,7 @@ from clippan_models.adaptation.options import AdaptOptions, OnStep
 from clippan_models.adaptation.processes import ALONE, Processes, to_device
 from clippan_models.errors import UsageError
 from clippan_models.networks.spec import BackboneSpec
-from clippan_models.store.snapshot import CurvePoint, Progressed
+from clippan_models.store.training_checkpoint import CurvePoint, TrainingCheckpoint
 
 
 @dataclass(frozen=True)
@@ -143,18 +143,27 @@ class Trainer:
         with _deterministic():
             return {scene: total for scene, total, _ in self._validations()}
 
-    def checkpoint(self) -> Progressed:
+    def checkpoint(self) -> TrainingCheckpoint:
         """All that is needed to continue after the last step."""
         moments = {
             f"{number}.{name}": value.detach().cpu().clone()
             for number, state in self._optimiser.state_dict()["state"].items()
             for name, value in state.items()
         }
-        total, step, best = self._best
-        curve = tuple(self.curve)
-        return Progressed(self.step, self._state(), moments, best, step, total, curve, self.seconds, self.stopped)
+        best_total, best_step, best = self._best
+        return TrainingCheckpoint(
+            step=self.step,
+            network=self._state(),
+            optimiser=moments,
+            best=best,
+            best_step=best_step,
+            best_total=best_total,
+            curve=tuple(self.curve),
+            seconds=self.seconds,
+            stopped=self.stopped,
+        )
 
-    def resume(self, checkpoint: Progressed) -> None:
+    def resume(self, checkpoint: TrainingCheckpoint) -> None:
         """Continue where another training with the same batches and options was."""
         self._network.load_state_dict(checkpoint.network)
         moments: dict[int, dict[str, Tensor]] = {}

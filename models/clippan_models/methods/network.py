@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.fusion import Prior, mean_normalisation
 from clippan_models.adaptation.options import AdaptOptions
-from clippan_models.adaptation.patches import REDUCED_SIDE
+from clippan_models.adaptation.patches import REDUCED_SIDE, training_core
 from clippan_models.adaptation.scene import Guide, SceneTiles, learn_scene
 from clippan_models.adaptation.teacher import SELF
-from clippan_models.adaptation.windows import training_core
 from clippan_models.contracts import Observation, Sampling, Views
 from clippan_models.methods.method import Fitted, Learned, MethodCost, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
@@ -20,7 +19,7 @@ from clippan_models.networks.blocks import run_network
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.views import fit_halo, lowpass_halo
-from clippan_models.store.checkpoint import Checkpoint, Normalisation
+from clippan_models.store.checkpoint import Checkpoint
 
 _GPU_BLOCK_BYTES = 2e9
 _TILE_BYTES = 320  # per pixel of a tile: 80 float32 values of views and projections
@@ -166,10 +165,7 @@ class NetworkSharpener:
 
     def checkpoint(self) -> Checkpoint:
         """The network with all that is needed to use it again, to be written by `store.checkpoint`."""
-        prior = self.prior
-        mean, std = (tuple(map(float, values.flatten())) for values in (prior.ms_mean, prior.ms_std))
-        normalisation = Normalisation(mean, std, prior.pan_mean, prior.pan_std)
-        return Checkpoint(self.backbone.name, len(mean), self.network, normalisation)
+        return Checkpoint(self.backbone.name, len(self.prior.gains), self.network, mean_normalisation([self.prior]))
 
     def _correct(self, start: Tensor, pan: Tensor, origin: tuple[int, int]) -> Tensor:
         prior = self.prior

@@ -29,7 +29,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Progressed:
+class TrainingCheckpoint:
     """All that a training run needs to continue.
 
     Attributes:
@@ -55,12 +55,12 @@ class Progressed:
     stopped: str = "steps"
 
 
-def save_snapshot(progress: Progressed, key: str, path: Path) -> None:
+def save_training_checkpoint(progress: TrainingCheckpoint, key: str, path: Path) -> None:
     """Write the checkpoint beside the target first, then under its name; the one before is replaced.
 
     Args:
         progress: of a run.
-        key: identifies what the run learns from and how; `load_snapshot` returns it.
+        key: identifies what the run learns from and how; `load_training_checkpoint` returns it.
         path: the file.
 
     Raises:
@@ -75,7 +75,7 @@ def save_snapshot(progress: Progressed, key: str, path: Path) -> None:
         partial.write_bytes(save(tensors, metadata={_HEADER: header}))
 
 
-def load_snapshot(path: Path) -> tuple[Progressed, str]:
+def load_training_checkpoint(path: Path) -> tuple[TrainingCheckpoint, str]:
     """Read the checkpoint of a training, and its key.
 
     Raises:
@@ -88,7 +88,7 @@ def load_snapshot(path: Path) -> tuple[Progressed, str]:
             for full in content.keys():
                 group, _, name = full.partition("/")
                 groups[group][name] = content.get_tensor(full)
-        return msgspec.convert(header | groups, Progressed), str(header["key"])
+        return msgspec.convert(header | groups, TrainingCheckpoint), str(header["key"])
     except OSError as error:
         raise WeightsError(f"cannot read the training checkpoint {path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
