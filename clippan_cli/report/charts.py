@@ -31,7 +31,7 @@ _MOST_POINTS = 6
 
 @dataclass(frozen=True)
 class Sample:
-    """One window of the first image, with the same ground in every image; NaN where anything is invalid.
+    """One window of the first image, with the same extent in every image; NaN where anything is invalid.
 
     Attributes:
         window: within the first image.
