@@ -21,7 +21,7 @@ from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
 from clippan_cli.options.flags import spelled
-from clippan_cli.running.control import listen
+from clippan_cli.running.control import handle_stop_signals
 from clippan_models.errors import ClippanError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -71,10 +71,10 @@ def main() -> NoReturn:
     # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. torch reads this
     # when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    listen(_leave)
+    handle_stop_signals(_leave)
     code = _run()
     # Python takes a while to end; a signal meanwhile would show a traceback, and hide how the run ended.
-    listen(signal.SIG_IGN)
+    handle_stop_signals(signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -138,7 +138,7 @@ def _leave(number: int, frame: object) -> None:
 
     An exception instead could get lost in whatever library is being imported.
     """
-    listen(signal.SIG_IGN)
+    handle_stop_signals(signal.SIG_IGN)
     with suppress(OSError):
         os.write(2, f"clippan: {Interrupted(number)}\n".encode())
     os._exit(128 + number)

@@ -33,8 +33,8 @@ def adapt(
 ) -> None:
     """Learn from an archive of one sensor: weights that sharpen its scenes without learning on each.
 
-    Pairs are found as `clippan batch` does. Every fifth scene is held out, and chooses the best step. A training that
-    is interrupted continues with --resume.
+    Pairs are found as `clippan batch` does. Every fifth scene is held out for validation, which chooses the best
+    step. An interrupted training continues with --resume.
 
     Example: clippan adapt archive/ -o sensor.safetensors
     """

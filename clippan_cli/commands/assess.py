@@ -36,8 +36,8 @@ def assess(
 ) -> None:
     """Measure fused images against the pair they were made from, and against the truth where there is one.
 
-    By the definitions that the community's tables use, streamed and without nodata; side by side with the MS merely
-    interpolated and a classical method, since one number alone misleads.
+    The indices follow the definitions of published tables and leave out nodata. Interpolated MS and a classical method
+    are measured beside the images, since one number alone misleads.
 
     Example: clippan assess hrms.tif --ms ms.tif --pan pan.tif --report hrms.html
     """

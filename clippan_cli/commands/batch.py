@@ -32,9 +32,9 @@ def batch(
 ) -> None:
     """Sharpen many pairs, each as `clippan sharpen` does with the same options.
 
-    In a folder and those below, MS and PAN find each other by bands, pixel size, place, time and name. A scene that is
-    finished is not made again, unless its inputs, the options or the version have changed. A scene that fails costs no
-    other.
+    In a folder and its subfolders, MS and PAN are paired by bands, pixel size, location, time and name. A finished
+    scene is not processed again unless its inputs, the options or the version have changed. A scene that fails does not
+    stop the others.
 
     Example: clippan batch archive/ -o sharp/
     """

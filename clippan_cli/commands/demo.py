@@ -23,7 +23,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
     **flags: Unpack[DeviceFlags],
 ) -> None:
-    """Make a georeferenced scene whose truth is known, sharpen it, and say how near the result is.
+    """Make a georeferenced scene whose truth is known, sharpen it, and compare the result with the truth.
 
     Example: clippan demo
     """

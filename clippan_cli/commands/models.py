@@ -42,7 +42,7 @@ def fetch(
         typer.Option("--sha256", metavar="HEX", help="What the file must have; else what clippan or the hub knows."),
     ] = None,
 ) -> None:
-    """Bring the weights of a CLIP into the Hugging Face cache, and verify them.
+    """Download the weights of a CLIP into the Hugging Face cache, and verify them.
 
     Example: clippan models fetch clip
     """
@@ -66,7 +66,7 @@ def fetch(
     terminal.say(f"from      {fetched.repository} at {fetched.revision}")
     terminal.say(f"sha256    {fetched.sha256}, {fetched.witness}")
     terminal.say(f"file      {fetched.path} ({fetched.size / 1e6:.0f} MB)")
-    terminal.say("fetched and verified" if fetched.downloaded else "was here already, and is intact")
+    terminal.say("fetched and verified" if fetched.downloaded else "already in the cache, and intact")
 
 
 _Bands = Annotated[int, typer.Option("--bands", metavar="N", help="MS bands that the numbers hold for.")]
@@ -114,7 +114,7 @@ def show(
     ],
     bands: _Bands = 4,
 ) -> None:
-    """Say all about a backbone: size, cost, reach, tiles, paper, and where it differs from it.
+    """Show a backbone: size, cost, reach, tiles, paper, and how it differs from the paper.
 
     Of a file of weights that clippan has written, show the model card: on what it learned, how, and how well.
 
@@ -169,7 +169,7 @@ def convert(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
 ) -> None:
-    """Turn the weights of others into a safetensors file of clippan.
+    """Convert weights of others to a safetensors file of clippan.
 
     Only tensors are read, and only with --trust. Mind the licence of the weights: it stays theirs.
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from clippan_cli.pages.content import Chart, Density, Floats, Line, Section
-from clippan_cli.quality.measure import Measured, band_names
+from clippan_cli.quality.measure import Measured
 from clippan_cli.quality.result import short_names
+from clippan_cli.quality.subject import band_names
 from clippan_cli.rasters.points import NamedPoint
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.report.crops import Place

@@ -9,7 +9,7 @@ import torch
 
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
-from clippan_cli.running.distributed import joined
+from clippan_cli.running.distributed import process_group
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions
 from clippan_cli.training.log import training_log
@@ -87,7 +87,7 @@ def learn(table: PairTable, read: ReadOptions, options: ArchiveOptions, control:
         ClippanError: one of its children.
     """
     with (
-        joined(options.compute) as (processes, compute),
+        process_group(options.compute) as (processes, compute),
         limited_threads(compute.thread_count),
         Readers(_reader_count(options, compute)) as readers,
     ):

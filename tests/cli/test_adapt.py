@@ -44,7 +44,7 @@ from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.store.checkpoint import load_checkpoint
-from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Deadly, Desk, RunMain
 
 STEPS = 12
 
@@ -308,11 +308,10 @@ def test_a_reader_that_is_killed_costs_a_retry(
     times: int, left_out: int, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a scene that kills its readers is left out."""
-    killed = kill_workers(
-        lambda task: isinstance(task, SurveyScene) and Path(task.files.pan).name == "b_pan.tif", times, monkeypatch
-    )
+    deadly = Deadly("clippan_cli.training.readers._read", "SurveyScene", "b_pan.tif", times, tmp_path / "deaths")
+    monkeypatch.setattr("clippan_cli.training.readers._read", deadly)
     found = learn(archive, tmp_path / "w.safetensors", workers=1)
-    assert len(killed) == times
+    assert deadly.deaths == times
     lost = [item for item in found.left_out if "was killed by SIGKILL, 3 times" in item.reason]
     assert len(lost) == left_out and found.adapted.steps == STEPS
 
