@@ -118,7 +118,7 @@ class _Worker:
         self._pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, prepare), daemon=True)
         try:
-            with _without_ctrl_c():
+            with _without_ctrl_c(), _without_the_main_program():
                 self.process.start()
         except OSError as error:
             raise ResourceError(
@@ -150,6 +150,22 @@ def _ending(exit_code: int | None) -> str:
         return f"was killed by {signal.Signals(-exit_code).name}"
     except ValueError:
         return f"was killed by signal {-exit_code}"
+
+
+@contextmanager
+def _without_the_main_program() -> Iterator[None]:
+    """What is started here does not run the program of the user again, to find functions in it.
+
+    Else a program that calls clippan would have to do so below `if __name__ == "__main__"`. Workers do functions of our
+    modules only.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    vars(main)["__spec__"] = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 @contextmanager
