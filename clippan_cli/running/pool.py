@@ -160,7 +160,7 @@ def _without_the_main_program() -> Iterator[None]:
     modules only.
     """
     main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     vars(main)["__spec__"] = None
     try:
         yield
