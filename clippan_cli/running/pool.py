@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from clippan_cli.running.control import Control, stopped_by_signals
 from clippan_models.errors import ClippanError, Interrupted, ResourceError, in_one_line
