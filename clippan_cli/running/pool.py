@@ -160,8 +160,9 @@ def _without_the_main_program() -> Iterator[None]:
     modules only.
     """
     main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    vars(main)["__spec__"] = None
+    names: tuple[str, ...] = ("__file__", "__spec__")
+    hidden = {name: vars(main).pop(name) for name in names if name in vars(main)}
+    main.__spec__ = None
     try:
         yield
     finally:
