@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from clippan_cli.running.control import Control, stopped_by_signals
 from clippan_models.errors import ClippanError, Interrupted, ResourceError, in_one_line
@@ -160,8 +160,9 @@ def _without_the_main_program() -> Iterator[None]:
     modules only.
     """
     main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    vars(main)["__spec__"] = None
+    names: tuple[str, ...] = ("__file__", "__spec__")
+    hidden = {name: vars(main).pop(name) for name in names if name in vars(main)}
+    main.__spec__ = None
     try:
         yield
     finally:
