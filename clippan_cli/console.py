@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import sys
@@ -22,16 +23,23 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _EVERY_SECONDS = 30.0  # between lines of progress where there is no terminal
+_EVERY_SECONDS_IN_A_NOTEBOOK = 0.2
 _PACE_SECONDS = 300.0  # that the time left is judged by: some units take a minute
 
 
 class Terminal:
     """What a command shows while it works and when it is done."""
 
-    def __init__(self, *, quiet: bool = False, verbose: int = 0, as_json: bool = False) -> None:
-        """Decide what to show."""
+    def __init__(self, *, quiet: bool = False, verbose: int = 0, json: bool = False) -> None:
+        """Decide what to show.
+
+        Args:
+            quiet: no progress and no notes.
+            verbose: 1: what is logged for information; 2: everything, also of the libraries.
+            json: stdout is for one JSON document; everything else goes to stderr.
+        """
         self.quiet = quiet
-        self.as_json = as_json
+        self.as_json = json
         self.stderr = Console(stderr=True, highlight=False, emoji=False)
         self.stdout = Console(highlight=False, soft_wrap=True, emoji=False)
         self.verbose = verbose
@@ -43,12 +51,9 @@ class Terminal:
         with self._logging(), stopped_by_signals(control):
             if self.quiet:
                 yield control
-            elif self.stderr.is_terminal and not self.stderr.is_dumb_terminal:
-                with self._bars(control):
-                    yield control
             else:
-                control.on_progress = _Lines(self.stderr)
-                yield control
+                with drawn(control, self.stderr):
+                    yield control
 
     def note(self, text: str) -> None:
         """Say what was decided for the user."""
@@ -98,37 +103,73 @@ class Terminal:
                 logger.removeHandler(handler)
                 logger.setLevel(old)
 
-    @contextmanager
-    def _bars(self, control: Control) -> Iterator[None]:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
 
-        bars = Bars(
-            TextColumn("{task.description:<12}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.stderr,
-            speed_estimate_period=_PACE_SECONDS,
-        )
-        stages: dict[str, TaskID] = {}
-        started: dict[str, float] = {}
-
-        def draw(progress: Progress) -> None:
-            if progress.stage not in stages:
-                # what was done before, as by a training that goes on, says nothing of the pace
-                stages[progress.stage] = bars.add_task(
-                    progress.stage, total=progress.total, completed=progress.done, note=""
-                )
-                started[progress.stage] = time.monotonic()
-            note = progress.note or _speed(progress, time.monotonic() - started[progress.stage])
-            bars.update(stages[progress.stage], completed=progress.done, total=progress.total, note=note)
-
-        control.on_progress = draw
-        with bars:
+@contextmanager
+def drawn(control: Control, console: Console) -> Iterator[None]:
+    """Draw the progress of a control: in a notebook, as bars on a terminal, or else as a line now and then."""
+    if console.is_jupyter:
+        control.on_progress = _Notebook()
+        yield
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _bars(control, console):
             yield
+    else:
+        control.on_progress = _Lines(console)
+        yield
+
+
+@contextmanager
+def _bars(control: Control, console: Console) -> Iterator[None]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description:<12}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        speed_estimate_period=_PACE_SECONDS,
+    )
+    stages: dict[str, TaskID] = {}
+    started: dict[str, float] = {}
+
+    def draw(progress: Progress) -> None:
+        if progress.stage not in stages:
+            # what was done before, as by a training that goes on, says nothing of the pace
+            stages[progress.stage] = bars.add_task(
+                progress.stage, total=progress.total, completed=progress.done, note=""
+            )
+            started[progress.stage] = time.monotonic()
+        note = progress.note or _speed(progress, time.monotonic() - started[progress.stage])
+        bars.update(stages[progress.stage], completed=progress.done, total=progress.total, note=note)
+
+    control.on_progress = draw
+    with bars:
+        yield
+
+
+class _Notebook:
+    """Progress in a notebook: an output cell with a bar for each stage. Needs no widgets."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self.rows: dict[str, str] = {}
+        self.last = 0.0
+        self.handle = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def __call__(self, progress: Progress) -> None:
+        said = f"{progress.stage} {progress.done}/{progress.total}  {progress.note}".rstrip()
+        bar = f'<progress value="{progress.done}" max="{progress.total}"></progress>'
+        self.rows[progress.stage] = f"{bar} {html.escape(said)}"
+        now = time.monotonic()
+        if now - self.last < _EVERY_SECONDS_IN_A_NOTEBOOK and progress.done < progress.total:
+            return
+        self.last = now
+        self.handle.update({"text/html": "<br>".join(self.rows.values()), "text/plain": said}, raw=True)
 
 
 class _Lines:

@@ -20,8 +20,9 @@ from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
-from clippan_cli.running.control import listen
-from clippan_models.errors import ClippanError, Interrupted
+from clippan_cli.options.flags import spelled
+from clippan_cli.running.control import handle_stop_signals
+from clippan_models.errors import ClippanError, Interrupted, UsageError
 
 app = typer.Typer(
     name="clippan",
@@ -70,10 +71,10 @@ def main() -> NoReturn:
     # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. torch reads this
     # when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    listen(_leave)
+    handle_stop_signals(_leave)
     code = _run()
     # Python takes a while to end; a signal meanwhile would show a traceback, and hide how the run ended.
-    listen(signal.SIG_IGN)
+    handle_stop_signals(signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -87,7 +88,7 @@ def _run() -> int:
             sys.stdout.flush()
             return code
         except ClippanError as error:
-            return _failed(str(error), error.exit_code, error)
+            return _failed(_with_flag(error), error.exit_code, error)
         except BrokenPipeError:
             # whoever read our output has left; keep Python from complaining about that on exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -120,6 +121,12 @@ def _failed(message: str, code: int, error: BaseException) -> int:
     return code
 
 
+def _with_flag(error: ClippanError) -> str:
+    """What an error says, with the option that it is about spelled as a flag."""
+    option = error.option if isinstance(error, UsageError) else None
+    return spelled(option) + str(error).removeprefix(option) if option else str(error)
+
+
 def _one_line(message: str) -> str:
     """The message without line breaks, and without control characters that a file name may hold."""
     words = " ".join(message.split())
@@ -131,7 +138,7 @@ def _leave(number: int, frame: object) -> None:
 
     An exception instead could get lost in whatever library is being imported.
     """
-    listen(signal.SIG_IGN)
+    handle_stop_signals(signal.SIG_IGN)
     with suppress(OSError):
         os.write(2, f"clippan: {Interrupted(number)}\n".encode())
     os._exit(128 + number)

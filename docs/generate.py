@@ -1,4 +1,4 @@
-"""Writes the parts of these pages that follow from the code: options, exit codes, sensors, backbones.
+"""Writes the parts of these pages that follow from the code: options, exit codes, sensors, backbones, Python.
 
     python docs/generate.py            write them
     python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 if there are
@@ -8,9 +8,11 @@ A part stands between `<!-- generated: KEY -->` and `<!-- end -->`. The keys are
 
 from __future__ import annotations
 
+import inspect
 import re
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from functools import partial
 from operator import attrgetter
@@ -19,7 +21,10 @@ from typing import Any
 
 import typer.main
 
+import clippan
+from clippan.calls import in_python
 from clippan_cli.main import app
+from clippan_cli.options.flags import group_of, options_of
 from clippan_cli.weights.backbones import list_backbones
 from clippan_models import errors
 from clippan_models.errors import ClippanError
@@ -43,6 +48,7 @@ def commands() -> dict[str, Any]:
 def parts() -> dict[str, Callable[[], str]]:
     """What makes each generated part, by key."""
     made: dict[str, Callable[[], str]] = {"exit codes": _exit_codes, "sensors": _sensors, "backbones": _backbones}
+    made |= {"functions": _functions, "keywords": _keywords, "types": _types}
     return made | {f"options {name}": partial(_options, command) for name, command in commands().items()}
 
 
@@ -144,6 +150,58 @@ def _backbones() -> str:
         for each in list_backbones()
     ]
     return _table(("name", "paper", "parameters", "work", "time", "halo", "tiles"), rows)
+
+
+def _functions() -> str:
+    """What each function of the package says of itself."""
+    return "\n".join(f"### clippan.{each.__name__}\n\n{_described(each)}" for each in _python_functions())
+
+
+def _types() -> str:
+    named = {name: getattr(clippan, name) for name in clippan.__all__}
+    rows = [(f"`{name}`", _first_line(each)) for name, each in named.items() if inspect.isclass(each)]
+    return _table(("name", "what it is"), rows)
+
+
+def _python_functions() -> list[Any]:
+    """The functions of the package, in the order of their file."""
+    named = [getattr(clippan, name) for name in clippan.__all__]
+    return sorted(filter(inspect.isfunction, named), key=lambda each: each.__wrapped__.__code__.co_firstlineno)
+
+
+def _described(function: Any) -> str:
+    """A function's signature and docstring as Markdown."""
+    about, *sections = re.split(
+        r"^(Args|Returns|Raises|Example):\n", inspect.getdoc(function) or "", flags=re.MULTILINE
+    )
+    own = inspect.signature(function.__wrapped__)
+    plain = own.replace(
+        parameters=[each.replace(annotation=inspect.Parameter.empty) for each in own.parameters.values()],
+        return_annotation=inspect.Signature.empty,
+    )
+    parts = [f"```text\nclippan.{function.__name__}{plain} -> {own.return_annotation}\n```\n", about]
+    for title, text in zip(sections[::2], sections[1::2], strict=True):
+        lines = textwrap.dedent(text).strip()
+        if title == "Example":
+            parts.append(f"```py\n{lines}\n```\n")
+        elif title == "Returns":
+            parts.append(f"**Returns** {lines}\n")
+        else:
+            items = re.sub(r"^([\w*]+): ", r"- `\1`: ", lines, flags=re.MULTILINE)
+            parts.append(f"**{title}**\n\n{re.sub(r'^ +', '  ', items, flags=re.MULTILINE)}\n")
+    return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def _keywords() -> str:
+    """The options of all functions in one table; those that mean the same in several stand there once."""
+    functions: dict[tuple[str, ...], list[str]] = {}
+    for function in _python_functions():
+        for option in options_of(group_of(function.__wrapped__)):
+            kind = re.sub(r"\b[a-z.]+\.(?=[A-Z])", "", inspect.formatannotation(option.kind))
+            row = f"`{option.name}`", in_python(option.flag.help), f"`{kind}`", f"`{option.flag.default!r}`"
+            functions.setdefault(row, []).append(f"`{function.__name__}`")
+    rows = [(*row, ", ".join(of)) for row, of in functions.items()]
+    return _table(("keyword", "meaning", "type", "default", "of"), rows)
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

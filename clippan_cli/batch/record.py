@@ -1,25 +1,22 @@
-"""What a batch remembers of each scene: by which inputs, parameters and version it was made, and how that went."""
+"""The record of each scene of a batch: from which inputs, parameters and version it was made, and how that went."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from clippan_cli import __version__
-from clippan_cli.rasters.source import Trust, open_source
 from clippan_cli.report.files import write_text
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_models.errors import ClippanError, OutputError
-from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights
-from clippan_models.guidance.options import AUTO, GuidanceOptions
+from clippan_models.errors import OutputError
 from clippan_models.methods.registry import find_method
-from clippan_models.store.files import sha256_of
 
 FOLDER = ".clippan-batch"
 """Within the folder of the outputs."""
@@ -35,11 +32,13 @@ class Job:
         files: of the scene; their id names output and record.
         read: how to read them.
         options: what to make of it.
+        key: SHA-256 of all that the result follows from, see `new_job`.
     """
 
     files: SceneFiles
     read: ReadOptions
     options: SharpenOptions
+    key: str
 
     @property
     def record(self) -> Path:
@@ -47,7 +46,7 @@ class Job:
         return self.options.output.parent / FOLDER / f"{self.files.id}.json"
 
     def absolute(self) -> Job:
-        """The same for a process with another working directory; the key is that of the job as it was given."""
+        """The same job for a process with another working directory."""
         files, read, options = self.files, self.read, self.options
         guidance = options.guidance
         return replace(
@@ -68,9 +67,9 @@ class Record:
     """How a scene went.
 
     Attributes:
-        key: of inputs, parameters and version, see `key_of`.
+        key: of the job, see `new_job`.
         status: "running" from before the first byte is written.
-        ours: there was no output, or one of ours, when it began: it may be replaced.
+        ours: there was no output, or one of this batch, when it began: it may be replaced.
         output_sha256: of the finished file.
         error: what failed, in a line.
         exit_code: of that failure.
@@ -88,12 +87,11 @@ class Record:
     quality: dict[str, float] | None = None
 
 
-def key_of(job: Job) -> str:
-    """SHA-256 of all that the result follows from: the bytes of its inputs, the parameters, and the version.
+def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Job:
+    """A job with its key: a hash of the bytes of its inputs, the parameters, and the version.
 
-    Where the result goes and whether it may replace another is no part of it.
+    Where the result goes and whether it may replace another is no part of the key.
     """
-    read, options = job.read, job.options
     used = [options.weights, read.aoi, *(Path(name) for name in (read.sensor, options.guidance.clip))]
     parameters: dict[str, Any] = {
         "version": __version__,
@@ -108,35 +106,18 @@ def key_of(job: Job) -> str:
                 compute=replace(options.compute, threads=options.compute.thread_count),
             )
         ),
-        "pixels": pixels_of(job.files, read),
-        "clip": chosen_clip(options.guidance) if find_method(options.method).language else None,
+        "pixels": pixels_of(files, read),
+        "clip": chosen_clip(options.guidance.clip) if find_method(options.method).language else None,
         "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
     }
-    return digest_of(parameters)
-
-
-def chosen_clip(guidance: GuidanceOptions) -> str:
-    """Which CLIP a name stands for on this machine: what `auto` takes depends on what was fetched."""
-    if guidance.clip != AUTO:
-        return guidance.clip
-    return str(cached_weights(*AUTO_PRETRAINED) or "embedded").rpartition("/")[2]
-
-
-def digest_of(parameters: dict[str, Any]) -> str:
-    """SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def pixels_of(files: SceneFiles, read: ReadOptions) -> list[list[str]]:
-    """The names of the files of a scene, and what is in them, as hashes."""
-    return [[Path(name).name, *_content(name, read.pair.trust)] for name in files.names]
+    return Job(files, read, options, digest_of(parameters))
 
 
 def read_record(job: Job) -> Record | None:
-    """What is remembered of a scene; None where that is nothing, or damaged."""
+    """The record of a scene; None where there is none, or a damaged one."""
     try:
-        return Record(**json.loads(job.record.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return msgspec.convert(json.loads(job.record.read_text(encoding="utf-8")), Record)
+    except (OSError, ValueError, msgspec.ValidationError):
         return None
 
 
@@ -153,15 +134,22 @@ def write_record(job: Job, record: Record) -> None:
     write_text(job.record, json.dumps(asdict(record), indent=1) + "\n")
 
 
-def is_finished(job: Job, record: Record | None, key: str) -> bool:
+def is_finished(job: Job, record: Record | None) -> bool:
     """The output is what this job would make: made by the same key, and not changed since."""
-    if record is None or record.status != "done" or record.key != key:
+    if record is None or record.status != "done" or record.key != job.key:
         return False
     return job.options.output.is_file() and file_sha256(job.options.output) == record.output_sha256
 
 
+def has_failed_for_good(job: Job, record: Record | None) -> bool:
+    """The same would fail again; a full disk, or a file in the way, may be gone."""
+    if record is None or record.status != "failed" or record.key != job.key:
+        return False
+    return record.exit_code != OutputError.exit_code
+
+
 def may_replace(job: Job, record: Record | None) -> bool:
-    """Whatever is at the output is of this batch, and of nobody else."""
+    """There is no output yet, or it belongs to this batch."""
     output = job.options.output
     if not os.path.lexists(output):
         return True
@@ -172,25 +160,7 @@ def may_replace(job: Job, record: Record | None) -> bool:
     return record.ours
 
 
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file; empty where it cannot be read."""
-    try:
-        return sha256_of(Path(path))
-    except OSError:
-        return ""
-
-
 def _absolute(name: str) -> str:
-    """Where a file is; what is no file here, such as an address or the name of a sensor, stays as it is."""
+    """Where a file is; what is not a file here, such as an address or the name of a sensor, stays as it is."""
     path = Path(name)
     return str(path.absolute()) if path.is_file() else name
-
-
-def _content(name: str, trust: Trust) -> list[str]:
-    """What a raster is made of: its file, those beside it that GDAL reads with it, and those that a VRT names."""
-    files = {name}
-    with suppress(ClippanError), ExitStack() as stack:
-        source = open_source([name], "MS", trust, stack)
-        files |= {str(file) for dataset in source.datasets for file in dataset.files}
-    local = {file: file_sha256(file) for file in sorted(files)}
-    return [f"{Path(file).name}:{digest or file}" for file, digest in local.items()]

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import typer
 
-from clippan_cli import options as opt
-from clippan_models.adaptation.options import DEFAULT_PRESET, PRESETS
+from clippan_cli.commands.flags import command
+from clippan_cli.console import Terminal
+from clippan_cli.options.compute import DeviceFlags, compute_options
+from clippan_models.adaptation.options import AdaptOptions
 
-_STEPS = PRESETS[DEFAULT_PRESET].steps
 
-
+@command
 def demo(
+    terminal: Terminal,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it.")] = Path("clippan-demo"),
-    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")] = _STEPS,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")
+    ] = AdaptOptions.steps,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    **flags: Unpack[DeviceFlags],
 ) -> None:
-    """Make a georeferenced scene whose truth is known, sharpen it, and say how near the result is.
+    """Make a georeferenced scene whose truth is known, sharpen it, and compare the result with the truth.
 
     Example: clippan demo
     """
-    from clippan_cli.console import Terminal
-    from clippan_cli.running.options import ComputeOptions
     from clippan_cli.tasks.demo import run_demo
-    from clippan_models.adaptation.options import AdaptOptions
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     with terminal.running() as control:
         result = run_demo(
             folder,
             overwrite=overwrite,
             adapt=AdaptOptions(steps=steps),
-            compute=ComputeOptions(device=device, threads=threads),
+            compute=compute_options(flags),
             control=control,
         )
-    if as_json:
+    if terminal.as_json:
         terminal.json(result.as_json())
         return
     rows = [[name, *(f"{v:.2f}" for v in scores.values())] for name, scores in result.scores.items()]

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Unpack
 
-import typer
-
-from clippan_cli import options as opt
+from clippan_cli.commands.flags import command
+from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFile, scene_files
+from clippan_cli.console import Terminal
+from clippan_cli.options.scene import InfoFlags, read_options
 
 if TYPE_CHECKING:
-    from clippan_cli.console import Terminal
     from clippan_cli.tasks.info import PairInfo, RasterInfo
 
 
+@command
 def info(
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="MS PAN", help="The multispectral and the panchromatic raster.")
-    ] = None,
-    ms: opt.MsFiles = None,
-    pan: opt.PanFile = None,
-    sensor: opt.SensorName = "auto",
-    coregister: opt.CoregisterMode = "auto",
-    pan_band: opt.PanBand = None,
-    assume_aligned: opt.AssumeAligned = False,
-    allow_vrt: opt.AllowVrt = False,
-    allow_remote: opt.AllowRemote = False,
-    extent: opt.Extent = "intersection",
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    terminal: Terminal, files: Files = None, ms: MsFiles = None, pan: PanFile = None, **flags: Unpack[InfoFlags]
 ) -> None:
     """Look at a pair: grids, overlap, nodata, sensor, and the shift of each band.
 
     Example: clippan info ms.tif pan.tif
     """
-    from clippan_cli.commands.scene_arguments import read_options, scene_files
-    from clippan_cli.console import Terminal
     from clippan_cli.tasks import info as task
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    pair = scene_files(files or [], ms, pan)
-    read = read_options(
-        pan_band=pan_band,
-        sensor=sensor,
-        coregister=coregister,
-        assume_aligned=assume_aligned,
-        allow_vrt=allow_vrt,
-        allow_remote=allow_remote,
-        extent=extent,
-    )
+    pair, read = scene_files(files, ms, pan), read_options(flags)
     with terminal.running() as control:
         found = task.info(pair, read, control)
-    if as_json:
+    if terminal.as_json:
         terminal.json(found.as_json())
     else:
         _show(found, terminal)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clippan_cli import options as opt
+from clippan_cli.commands.flags import command
+from clippan_cli.console import Terminal
 
 if TYPE_CHECKING:
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import BackboneInfo
 
 models = typer.Typer(
@@ -21,7 +21,9 @@ models = typer.Typer(
 
 
 @models.command()
+@command
 def fetch(
+    terminal: Terminal,
     what: Annotated[str, typer.Argument(metavar="clip", help="What to fetch: clip, the judge of --clip auto.")],
     model: Annotated[
         str | None,
@@ -39,54 +41,49 @@ def fetch(
         str | None,
         typer.Option("--sha256", metavar="HEX", help="What the file must have; else what clippan or the hub knows."),
     ] = None,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
 ) -> None:
-    """Bring the weights of a CLIP into the Hugging Face cache, and verify them.
+    """Download the weights of a CLIP into the Hugging Face cache, and verify them.
 
     Example: clippan models fetch clip
     """
     # huggingface_hub reads these when it loads. A download by Xet hears no signal; telemetry is for who asks for it.
     for name in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.fetch import DEFAULT_MODEL, FetchOptions, fetch_clip
     from clippan_models.errors import UsageError
     from clippan_models.plain import plain
 
     if what != "clip":
         raise UsageError(f"{what!r} cannot be fetched; available: clip")
-    terminal = Terminal(quiet=quiet or as_json, verbose=verbose, as_json=as_json)
+    terminal.quiet = terminal.quiet or terminal.as_json
     options = FetchOptions(DEFAULT_MODEL if model is None else model, revision, sha256)
     with terminal.running() as control:
         fetched = fetch_clip(options, control)
-    if as_json:
+    if terminal.as_json:
         terminal.json(plain(fetched))
         return
     terminal.say(f"model     {fetched.model}")
     terminal.say(f"from      {fetched.repository} at {fetched.revision}")
     terminal.say(f"sha256    {fetched.sha256}, {fetched.witness}")
     terminal.say(f"file      {fetched.path} ({fetched.size / 1e6:.0f} MB)")
-    terminal.say("fetched and verified" if fetched.downloaded else "was here already, and is intact")
+    terminal.say("fetched and verified" if fetched.downloaded else "already in the cache, and intact")
 
 
 _Bands = Annotated[int, typer.Option("--bands", metavar="N", help="MS bands that the numbers hold for.")]
 
 
 @models.command("list")
-def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = False, verbose: opt.Verbose = 0) -> None:
+@command
+def list_(terminal: Terminal, bands: _Bands = 4) -> None:
     """List the backbones that --backbone and --teacher take, with what they cost.
 
     Example: clippan models list
     """
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import list_backbones
     from clippan_models.plain import plain
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     found = list_backbones(bands)
-    if as_json:
+    if terminal.as_json:
         terminal.json({"backbones": plain(found)})
         return
     rows = [
@@ -106,7 +103,9 @@ def list_(bands: _Bands = 4, as_json: opt.AsJson = False, quiet: opt.Quiet = Fal
 
 
 @models.command()
+@command
 def show(
+    terminal: Terminal,
     name: Annotated[
         str,
         typer.Argument(
@@ -114,26 +113,21 @@ def show(
         ),
     ],
     bands: _Bands = 4,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
 ) -> None:
-    """Say all about a backbone: size, cost, reach, tiles, paper, and where it differs from it.
+    """Show a backbone: size, cost, reach, tiles, paper, and how it differs from the paper.
 
     Of a file of weights that clippan has written, show the model card: on what it learned, how, and how well.
 
     Example: clippan models show lformer
     """
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import show_backbone
     from clippan_models.plain import plain
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     if name.endswith(".safetensors"):
         _show_weights(Path(name), terminal)
         return
     found = show_backbone(name, bands)
-    if as_json:
+    if terminal.as_json:
         terminal.json(plain(found))
         return
     terminal.say(f"{found.name}: {found.title}")
@@ -161,7 +155,9 @@ def show(
 
 
 @models.command()
+@command
 def convert(
+    terminal: Terminal,
     source: Annotated[Path, typer.Argument(metavar="IN.pth", help="Weights that others have trained, from PyTorch.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
     backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="The network that they belong to.")],
@@ -172,24 +168,19 @@ def convert(
         bool, typer.Option("--trust", help="Read the file although it is a pickle; you know where it comes from.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
 ) -> None:
-    """Turn the weights of others into a safetensors file of clippan.
+    """Convert weights of others to a safetensors file of clippan.
 
     Only tensors are read, and only with --trust. Mind the licence of the weights: it stays theirs.
 
     Example: clippan models convert theirs.pth ours.safetensors --backbone pnn --trust
     """
-    from clippan_cli.console import Terminal
     from clippan_cli.weights.backbones import ConvertOptions, convert_weights
     from clippan_models.plain import plain
 
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     options = ConvertOptions(source, target, backbone, bands, trust=trust, overwrite=overwrite)
     converted = convert_weights(options)
-    if as_json:
+    if terminal.as_json:
         terminal.json(plain(converted))
         return
     how = "matched by name" if converted.by_name else "matched by order, as all shapes agree"

@@ -3,89 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
-from clippan_cli import options as opt
-from clippan_models.adaptation.options import DEFAULT_PRESET, find_preset
+from clippan_cli.commands.flags import command
+from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFile, scene_files
+from clippan_cli.console import Terminal
+from clippan_cli.options.flags import OUTPUT
+from clippan_cli.options.scene import path_or_none, read_options
+from clippan_cli.options.sharpen import SharpenFlags, sharpen_options
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
-    from clippan_cli.console import Terminal
     from clippan_cli.tasks.sharpen import SharpenResult
 
-_OUTPUT = "Output"
 
-
+@command
 def sharpen(
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="MS PAN", help="The multispectral and the panchromatic raster.")
-    ] = None,
+    terminal: Terminal,
+    files: Files = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=_OUTPUT),
+        typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=OUTPUT.name),
     ] = None,
-    ms: opt.MsFiles = None,
-    pan: opt.PanFile = None,
-    bands: Annotated[
-        str | None,
-        typer.Option(
-            "-b", "--bands", metavar="N,N,...", help="MS bands to write, in this order.", rich_help_panel=_OUTPUT
-        ),
-    ] = None,
-    method: opt.Method = "clippan",
-    preset: opt.PresetName = DEFAULT_PRESET,
-    steps: opt.Steps = None,
-    time_limit: opt.TimeLimit = None,
-    clip: opt.Clip = "auto",
-    prompt: opt.Prompt = None,
-    prompts: opt.PromptSet = "wald",
-    stem: opt.Stem = "conv",
-    stage1_steps: opt.Stage1Steps = None,
-    stage1_loss: opt.Stage1Loss = "inter,intra,fusion",
-    loss: opt.Loss = None,
-    backbone: opt.Backbone = None,
-    teacher: opt.Teacher = "none",
-    projection: opt.Projection = True,
-    weights: opt.Weights = None,
-    save_weights: opt.SaveWeights = None,
-    seed: opt.Seed = 0,
-    sensor: opt.SensorName = "auto",
-    coregister: opt.CoregisterMode = "auto",
-    pan_band: opt.PanBand = None,
-    assume_aligned: opt.AssumeAligned = False,
-    allow_vrt: opt.AllowVrt = False,
-    allow_remote: opt.AllowRemote = False,
-    extent: opt.Extent = "intersection",
-    bbox: opt.BoundingBox = None,
-    bbox_crs: opt.BoundingBoxCrs = None,
-    aoi: opt.AreaOfInterest = None,
-    driver: opt.Driver = "cog",
-    compress: opt.Compress = "deflate",
-    creation: opt.CreationOptions = None,
-    overwrite: opt.Overwrite = False,
-    quicklook: Annotated[
-        Path | None,
-        typer.Option("--quicklook", metavar="FILE.png", help="Draw PAN, MS and result.", rich_help_panel=_OUTPUT),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report", metavar="FILE.html", help="Write a page on the quality of the result.", rich_help_panel=_OUTPUT
-        ),
-    ] = None,
-    quality: opt.MeasureQuality = True,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and stop.", rich_help_panel=_OUTPUT)
-    ] = False,
-    device: opt.Device = "auto",
-    threads: opt.Threads = None,
-    ram: opt.Ram = 2048,
-    tile: opt.TileSide = None,
-    as_json: opt.AsJson = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    ms: MsFiles = None,
+    pan: PanFile = None,
+    **flags: Unpack[SharpenFlags],
 ) -> None:
     """Sharpen a multispectral image with its panchromatic one.
 
@@ -95,81 +39,28 @@ def sharpen(
 
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
-    from clippan_cli.commands.adaptation_arguments import (
-        adapt_options,
-        chosen_backbone,
-        guidance_options,
-    )
-    from clippan_cli.commands.report_arguments import check_report, write_report
-    from clippan_cli.commands.scene_arguments import read_options, scene_files
-    from clippan_cli.console import Terminal
-    from clippan_cli.running.options import ComputeOptions
-    from clippan_cli.sharpening.options import SharpenOptions
-    from clippan_cli.tasks import sharpen as task
-    from clippan_cli.writing.options import Driver, OutputOptions
-
     if output is None:
         raise UsageError("say where to write the result: -o FILE")
-    budget = find_preset(preset)
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    pair = scene_files(files or [], ms, pan)
-    read = read_options(
-        pan_band=pan_band,
-        sensor=sensor,
-        coregister=coregister,
-        assume_aligned=assume_aligned,
-        allow_vrt=allow_vrt,
-        allow_remote=allow_remote,
-        extent=extent,
-        bbox=bbox,
-        bbox_crs=bbox_crs,
-        aoi=aoi,
-        seed=seed,
-    )
-    sharpening = SharpenOptions(
-        output=output,
-        method=method,
-        bands=_band_list(bands),
-        encoding=OutputOptions(
-            driver=cast(Driver, driver),
-            compress=compress,
-            creation_options=parse_creation_options(creation or []),
-            overwrite=overwrite,
-        ),
-        compute=ComputeOptions(device=device, threads=threads, ram_mb=ram, tile=tile),
-        adapt=adapt_options(
-            preset=budget,
-            steps=steps,
-            time_limit=time_limit,
-            seed=seed,
-            loss=loss,
-            backbone=chosen_backbone(backbone, weights),
-            teacher=teacher,
-            projection=projection,
-        ),
-        guidance=guidance_options(
-            clip=clip, prompts=prompts, prompt=prompt, stem=stem, steps=stage1_steps, terms=stage1_loss
-        ),
-        weights=weights,
-        save_weights=save_weights,
-        quicklook=quicklook,
-        assess=quality,
-    )
-    page = check_report(report, output, pair, sharpening, overwrite=overwrite) if report and not dry_run else None
+    pair, read = scene_files(files, ms, pan), read_options(flags)
+    sharpening, report = sharpen_options(output, flags), path_or_none(flags["report"])
+    from clippan_cli.tasks.sharpen import plan_sharpen
+    from clippan_cli.tasks.sharpen_report import sharpen_with_report
+
     with terminal.running() as control:
-        result = (task.plan_sharpen if dry_run else task.sharpen)(pair, read, sharpening, control)
-        if page is not None:
-            write_report(page, pair, read, sharpening, control)
-    _show(result, terminal, quiet=quiet)
-    if page is not None and not quiet:
+        if flags["dry_run"]:
+            result, report = plan_sharpen(pair, read, sharpening, control), None
+        else:
+            result = sharpen_with_report(pair, read, sharpening, report, control)
+    _show(result, terminal)
+    if report is not None and not terminal.quiet:
         terminal.say(f"report     {report}")
 
 
-def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
+def _show(result: SharpenResult, terminal: Terminal) -> None:
     if terminal.as_json:
         terminal.json(result.as_json())
         return
-    if quiet:
+    if terminal.quiet:
         terminal.say(str(result.output) if result.output else "")
         return
     from clippan_models.metrics.catalogue import HEADLINE
@@ -205,27 +96,3 @@ def _show(result: SharpenResult, terminal: Terminal, *, quiet: bool) -> None:
         terminal.say(f"quicklook  {result.quicklook}")
     if result.saved_weights is not None:
         terminal.say(f"weights    {result.saved_weights}")
-
-
-def _band_list(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.replace(",", " ").split())
-    except ValueError as error:
-        raise UsageError(f"--bands {text}: band numbers with commas between, e.g. 3,2,1") from error
-
-
-def parse_creation_options(pairs: list[str]) -> tuple[tuple[str, str], ...]:
-    """Keys and values of KEY=VALUE.
-
-    Raises:
-        UsageError: one has no key or no value.
-    """
-    parsed = []
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--co {pair}: KEY=VALUE is needed")
-        parsed.append((key, value))
-    return tuple(parsed)

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from affine import Affine
 
-from clippan_cli.quality.measure import AssessOptions, measuring_device, peak_of
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import Cropped, PlaneReader
 from clippan_cli.quality.result import MethodScores
-from clippan_cli.rasters.pair import PairOptions
+from clippan_cli.quality.subject import measuring_device, peak_of
+from clippan_cli.rasters.options import PairOptions
 from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.running.control import Control
@@ -29,7 +30,8 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions, bare_sharpening
-from clippan_cli.writing.options import OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import InputError

@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.options import PairOptions
 from clippan_cli.rasters.resampled import samples_of
-from clippan_cli.rasters.source import Mask, RasterSource, Trust, open_source
+from clippan_cli.rasters.source import Mask, RasterSource, open_source
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
@@ -22,25 +23,6 @@ from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 MAX_RATIO = 16.0
 _MIN_RATIO = 1.05
 _SNAP = 1e-6  # PAN pixels: float noise in geotransforms must not decide which pixels overlap
-
-Extent = Literal["intersection", "pan"]
-
-
-@dataclass(frozen=True)
-class PairOptions:
-    """How to read the pair.
-
-    Attributes:
-        trust: what may be opened besides local files.
-        assume_aligned: without georeferencing, take MS and PAN to have the same extent.
-        pan_band: 1-based band of the PAN file, where it has several.
-        extent: output grid: the overlap with MS, or all of PAN.
-    """
-
-    trust: Trust = Trust()
-    assume_aligned: bool = False
-    pan_band: int | None = None
-    extent: Extent = "intersection"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.gdal_errors import small_cache
+from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
@@ -34,14 +34,6 @@ DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Trust:
-    """What the user allows an input to be besides a local raster file."""
-
-    vrt: bool = False
-    remote: bool = False
 
 
 class RasterSource:

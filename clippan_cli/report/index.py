@@ -12,7 +12,8 @@ import numpy as np
 from clippan_cli.pages.content import IndexContent, IndexLine, Pixels
 from clippan_cli.pages.render import render_index
 from clippan_cli.quality.many_scenes import IndexReport, SceneOutcome
-from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.report.files import write_text
 from clippan_cli.report.painting import page_stretch
 from clippan_cli.scene.band_roles import band_roles

@@ -12,7 +12,8 @@ from clippan_cli.pages.content import Floats, Map, Maps
 from clippan_cli.quality.measure import Measured
 from clippan_cli.report.findings import Findings
 from clippan_cli.scene.scene import Scene
-from clippan_cli.writing.options import OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError

@@ -1,4 +1,4 @@
-"""How a long task reports what it does, and how it is asked to stop."""
+"""How a long task reports progress, and how it is asked to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clippan_models.errors import Interrupted
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of a stage.
+    """How far one stage of a task has come.
 
     Attributes:
         stage: what is being done, e.g. "sharpen".
@@ -34,13 +34,13 @@ class Progress:
 
 @dataclass
 class Control:
-    """The line between a task and whoever runs it.
+    """What a task is given by its caller: callbacks to report to, and the request to stop.
 
     Attributes:
         on_progress: called after each unit of work.
-        on_note: called with each decision that was made for the user, one sentence.
-        stop_signal: set by a signal handler; the task stops at the next boundary.
-        stopping: the request has been heard, and the task is cleaning up.
+        on_note: called with each decision that was made for the user, in one sentence.
+        stop_signal: number of the signal that asks to stop, set by its handler; the task stops at its next check.
+        stopping: the task has seen the request, and is cleaning up.
         seconds: wall time of each stage, filled by the task.
     """
 
@@ -51,7 +51,7 @@ class Control:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def report(self, progress: Progress) -> None:
-        """Pass progress on, and stop here if asked to.
+        """Report progress, and stop here if asked to.
 
         Raises:
             Interrupted: a signal has asked to stop.
@@ -79,25 +79,25 @@ class Control:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
-def listen(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> dict[int, Any]:
-    """Call a handler for the signals that ask to stop, except for those that we were started to ignore (nohup).
+def handle_stop_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> dict[int, Any]:
+    """Call a handler for the signals that ask to stop, except for those that were ignored from the start (nohup).
 
     Returns:
         The handlers that were there before, by the number of the signal.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # not every system has all of them
     before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None)) is not None}
-    heard = {number: former for number, former in before.items() if former is not signal.SIG_IGN}
-    for number in heard:
+    handled = {number: former for number, former in before.items() if former is not signal.SIG_IGN}
+    for number in handled:
         signal.signal(number, handler)
-    return heard
+    return handled
 
 
 @contextmanager
 def stopped_by_signals(control: Control) -> Iterator[None]:
-    """Let a signal ask the task to stop at its next boundary; a second one ends it wherever it is.
+    """Let a signal ask the task to stop at its next check; a second signal stops it wherever it is.
 
-    Either way the task cleans up, and further signals do not disturb that.
+    In both cases the task cleans up, and further signals do not disturb that.
     """
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -108,7 +108,7 @@ def stopped_by_signals(control: Control) -> Iterator[None]:
             raise SystemExit(128 + number)
         control.stop_signal = number
 
-    before = listen(ask)
+    before = handle_stop_signals(ask)
     try:
         yield
     finally:

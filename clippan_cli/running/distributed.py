@@ -1,4 +1,4 @@
-"""Whether torchrun has started this process as one of several, and what it computes on."""
+"""Training in several processes that torchrun has started."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from clippan_models.errors import UsageError
 
 
 def is_first() -> bool:
-    """This process speaks for all."""
+    """This process reports for all: it is alone, or the first of those that torchrun has started."""
     return _number("WORLD_SIZE", 1) == 1 or _number("RANK", 0) == 0
 
 
 @contextmanager
-def joined(compute: ComputeOptions) -> Iterator[tuple[Processes, ComputeOptions]]:
-    """This process among those that torchrun has started; alone without it.
+def process_group(compute: ComputeOptions) -> Iterator[tuple[Processes, ComputeOptions]]:
+    """Join the processes that torchrun has started; without torchrun, this process trains alone.
 
-    Each process of a machine gets a GPU of its own where GPUs are wanted, and its share of the CPUs.
+    Each process of a machine gets its own GPU where GPUs are wanted, and its share of the CPU threads.
+
+    Yields:
+        This process among the others, and what it computes with.
 
     Raises:
-        UsageError: the environment of torchrun is not whole.
-        ResourceError: a device that is not there.
+        UsageError: the environment variables of torchrun are incomplete or not numbers.
+        ResourceError: the device is not there.
     """
     count = _number("WORLD_SIZE", 1)
     if count == 1:
@@ -43,10 +46,10 @@ def joined(compute: ComputeOptions) -> Iterator[tuple[Processes, ComputeOptions]
     try:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except ValueError as error:
-        raise UsageError(f"torchrun's environment is not whole: {error}") from error
+        raise UsageError(f"the environment variables of torchrun are incomplete: {error}") from error
     try:
         yield Processes(_number("RANK", 0), count, device), replace(own, device=str(device))
-        distributed.barrier()  # none leaves while another still talks to it
+        distributed.barrier()  # no process leaves while another still talks to it
     finally:
         distributed.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""Packages that only some options need."""
+"""Optional packages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from clippan_models.errors import UsageError
 
 @contextmanager
 def needed_by(what: str, extra: str) -> Iterator[None]:
-    """Import the packages of an extra in this block.
+    """Import the packages of an optional extra within this block.
+
+    Args:
+        what: the option that needs them.
+        extra: its name in pyproject.toml.
 
     Raises:
-        UsageError: they are not installed; says how to.
+        UsageError: they are not installed; the message says how to install them.
     """
     try:
         yield

@@ -20,7 +20,8 @@ from shapely.geometry.base import BaseGeometry
 
 from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_metres
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
-from clippan_cli.rasters.source import RasterSource, Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
 from clippan_cli.scene.names import name_without_role, named_by_folder, with_unique_ids

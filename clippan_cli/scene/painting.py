@@ -1,6 +1,6 @@
-"""Painting of synthetic landscapes: parcels, furrows, roads, buildings and trees on an image `[C, H, W]` of float32.
+"""Painting of synthetic landscapes on an image `[C, H, W]` of float32: parcels, furrows, buildings and trees.
 
-The demo draws one fixed place with these; the program that trains the embedded CLIP draws families of random ones.
+The demo draws one fixed scene with these; the program that trains the embedded CLIP draws families of random ones.
 """
 
 from __future__ import annotations
@@ -16,20 +16,6 @@ Image = NDArray[np.float32]
 Field = NDArray[Any]
 Spectrum = Sequence[float] | NDArray[Any]
 """A value for each band."""
-
-_LINE = 0.8
-"""Half the width of the line painted on a road, pixels."""
-
-
-@dataclass(frozen=True)
-class Building:
-    """A rectangle with a gabled roof; row and column of its centre, pixels along and across the ridge, its turn."""
-
-    row: float
-    col: float
-    length: float
-    width: float
-    turn: float = 0.0
 
 
 def coordinates(side: int) -> tuple[Image, Image]:
@@ -59,57 +45,43 @@ def paint(image: Image, where: Field, spectrum: Spectrum) -> None:
     image[:, where] = np.asarray(spectrum)[:, None]
 
 
-def draw_road(image: Image, distance: Field, width: float, surface: Spectrum, line: Spectrum | None = None) -> None:
-    """Draw a road of a width, given the distance of each pixel from its middle, with a line painted there or none."""
-    paint(image, distance < width / 2, surface)
-    if line is not None:
-        paint(image, distance < _LINE, line)
+@dataclass(frozen=True)
+class Building:
+    """A rectangle: row and column of its centre, pixels along and across the ridge of its roof, and its turn."""
+
+    row: float
+    col: float
+    length: float
+    width: float
+    turn: float = 0.0
+
+    def draw(self, image: Image, roof: tuple[Spectrum, Spectrum], shadow: tuple[float, float], shade: float) -> None:
+        """Draw its shadow, so many rows and columns off and darker by a factor, then both halves of its roof."""
+        part, inside, _ = self._about(image, *shadow)
+        part[:, inside] *= shade
+        part, inside, across = self._about(image)
+        paint(part, inside & (across < 0), roof[0])
+        paint(part, inside & (across >= 0), roof[1])
+
+    def _about(self, image: Image, down: float = 0, right: float = 0) -> tuple[Image, Field, Field]:
+        """The part of the image about it, which of its pixels are inside, and how far each is across the ridge."""
+        part, y, x = around(image, self.row + down, self.col + right, self.length + self.width)
+        cosine, sine = np.cos(self.turn), np.sin(self.turn)
+        along, across = cosine * x + sine * y, cosine * y - sine * x
+        return part, (np.abs(along) < self.length / 2) & (np.abs(across) < self.width / 2), across
 
 
-def draw_building(
-    image: Image, building: Building, roof: tuple[Spectrum, Spectrum], shadow: tuple[float, float], shade: float
-) -> None:
-    """Draw the two halves of a roof, above and below the ridge, after the shadow.
-
-    Args:
-        image: `[C, H, W]`, changed.
-        building: where.
-        roof: spectrum of the upper and of the lower half.
-        shadow: rows and columns by which it lies off.
-        shade: what is left of the light in it.
-    """
-    part, along, across = _rectangle(image, building, shadow)
-    part[:, _inside(building, along, across)] *= shade
-    part, along, across = _rectangle(image, building)
-    inside = _inside(building, along, across)
-    paint(part, inside & (across < 0), roof[0])
-    paint(part, inside & (across >= 0), roof[1])
-
-
-def draw_tree(image: Image, place: tuple[float, float], radius: float, crown: Spectrum, light: float) -> None:
+def draw_tree(image: Image, row: float, col: float, radius: float, crown: Spectrum, light: float) -> None:
     """Draw a round crown, lit from the upper left by a share of its brightness."""
-    part, y, x = around(image, *place, radius)
+    part, y, x = around(image, row, col, radius)
     inside = np.hypot(y, x) < radius
     part[:, inside] = (np.asarray(crown)[:, None, None] * (1 - light * (x + y) / radius))[:, inside]
 
 
 def around(image: Image, row: float, col: float, reach: float) -> tuple[Image, Field, Field]:
-    """The part of an image about a place, a view, with the offsets of its rows and columns from that place."""
-    height, width = image.shape[1:]
+    """The part of an image about a position, a view, with the rows and columns of its pixels from there."""
     steps = int(reach) + 1
-    top, left = (min(max(int(at) - steps, 0), size - 1) for at, size in ((row, height), (col, width)))
-    bottom, right = (max(min(int(at) + steps + 1, size), 1) for at, size in ((row, height), (col, width)))
-    part = image[:, top:bottom, left:right]
-    y, x = np.mgrid[top : top + part.shape[1], left : left + part.shape[2]]
+    top, left = max(int(row) - steps, 0), max(int(col) - steps, 0)
+    part = image[:, top : max(int(row) + steps + 1, 0), left : max(int(col) + steps + 1, 0)]
+    y, x = np.ogrid[top : top + part.shape[1], left : left + part.shape[2]]
     return part, y - row, x - col
-
-
-def _rectangle(image: Image, at: Building, offset: tuple[float, float] = (0, 0)) -> tuple[Image, Field, Field]:
-    """The part about a building, with the place of each pixel along its ridge and across it."""
-    part, y, x = around(image, at.row + offset[0], at.col + offset[1], at.length + at.width)
-    cosine, sine = np.cos(at.turn), np.sin(at.turn)
-    return part, cosine * x + sine * y, cosine * y - sine * x
-
-
-def _inside(building: Building, along: Field, across: Field) -> Field:
-    return np.asarray((np.abs(along) < building.length / 2) & (np.abs(across) < building.width / 2))

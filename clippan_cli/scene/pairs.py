@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clippan_cli.rasters.source import Trust
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, SceneFiles
 from clippan_cli.scene.matching import pairs_of_folder

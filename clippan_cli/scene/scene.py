@@ -70,12 +70,12 @@ class Estimate:
     Attributes:
         observation: the model to use.
         registration: the shifts, found or zero.
-        ceilings: DN from which MS and PAN are saturated; infinite where there is no such level.
+        saturation: DN from which MS and PAN are saturated; infinite where there is no such level.
     """
 
     observation: Observation
     registration: Registration
-    ceilings: tuple[float, float]
+    saturation: tuple[float, float]
 
 
 def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack: ExitStack) -> Scene:
@@ -107,13 +107,13 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
         size = min(round(_ESTIMATION_SIDE * scene.nominal.sampling.ratio), max(scene.window.height, scene.window.width))
         halo = fit_halo(scene.nominal)
         tiles = sample_tiles(scene, size, _ESTIMATION_TILES, halo, control, prefer_detail=True)
-        ceilings = _ceilings(tiles)
-        usable = [_without_saturated(to_tile(t, torch.device("cpu")), ceilings) for t in tiles]
+        saturation = _saturation(tiles)
+        usable = [_without_saturated(to_tile(t, torch.device("cpu")), saturation) for t in tiles]
         coregister = scene.options.coregister == "auto"
         with limited_threads(1):  # the products are small: more threads only wait for each other
             observation, registration = estimate_observation(usable, scene.nominal, coregister=coregister)
         control.check()
-    return Estimate(observation, registration, ceilings)
+    return Estimate(observation, registration, saturation)
 
 
 TRAINING_WINDOWS = 40
@@ -235,7 +235,7 @@ def detail_of(arrays: TileArrays) -> float:
     return float(pan.std() / (abs(pan.mean()) + 1e-6)) if pan.size else 0.0
 
 
-def _ceilings(tiles: Sequence[TileArrays]) -> tuple[float, float]:
+def _saturation(tiles: Sequence[TileArrays]) -> tuple[float, float]:
     """Saturation levels, where samples pile up at the very maximum."""
     ms = np.concatenate([t.ms[t.ms_valid] for t in tiles])
     pan = np.concatenate([t.pan[t.pan_valid] for t in tiles])
@@ -251,13 +251,13 @@ def _plateau(values: np.ndarray) -> float:
     return top if _PLATEAU < crowded < 0.2 else math.inf
 
 
-def _without_saturated(tile: Tile, ceilings: tuple[float, float]) -> Tile:
+def _without_saturated(tile: Tile, saturation: tuple[float, float]) -> Tile:
     """The tile with saturated samples marked invalid, for estimates."""
     return Tile(
         ms=tile.ms,
-        ms_valid=tile.ms_valid & (tile.ms < ceilings[0]),
+        ms_valid=tile.ms_valid & (tile.ms < saturation[0]),
         pan=tile.pan,
-        pan_valid=tile.pan_valid & (tile.pan < ceilings[1]),
+        pan_valid=tile.pan_valid & (tile.pan < saturation[1]),
         valid=tile.valid,
         ms_window=tile.ms_window,
         pan_window=tile.pan_window,

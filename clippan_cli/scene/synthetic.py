@@ -11,17 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clippan_cli.scene.painting import (
-    Building,
-    Image,
-    coordinates,
-    draw_building,
-    draw_road,
-    draw_tree,
-    furrows,
-    nearest,
-    paint,
-)
+from clippan_cli.scene.painting import Building, Image, coordinates, draw_tree, furrows, nearest, paint
 from clippan_models.contracts import Sampling, Window
 from clippan_models.ops.resample import decimate
 
@@ -59,7 +49,7 @@ def make_demo_scene(side: int = 768, seed: int = 7, shift: tuple[float, float] =
     paint(truth, ((y - 0.7 * side) / 0.12) ** 2 + ((x - 0.25 * side) / 0.17) ** 2 < side**2, _POND)
     for _ in range(side * side // 2500):
         row, col = rng.integers(6, side - 6, 2)
-        draw_tree(truth, (row, col), rng.uniform(1.5, 4.5), _TREE, 0.12)
+        draw_tree(truth, row, col, rng.uniform(1.5, 4.5), _TREE, 0.12)
     truth *= 1 + 0.04 * rng.standard_normal((1, side, side)).astype(np.float32)
     pan = sum(w * band for w, band in zip(PAN_WEIGHTS, truth, strict=True))
     sampling = Sampling.area_registered(RATIO, 4).shifted([shift[0]] * 4, [shift[1]] * 4)
@@ -91,7 +81,8 @@ def _draw_roads(image: Image, rng: np.random.Generator) -> None:
     for _ in range(3):
         slope, offset = rng.uniform(-0.4, 0.4), rng.uniform(0.15, 0.85) * side
         for distance in (np.abs(y - offset - slope * x), np.abs(x - offset * 0.9 - slope * y)):
-            draw_road(image, distance, 10, _ROAD, _LINE)  # the line is thinner than an MS pixel
+            paint(image, distance < 5, _ROAD)
+            paint(image, distance < 0.8, _LINE)  # thinner than an MS pixel
 
 
 def _draw_houses(image: Image, rng: np.random.Generator) -> None:
@@ -101,4 +92,4 @@ def _draw_houses(image: Image, rng: np.random.Generator) -> None:
         height, width = rng.integers(8, 28, 2)
         roof = _ROOFS[rng.integers(0, 4)]
         house = Building(row + (height - 1) / 2, col + (width - 1) / 2, width, height)
-        draw_building(image, house, (1.1 * roof, 0.85 * roof), (3, 3), 0.35)
+        house.draw(image, (1.1 * roof, 0.85 * roof), shadow=(3, 3), shade=0.35)

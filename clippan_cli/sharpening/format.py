@@ -11,7 +11,7 @@ from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_met
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.scene.scene import Scene
 from clippan_cli.writing.encode import PixelFormat, choose_format
-from clippan_cli.writing.options import OutputGrid
+from clippan_cli.writing.grid import OutputGrid
 from clippan_models.errors import UsageError
 
 

@@ -6,7 +6,7 @@ import torch
 
 from clippan_cli.scene.band_roles import band_roles
 from clippan_cli.scene.scene import Scene
-from clippan_models.adaptation.clip_adaptation import AlignOptions
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
 from clippan_models.adaptation.scene import Guide
 from clippan_models.guidance.encoder import ClipEncoder, load_clip
 from clippan_models.guidance.options import GuidanceOptions
@@ -24,7 +24,7 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
         return None
     encoder.texts(options.prompts.texts())  # too long a prompt is refused before the work, not after
     roles = band_roles(scene.pair.ms, scene.sensor)
-    align = AlignOptions(
+    align = ClipAdaptationOptions(
         steps=stage1_steps(encoder) if options.steps is None else options.steps,
         seed=seed,
         terms=options.terms,
@@ -41,4 +41,4 @@ def stage1_steps(encoder: ClipEncoder) -> int:
     The embedded one has learnt from truths what a fused image is. Stage I, which shows it those of a classical method
     instead, makes it prefer them to the truth.
     """
-    return 0 if encoder.identity.native else AlignOptions().steps
+    return 0 if encoder.identity.native else ClipAdaptationOptions().steps

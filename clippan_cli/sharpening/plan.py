@@ -9,7 +9,7 @@ from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.scene.scene import Scene
 from clippan_cli.sharpening.format import OutputFormat
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.writing.options import estimate_disk_bytes
+from clippan_cli.writing.grid import estimate_disk_bytes
 from clippan_models.methods.method import MethodCost
 
 _LARGEST_TILE, _SMALLEST_TILE = 1024, 256  # that are chosen by themselves

@@ -14,7 +14,7 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, open_scene
 from clippan_cli.sharpening.format import OutputFormat, choose_output
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.weights.cards import check_weights_path, load_fitting
+from clippan_cli.weights.cards import check_weights_path, load_fitting, scene_card
 from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import check_output_path
 from clippan_models.adaptation.scene import Guide
@@ -76,7 +76,8 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
         scene = open_scene(files, read, control, stack)
         output = choose_output(scene, options.bands)
-        initial = None if options.weights is None else load_fitting(options.weights, scene, options.adapt.backbone)
+        weights, backbone = options.weights, options.adapt.backbone
+        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone)
         yield Run(scene, options, spec, output, initial, device, control)
 
 

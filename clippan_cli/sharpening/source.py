@@ -44,7 +44,7 @@ class FileSource:
     @property
     def saturation(self) -> tuple[float, float]:
         """DN from which (MS, PAN) are saturated."""
-        return self.estimate.ceilings
+        return self.estimate.saturation
 
     @contextmanager
     def tiles(self, halo: int) -> Iterator[Iterator[Tile]]:

@@ -1,6 +1,7 @@
 """Measure fused images of one pair side by side: without reference, against one, and by Wald's protocol.
 
-from clippan_cli.tasks.assess import AssessOptions, assess
+from clippan_cli.tasks.assess import assess
+from clippan_cli.quality.options import AssessOptions
 
 report = assess(SceneFiles(("ms.tif",), "pan.tif"), ReadOptions(), ["hrms.tif"], AssessOptions())
 """
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from clippan_cli.quality.baselines import make_baselines
 from clippan_cli.quality.cautions import warn_of_pair
-from clippan_cli.quality.measure import AssessOptions, assess_image, measure, open_reference, open_subject
+from clippan_cli.quality.measure import measure
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import toolbox_fits
-from clippan_cli.quality.result import Assessment, AssessReport, Gate
+from clippan_cli.quality.result import AssessReport
+from clippan_cli.quality.subject import open_reference, open_subject
 from clippan_cli.quality.wald import degraded_size, score_wald
 from clippan_cli.rasters.points import read_points
 from clippan_cli.report.assessment import write_page
@@ -29,8 +32,6 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene, estimate_scene, open_scene
 from clippan_models.errors import ClippanError, Interrupted, UsageError
 from clippan_models.methods.registry import find_method
-
-__all__ = ["AssessOptions", "AssessReport", "Assessment", "Gate", "ReportFiles", "assess", "assess_image"]
 
 
 def assess(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clippan_cli.quality.many_scenes import IndexReport, SceneOutcome, with_outliers
-from clippan_cli.quality.measure import AssessOptions
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import ReportFiles, write_text
 from clippan_cli.report.index import write_index_page
 from clippan_cli.running.control import Control

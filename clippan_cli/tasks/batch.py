@@ -2,65 +2,62 @@
 
 from __future__ import annotations
 
-import signal
-from collections import Counter, deque
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
-from clippan_cli.batch.cluster import ClusterCrew
-from clippan_cli.batch.crew import Crew, LocalCrew, Lost
-from clippan_cli.batch.record import Job, Record, is_finished, key_of, may_replace, read_record, write_record
-from clippan_cli.batch.worker import Task
+from clippan_cli.batch.cluster import ClusterPool, connected
+from clippan_cli.batch.options import BatchOptions
+from clippan_cli.batch.record import (
+    Job,
+    Record,
+    has_failed_for_good,
+    is_finished,
+    may_replace,
+    new_job,
+    read_record,
+    write_record,
+)
+from clippan_cli.batch.requirements import requirements_of
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
+from clippan_cli.running.pool import ProcessPool, WorkerLost
 from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
+from clippan_cli.scene.fingerprint import file_sha256
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_models.errors import BatchError, Interrupted, OutputError, ResourceError, UsageError, shown
+from clippan_cli.tasks.sharpen import sharpen
+from clippan_models.errors import (
+    BatchError,
+    ClippanError,
+    Interrupted,
+    OutputError,
+    ResourceError,
+    in_one_line,
+    shown,
+)
 from clippan_models.methods.registry import find_method
 from clippan_models.sensors import load_sensor
 
 SCHEMA = "clippan.batch/1"
 """Name and version of the JSON."""
 
-_ATTEMPTS = 2  # of a scene whose worker dies
+_ATTEMPTS = 2  # at a scene whose worker dies
 _TICK = 0.2  # seconds between looks at the request to stop
 
 Outcome = Literal["done", "unchanged", "failed", "failed before"]
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """How to run.
-
-    Attributes:
-        folder: where the outputs go.
-        workers: processes at once on this machine.
-        scheduler: address of a Dask scheduler, whose workers do it instead, or None.
-        shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
-        retry_failed: try again what failed by the same inputs and parameters.
-    """
-
-    folder: Path
-    workers: int = 1
-    scheduler: str | None = None
-    shard: tuple[int, int] = (1, 1)
-    retry_failed: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.workers <= 256:
-            raise UsageError(f"--workers {self.workers}: 1 to 256")
-        number, count = self.shard
-        if not 1 <= number <= count:
-            raise UsageError(f"--shard {number}/{count}: i/n with i of 1 to n")
+Submit = Callable[[Job], Future[Record]]
+"""Has a worker sharpen a scene; the future raises `WorkerLost` where the worker is gone."""
 
 
 @dataclass(frozen=True)
 class SceneResult:
-    """What came of a scene."""
+    """The result of a scene."""
 
     pair: SceneFiles
     output: Path
@@ -89,7 +86,7 @@ class SceneResult:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came of all scenes."""
+    """The results of all scenes."""
 
     scenes: tuple[SceneResult, ...]
     table: PairTable
@@ -142,132 +139,158 @@ def run_batch(
 
     Raises:
         UsageError: an option that would fail for every scene: the method, the sensor, the device.
-        ResourceError: a device or a cluster that is not there, or no more.
+        ResourceError: a device or a cluster that is not there, or no longer.
         OutputError: the folder cannot be made.
         Interrupted: a signal asked to stop; finished scenes are complete and remembered.
     """
     find_method(sharpening.method)
     if read.sensor != "auto":
         load_sensor(read.sensor)
-    with _on_duty(_crew(options, sharpening.compute, control.on_note)) as crew:
-        try:
-            options.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{shown(options.folder)} cannot be made: {error.strerror or error}") from error
-        equipped = crew.equip(sharpening)
-        return _run(table, read, equipped, options, crew, control)
-
-
-def _crew(options: BatchOptions, compute: ComputeOptions, on_note: Callable[[str], None]) -> Crew:
-    if options.scheduler is not None:
-        return ClusterCrew(options.scheduler, on_note)
-    choose_device(compute.device)
-    return LocalCrew(options.workers)
-
-
-@contextmanager
-def _on_duty(crew: Crew) -> Iterator[Crew]:
-    """A crew that is dismissed at the end; at once where we are told to stop."""
-    try:
-        yield crew
-    except BaseException as error:
-        number = error.signal_number if isinstance(error, Interrupted) else signal.SIGTERM
-        crew.dismiss(signal.SIGTERM if number == signal.SIGINT else number)  # workers do not hear a terminal
-        raise
-    crew.dismiss(None)
-
-
-def _run(
-    table: PairTable,
-    read: ReadOptions,
-    sharpening: SharpenOptions,
-    options: BatchOptions,
-    crew: Crew,
-    control: Control,
-) -> BatchResult:
-    """Have the crew make what is not there yet."""
     pairs = in_shard(table.pairs, options.shard)
-    results: dict[str, SceneResult] = {}
-    tasks: deque[Task] = deque()
-    for number, pair in enumerate(pairs, start=1):
-        control.report(Progress("compare", number, len(pairs)))
-        job = _job(pair, read, sharpening, options.folder)
-        key, record = key_of(job), read_record(job)
-        if is_finished(job, record, key) and record is not None:
-            results[pair.id] = SceneResult(pair, job.options.output, "unchanged", record)
-        elif record is not None and _failed_for_good(record, key) and not options.retry_failed:
-            results[pair.id] = SceneResult(pair, job.options.output, "failed before", record)
-        else:
-            tasks.append(Task(job, key))
-    by_id = {pair.id: pair for pair in pairs}
-
-    def finished(task: Task, record: Record) -> None:
-        outcome: Outcome = "done" if record.status == "done" else "failed"
-        results[task.job.files.id] = SceneResult(by_id[task.job.files.id], task.job.options.output, outcome, record)
-        if record.error:
-            control.on_note(f"{task.job.files.id}: {record.error}")
-
-    with control.timed("sharpen"):
-        _Foreman(tasks, crew, control, finished).run()
+    with _workers(sharpening, options, control.on_note) as (submit, compute):
+        known, missing = _compare(pairs, read, replace(sharpening, compute=compute), options, control)
+        with control.timed("sharpen"):
+            results = known | _sharpen_all(missing, submit, control)
     return BatchResult(tuple(results[pair.id] for pair in pairs), table, dict(control.seconds))
 
 
-def _failed_for_good(record: Record, key: str) -> bool:
-    """The same would fail again; a full disk, or a file in the way, may be gone."""
-    return record.status == "failed" and record.key == key and record.exit_code != OutputError.exit_code
+@contextmanager
+def _workers(
+    sharpening: SharpenOptions, options: BatchOptions, on_note: Callable[[str], None]
+) -> Iterator[tuple[Submit, ComputeOptions]]:
+    """Workers that sharpen scenes into a folder, which is made, and what each of them computes with."""
+    compute = sharpening.compute
+    if options.scheduler is None:
+        choose_device(compute.device)
+        _make_folder(options.folder)
+        with ProcessPool(options.workers) as pool:
+            yield lambda job: pool.submit(sharpen_scene, job), compute.shared_by(options.workers)
+        return
+    with connected(options.scheduler) as client:
+        _make_folder(options.folder)
+        with (
+            requirements_of(sharpening, options.folder) as requirements,
+            ClusterPool(client, requirements, on_note) as cluster,
+        ):
+            yield (
+                lambda job: cluster.submit(sharpen_scene, job.absolute()),
+                replace(compute, threads=compute.threads or cluster.threads),
+            )
 
 
-def _job(pair: SceneFiles, read: ReadOptions, sharpening: SharpenOptions, folder: Path) -> Job:
-    output = folder / f"{pair.id}.tif"
-    return Job(pair, read, replace(sharpening, output=output))
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{shown(folder)} cannot be made: {error.strerror or error}") from error
 
 
-class _Foreman:
-    """Gives tasks to a crew, and counts what comes of them."""
+def _compare(
+    pairs: Sequence[SceneFiles], read: ReadOptions, sharpening: SharpenOptions, options: BatchOptions, control: Control
+) -> tuple[dict[str, SceneResult], list[Job]]:
+    """The results of an earlier run that still hold, by the id of the scene, and the jobs that are left."""
+    known: dict[str, SceneResult] = {}
+    missing: list[Job] = []
+    for number, pair in enumerate(pairs, start=1):
+        control.report(Progress("compare", number, len(pairs)))
+        job = new_job(pair, read, replace(sharpening, output=options.folder / f"{pair.id}.tif"))
+        record = read_record(job)
+        if record is not None and is_finished(job, record):
+            known[pair.id] = SceneResult(pair, job.options.output, "unchanged", record)
+        elif record is not None and has_failed_for_good(job, record) and not options.retry_failed:
+            known[pair.id] = SceneResult(pair, job.options.output, "failed before", record)
+        else:
+            missing.append(job)
+    return known, missing
 
-    def __init__(
-        self, tasks: deque[Task], crew: Crew, control: Control, finished: Callable[[Task, Record], None]
-    ) -> None:
-        self.tasks = tasks
-        self.crew = crew
-        self.control = control
-        self.finished = finished
-        self.total, self.done = len(tasks), 0
-        self.losses: Counter[str] = Counter()
 
-    def run(self) -> None:
+def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[str, SceneResult]:
+    """Have the workers do all jobs; the results by the id of the scene."""
+    results: dict[str, SceneResult] = {}
+    try:
+        for job, record in _records(jobs, submit, control):
+            outcome: Outcome = "done" if record.status == "done" else "failed"
+            results[job.files.id] = SceneResult(job.files, job.options.output, outcome, record)
+            if record.error:
+                control.on_note(f"{job.files.id}: {record.error}")
+            control.report(Progress("sharpen", len(results), len(jobs), note=job.files.id))
+    except (Interrupted, ResourceError) as error:
+        left = f"{len(results)} of {len(jobs)} scenes were sharpened; the same command goes on"
+        if isinstance(error, Interrupted):
+            raise Interrupted(error.signal_number, left) from error
+        raise ResourceError(f"{error}; {left}") from error
+    return results
+
+
+def _records(jobs: Sequence[Job], submit: Submit, control: Control) -> Iterator[tuple[Job, Record]]:
+    """What comes of each job, as it comes; a job whose worker is lost gets another attempt."""
+    finished: SimpleQueue[tuple[Job, int, Future[Record]]] = SimpleQueue()
+
+    def begin(job: Job, attempt: int) -> None:
+        submit(job).add_done_callback(lambda future: finished.put((job, attempt, future)))
+
+    for job in jobs:
+        begin(job, 1)
+    left = len(jobs)
+    while left:
+        control.check()
         try:
-            while self.tasks or self.crew.busy:
-                self.control.check()
-                while self.tasks and self.crew.free:
-                    self.crew.start(self.tasks.popleft())
-                for task, outcome in self.crew.ended(_TICK):
-                    if isinstance(outcome, Lost):
-                        self._lost(task, outcome)
-                    else:
-                        self._count(task, outcome)
-        except (Interrupted, ResourceError) as error:
-            left = f"{self.done} of {self.total} scenes were sharpened; the same command goes on"
-            if isinstance(error, Interrupted):
-                raise Interrupted(error.signal_number, left) from error
-            raise ResourceError(f"{error}; {left}") from error
+            job, attempt, future = finished.get(timeout=_TICK)
+            record = future.result()
+        except Empty:
+            continue
+        except WorkerLost as loss:
+            if attempt < _ATTEMPTS:
+                control.on_note(f"{job.files.id}: its worker {loss.how}; it is tried again")
+                begin(job, attempt + 1)
+                continue
+            record = _given_up(job, loss)
+        left -= 1
+        yield job, record
 
-    def _lost(self, task: Task, loss: Lost) -> None:
-        """The worker is gone: its scene gets one more chance."""
-        name = task.job.files.id
-        self.losses[name] += 1
-        if self.losses[name] < _ATTEMPTS:
-            self.control.on_note(f"{name}: its worker {loss.how}; it is tried again")
-            self.tasks.append(task)
-            return
-        message = f"its worker {loss.how}, {self.losses[name]} times; is there enough memory?"
+
+def _given_up(job: Job, loss: WorkerLost) -> Record:
+    """Remember that a scene has cost too many workers."""
+    message = f"its worker {loss.how}, {_ATTEMPTS} times; is there enough memory?"
+    ours = may_replace(job, read_record(job))
+    record = Record(job.key, "failed", ours, error=message, exit_code=loss.exit_code)
+    write_record(job, record)
+    return record
+
+
+def sharpen_scene(job: Job, control: Control) -> Record:
+    """Sharpen a scene and remember how it went, in the process of a worker; what fails is told by the record.
+
+    Raises:
+        Interrupted: as `control` asked; nothing unfinished is left but a record that says "running".
+    """
+    started = time.monotonic()
+    overwrite = job.options.encoding.overwrite or may_replace(job, read_record(job))
+    options = replace(job.options, encoding=replace(job.options.encoding, overwrite=overwrite))
+    try:
+        write_record(job, Record(job.key, "running", ours=overwrite))
+        result = sharpen(job.files, job.read, options, control)
         record = Record(
-            task.key, "failed", ours=may_replace(task.job, read_record(task.job)), error=message, exit_code=6
+            job.key,
+            "done",
+            ours=True,
+            output_sha256=file_sha256(options.output),
+            seconds=round(time.monotonic() - started, 2),
+            quality=dict(result.quality.metrics) if result.quality else None,
         )
-        write_record(task.job, record)
-        self._count(task, record)
-
-    def _count(self, task: Task, record: Record) -> None:
-        self.done += 1
-        self.finished(task, record)
-        self.control.report(Progress("sharpen", self.done, self.total, note=task.job.files.id))
+        write_record(job, record)
+    except Interrupted:
+        raise
+    except Exception as error:  # one bad scene must not cost the others
+        expected = isinstance(error, ClippanError)
+        record = Record(
+            job.key,
+            "failed",
+            ours=overwrite,
+            error=in_one_line(error) if expected else f"unexpected {type(error).__name__}: {in_one_line(error)}",
+            exit_code=error.exit_code if isinstance(error, ClippanError) else 1,
+            seconds=round(time.monotonic() - started, 2),
+        )
+        with suppress(OutputError):  # where no record can be written, that may be what has failed
+            write_record(job, record)
+    return record

@@ -12,7 +12,8 @@ import rasterio
 import torch
 from affine import Affine
 
-from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clippan_cli.quality.measure import AssessOptions, assess_image
+from clippan_cli.quality.measure import assess_image
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import Assessment
 from clippan_cli.report.quicklook import write_quicklook
 from clippan_cli.running.control import Control
@@ -25,7 +26,7 @@ from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run, opened_run
 from clippan_cli.weights.cards import learned_card, write_weights
-from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.errors import InputError, Interrupted
 from clippan_models.plain import plain
 

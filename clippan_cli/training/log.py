@@ -1,4 +1,4 @@
-"""How a training goes, as TensorBoard draws it while it goes."""
+"""The course of a training, for TensorBoard to draw while it goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from clippan_cli.running.extras import needed_by
-from clippan_models.adaptation.archive import ArchiveRun
+from clippan_models.adaptation.trainer import Trainer
 from clippan_models.errors import OutputError, shown
 
 _FLUSH_SECONDS = 10
@@ -18,47 +18,47 @@ _FLUSH_SECONDS = 10
 class TrainingLog:
     """The scalars of a training: `loss` of each step, and `held back/TERM` of each validation."""
 
-    def __init__(self, run: ArchiveRun, writer: Any, on_note: Callable[[str], None]) -> None:
-        """Go on where the run is; a writer of None writes nothing."""
-        self._run, self._writer, self._on_note = run, writer, on_note
-        self._validations = len(run.curve) if run.step else 0  # a run that goes on has written its own
+    def __init__(self, trainer: Trainer, writer: Any, on_note: Callable[[str], None]) -> None:
+        """Continue where the training is; a writer of None writes nothing."""
+        self._trainer, self._writer, self._on_note = trainer, writer, on_note
+        self._validations = len(trainer.curve) if trainer.step else 0  # those of a resumed training are there
 
     def add(self, loss: float | None = None) -> None:
-        """The last step by its loss, if there was one, and the validations since."""
-        with self._given_up_on_failure() as writer:
-            if writer is None:
-                return
+        """Add the loss of the last step, if there was one, and the validations since."""
+        if self._writer is None:
+            return
+        with self._given_up_on_failure():
             if loss is not None:
-                writer.add_scalar("loss", loss, self._run.step)
-            for point in self._run.curve[self._validations :]:
+                self._writer.add_scalar("loss", loss, self._trainer.step)
+            for point in self._trainer.curve[self._validations :]:
                 for name, value in {"total": point.total, **point.parts}.items():
-                    writer.add_scalar(f"held back/{name}", value, point.step)
-            self._validations = len(self._run.curve)
+                    self._writer.add_scalar(f"held back/{name}", value, point.step)
+            self._validations = len(self._trainer.curve)
 
     def flush(self) -> None:
-        """Have all of it in the file."""
-        with self._given_up_on_failure() as writer:
-            if writer is not None:
-                writer.flush()
+        """Write all of it to the file."""
+        if self._writer is not None:
+            with self._given_up_on_failure():
+                self._writer.flush()
 
     def close(self) -> None:
-        """Have all of it in the file, and leave it."""
-        with self._given_up_on_failure() as writer:
-            if writer is not None:
-                writer.close()
+        """Write all of it to the file, and close it."""
+        if self._writer is not None:
+            with self._given_up_on_failure():
+                self._writer.close()
 
     @contextmanager
-    def _given_up_on_failure(self) -> Iterator[Any]:
-        """The writer; a log that cannot be written must not cost the training."""
+    def _given_up_on_failure(self) -> Iterator[None]:
+        """A log that cannot be written must not end the training."""
         try:
-            yield self._writer
+            yield
         except OSError as error:
             self._writer = None
-            self._on_note(f"the log of the training ends at step {self._run.step}: {error.strerror or error}")
+            self._on_note(f"the log of the training ends at step {self._trainer.step}: {error.strerror or error}")
 
 
 def check_training_log(folder: Path | None) -> None:
-    """See that a log can be written, before there is anything to log.
+    """Check that a log can be written, before the work.
 
     Raises:
         UsageError: TensorBoard is not installed.
@@ -77,16 +77,16 @@ def check_training_log(folder: Path | None) -> None:
 
 
 @contextmanager
-def training_log(run: ArchiveRun, folder: Path | None, on_note: Callable[[str], None]) -> Iterator[TrainingLog]:
-    """The log of a run in a folder; of several processes, the first one writes."""
-    if folder is None or run.processes.rank:
-        yield TrainingLog(run, None, on_note)
+def training_log(trainer: Trainer, folder: Path | None, on_note: Callable[[str], None]) -> Iterator[TrainingLog]:
+    """Write the log of a training to a folder; of several processes, the first one does."""
+    if folder is None or trainer.processes.rank:
+        yield TrainingLog(trainer, None, on_note)
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    # what an earlier run has logged of the steps to come is not to be shown beside them
-    to_come = run.step + 1 if run.step else 0
-    log = TrainingLog(run, SummaryWriter(str(folder), purge_step=to_come, flush_secs=_FLUSH_SECONDS), on_note)
+    # what an earlier training has logged of later steps must not be shown beside them
+    next_step = trainer.step + 1 if trainer.step else 0
+    log = TrainingLog(trainer, SummaryWriter(str(folder), purge_step=next_step, flush_secs=_FLUSH_SECONDS), on_note)
     try:
         log.add()
         yield log

@@ -1,4 +1,4 @@
-"""What supervises a training on an archive: a CLIP adapted to its scenes, a teacher, and what both make of windows."""
+"""What supervises a training on an archive: a CLIP adapted to its scenes, a teacher, and what both add to windows."""
 
 from __future__ import annotations
 
@@ -8,84 +8,75 @@ from dataclasses import replace
 
 import torch
 
-from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.control import Control
 from clippan_cli.scene.scene import open_scene
 from clippan_cli.sharpening.guidance import open_guide
 from clippan_cli.training.members import Member, Surveyed
+from clippan_cli.training.session import Session
 from clippan_models.adaptation.archive import ArchiveScene
-from clippan_models.adaptation.archive_teacher import Teacher, train_teacher
-from clippan_models.adaptation.clip_adaptation import AlignmentImages, Judge, align
+from clippan_models.adaptation.batches import ArchiveBatches
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages, Judge, adapt_clip
 from clippan_models.adaptation.fusion import Prior
-from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions
-from clippan_models.adaptation.patches import WindowPatches
-from clippan_models.adaptation.processes import Processes
-from clippan_models.adaptation.scene import Guide, felt
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
+from clippan_models.adaptation.objective import with_clip_features
+from clippan_models.adaptation.options import NO_TEACHER
+from clippan_models.adaptation.patches import ScenePatches
+from clippan_models.adaptation.processes import to_device
+from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, Teacher, teacher_options, train_teacher
 from clippan_models.adaptation.window_cache import Finish
-from clippan_models.guidance.options import NONE, GuidanceOptions
+from clippan_models.guidance.options import NONE
 
 
-def guide_for(
-    member: Member, guidance: GuidanceOptions, options: AdaptOptions, device: torch.device, control: Control
-) -> Guide | None:
-    """The CLIP and the prompts, where language takes part; a scene stands for all.
+def guide_for(member: Member, session: Session) -> Guide | None:
+    """The CLIP and the prompts, where language takes part; one scene stands for all.
 
     Raises:
         ClippanError: see `open_guide`.
     """
-    if not options.weights.direction or guidance.clip == NONE:
+    options, control = session.options, session.control
+    if not options.adapt.weights.direction or options.guidance.clip == NONE:
         return None
     with ExitStack() as stack:
         scene = open_scene(member.files, member.read, Control(stop_signal=control.stop_signal), stack)
-        return open_guide(guidance, scene, options.seed, device)
+        return open_guide(options.guidance, scene, options.adapt.seed, session.device)
 
 
-def adapt_judge(
-    guide: Guide | None, scenes: Sequence[Surveyed], device: torch.device, control: Control
-) -> Judge | None:
+def adapt_judge(guide: Guide | None, scenes: Sequence[Surveyed], session: Session) -> Judge | None:
     """Stage I on images of all scenes."""
     images = [one.survey.images for one in scenes if one.survey.images is not None]
     if guide is None or not images:
         return None
-    together = AlignmentImages(
-        *(torch.cat([getattr(i, name) for i in images]).to(device) for name in ("ms_up", "pan", "hrms"))
+    together = ClipAdaptationImages(
+        *(torch.cat([getattr(i, name) for i in images]).to(session.device) for name in ("ms_up", "pan", "hrms"))
     )
-
-    def on_step(step: int, steps: int, loss: float) -> None:
-        control.report(Progress("align", step, steps, note=f"loss {loss:.4f}"))
-
-    return align(guide.encoder, guide.prompts, together, guide.options, on_step)
+    return adapt_clip(guide.encoder, guide.prompts, together, guide.options, session.on_step)
 
 
 def adapt_teacher(
-    train: Sequence[ArchiveScene],
-    held: Sequence[ArchiveScene],
-    options: AdaptOptions,
-    bands: int,
-    processes: Processes,
-    scenes_per_step: int,
-    control: Control,
+    train: Sequence[ArchiveScene], validation: Sequence[ArchiveScene], bands: int, session: Session
 ) -> Teacher | None:
-    """A network that has learned from all scenes, where one is asked for."""
-    if options.teacher in (NO_TEACHER, *CLASSICAL_TEACHERS) or not options.weights.ship:
+    """A network trained on all scenes; None where none is asked for, or no scene has room for reduced resolution."""
+    adapt = session.options.adapt
+    if adapt.teacher in (NO_TEACHER, *CLASSICAL_TEACHERS) or not adapt.weights.ship:
         return None
-
-    def on_step(step: int, steps: int, loss: float) -> None:
-        control.stop_signal = processes.largest(control.stop_signal or 0) or None
-        control.report(Progress("teacher", step, steps, note=f"loss {loss:.4f}"))
-
-    return train_teacher(train, held, options, bands, processes, on_step, scenes_per_step)
+    large, held_out = ([scene for scene in some if sum(scene.reduced)] for some in (train, validation))
+    if not large:
+        return None
+    options = teacher_options(adapt)
+    batches = ArchiveBatches(large, held_out or large, options, session.processes, session.scenes_per_step)
+    return train_teacher(options, batches, bands, session.processes, session.on_step)
 
 
 def finishing(priors: Sequence[Prior], judge: Judge | None, teacher: Teacher | None, device: torch.device) -> Finish:
-    """Adds to a window what the judge makes of its MS and PAN, and the teacher's image."""
+    """Adds to a window the CLIP features of its MS and PAN, and the teacher's image."""
 
-    def finish(scene: int, window: WindowPatches) -> WindowPatches:
+    def finish(scene: int, window: ScenePatches) -> ScenePatches:
         full, prior = window.full, priors[scene]
         if judge is not None:
-            full = felt(full.to(device), judge, prior.to(device)).to(torch.device("cpu"))
+            full = with_clip_features(to_device(full, device), judge, to_device(prior, device))
+            full = to_device(full, torch.device("cpu"))
         if teacher is not None:
-            full = teacher.taught(full, prior)
+            full = teacher.with_images(full, prior)
         return replace(window, full=full)
 
     return finish

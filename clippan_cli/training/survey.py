@@ -1,40 +1,37 @@
-"""What is asked of the scenes of an archive: a survey before anything is learned from them, and windows of them."""
+"""What is asked of the scenes of an archive: a survey before the training, and windows for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, detail_of, estimate_scene, sample_tiles
 from clippan_cli.scene.tensors import to_tile
-from clippan_models.adaptation.clip_adaptation import AlignmentImages
-from clippan_models.adaptation.fusion import Prior, fit_prior
-from clippan_models.adaptation.loop import unit_image, unit_pan
-from clippan_models.adaptation.patches import WindowPatches, count_reduced, full_patches, window_patches
-from clippan_models.adaptation.scene import REDUCED_SIDE, held_windows, scene_moments
-from clippan_models.adaptation.teacher import core_image, fit_classical
-from clippan_models.contracts import Observation, Sharpener, Tile, Window
+from clippan_models.adaptation.archive import evenly
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages
+from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.patches import ScenePatches, count_reduced, full_patches, scene_patches
+from clippan_models.adaptation.scene import SceneTiles, clip_images
+from clippan_models.adaptation.teacher import SHARP_EXAMPLE, core_images, fit_classical
+from clippan_models.contracts import Observation, Sharpener, Window
 from clippan_models.ops.views import TileViews, fit_halo
-
-_STAGE1_METHOD = "bdsd-pc"  # stands for the good image in stage I
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What must be known of a scene before anything is learned from it.
+    """What must be known of a scene before the training.
 
     Attributes:
         observation: the model of the scene.
         prior: of the scene.
-        windows: cores that stand for the scene, on the PAN grid.
+        windows: cores that represent the scene, on the PAN grid.
         detail: of each, see `detail_of`.
         reduced: how many patches with a truth each has room for.
         method: a classical teacher fitted to the scene, or None.
-        images: what stage I sees of the scene, or None.
+        images: what stage I learns from, or None.
     """
 
     observation: Observation
@@ -43,7 +40,7 @@ class Survey:
     detail: tuple[float, ...]
     reduced: tuple[int, ...]
     method: Sharpener | None
-    images: AlignmentImages | None
+    images: ClipAdaptationImages | None
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,8 @@ class SurveyScene:
         core: side of its windows.
         windows: at most so many.
         teacher: a classical one, or None.
-        images: for stage I; 0: none.
-        alone: there is no other scene, so that some of its windows are held back.
+        images: how many for stage I; 0: none.
+        alone: there is no other scene, so that some of its windows are held out.
     """
 
     files: SceneFiles
@@ -73,31 +70,25 @@ class SurveyScene:
         estimate = estimate_scene(scene, control)
         observation = estimate.observation
         arrays = sample_tiles(scene, self.core, self.windows, fit_halo(observation), control)
-        tiles = [to_tile(a, torch.device("cpu")) for a in arrays]
-        prior = fit_prior(scene_moments(tiles, observation, estimate.ceilings), observation, *estimate.ceilings)
+        sample = SceneTiles([to_tile(a, torch.device("cpu")) for a in arrays], observation, estimate.saturation)
+        prior = sample.prior()
         return Survey(
             observation=observation,
             prior=prior,
-            windows=tuple(tile.core for tile in tiles),
+            windows=tuple(tile.core for tile in sample.tiles),
             detail=tuple(detail_of(a) for a in arrays),
-            reduced=tuple(count_reduced(tile, observation, REDUCED_SIDE) for tile in tiles),
-            method=_fitted(self.teacher, tiles, observation) if self.teacher else None,
-            images=self._alignment_images(tiles, observation, prior) if self.images else None,
+            reduced=tuple(count_reduced(tile, observation) for tile in sample.tiles),
+            method=fit_classical(self.teacher, sample.views()) if self.teacher else None,
+            images=self._clip_images(sample, prior) if self.images else None,
         )
 
-    def _alignment_images(self, tiles: list[Tile], observation: Observation, prior: Prior) -> AlignmentImages:
-        """A few patches in the three types of stage I, none that is held back."""
-        if self.alone:
-            held = held_windows(len(tiles))
-            tiles = [tile for number, tile in enumerate(tiles) if number not in held] or tiles
-        sharp = _fitted(_STAGE1_METHOD, tiles, observation)
-        places = torch.linspace(0, len(tiles) - 1, min(self.images, len(tiles))).round().long().tolist()
-        chosen = [tiles[place] for place in places]
-        full = full_patches(chosen, observation)
-        hrms: Tensor = torch.stack([core_image(sharp, TileViews(tile, observation)) for tile in chosen])
-        return AlignmentImages(
-            ms_up=unit_image(prior, full.ms_up), pan=unit_pan(prior, full.pan), hrms=unit_image(prior, hrms)
-        )
+    def _clip_images(self, sample: SceneTiles, prior: Prior) -> ClipAdaptationImages:
+        """A few patches in the three types of stage I, none of them held out."""
+        train = sample.split()[0] if self.alone else sample
+        sharpener = fit_classical(SHARP_EXAMPLE, train.views())
+        few = replace(train, tiles=[train.tiles[number] for number in evenly(len(train.tiles), self.images)])
+        sharp = core_images(sharpener, few.views())
+        return clip_images(full_patches(few.tiles, few.observation), sharp, prior)
 
 
 @dataclass(frozen=True)
@@ -118,16 +109,12 @@ class ReadWindow:
     observation: Observation
     method: Sharpener | None
 
-    def of(self, scene: Scene, control: Control) -> WindowPatches:
+    def of(self, scene: Scene, control: Control) -> ScenePatches:
         """The patches, with the teacher's image."""
         control.check()
         tile = to_tile(scene.reader.read(self.core, fit_halo(self.observation)), torch.device("cpu"))
-        patches = window_patches(tile, self.observation, REDUCED_SIDE)
+        patches = scene_patches([tile], self.observation)
         if self.method is None:
             return patches
-        image = core_image(self.method, TileViews(tile, self.observation))
-        return replace(patches, full=replace(patches.full, teacher=image[None]))
-
-
-def _fitted(method: str, tiles: list[Tile], observation: Observation) -> Sharpener:
-    return fit_classical(method, (TileViews(tile, observation) for tile in tiles))
+        image = core_images(self.method, [TileViews(tile, self.observation)])
+        return replace(patches, full=replace(patches.full, teacher=image))

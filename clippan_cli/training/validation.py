@@ -1,241 +1,116 @@
-"""How good new weights are on scenes held back: sharpened without further steps, beside other methods, and measured.
+"""How good new weights are on held-out scenes, which are sharpened without further steps, beside other methods.
 
-Everything is what `sharpen` and `assess` do with the same files: at full resolution without a reference, and by Wald's
-protocol against MS.
+The numbers are those of `sharpen` and `assess` with the same files: at full resolution without a reference, and by
+Wald's protocol against MS.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from affine import Affine
 
-from clippan_cli.quality.measure import AssessOptions, assess_image
+from clippan_cli.quality.measure import assess_image
+from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import MethodScores
 from clippan_cli.quality.wald import degrade, score_degraded, write_image
-from clippan_cli.rasters.pair import PairOptions
+from clippan_cli.rasters.options import PairOptions
 from clippan_cli.running.compute import limited_threads, release_memory
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
 from clippan_cli.sharpening.engine import sharpen_files
-from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.options import SharpenOptions, bare_sharpening
+from clippan_cli.training.learning import TrainedNetwork
 from clippan_cli.training.members import Member
+from clippan_cli.training.options import ArchiveOptions, ValidationOptions
+from clippan_cli.training.result import BEFORE, CLASSICAL, FULL, LEARNED, REDUCED, SCRATCH, SceneScores, Validation
 from clippan_cli.weights.cards import write_weights
+from clippan_models.adaptation.archive import evenly
 from clippan_models.adaptation.options import NO_TEACHER
 from clippan_models.contracts import Window
-from clippan_models.errors import InputError, Interrupted, UsageError, in_one_line
+from clippan_models.errors import InputError, Interrupted, in_one_line, shown
 from clippan_models.methods.options import DEFAULT_METHOD
-from clippan_models.metrics.catalogue import best_of
 from clippan_models.store.checkpoint import Checkpoint, load_checkpoint
 
-FULL = ("QNR", "HQNR", "D_rho")
-"""Indices at full resolution, without a reference."""
-
-REDUCED = ("ERGAS", "SAM", "Q2n")
-"""Indices of Wald's protocol."""
-
-ALL = (*FULL, *REDUCED)
-
-LEARNED, BEFORE, SCRATCH = "learned", "before", "scratch"
-CLASSICAL = ("exp", "gsa", "mtf-glp-hpm-r", "bdsd-pc")
-
-_LOOKED_AT = 4  # windows with the most detail, of three times as many looked at, to choose the part from
+_CANDIDATE_PARTS = 4  # windows with the most detail, of three times as many read, to choose the part from
 
 
-@dataclass(frozen=True)
-class ValidationOptions:
-    """How much to measure.
-
-    Attributes:
-        scratch_steps: compare with a network adapted to each scene alone in so many steps, at both resolutions; 0: do
-            not.
-        scenes: at most so many of those held back, evenly from all.
-        side: PAN pixels a side of the part that is measured of a larger scene.
-    """
-
-    scratch_steps: int = 0
-    scenes: int = 8
-    side: int = 1024
-
-    def __post_init__(self) -> None:
-        if self.scratch_steps < 0:
-            raise UsageError(f"--compare-scratch {self.scratch_steps}: 0 steps or more")
-
-
-@dataclass(frozen=True)
-class SceneScores:
-    """All methods on one scene.
-
-    Attributes:
-        name: of the scene.
-        part: the PAN pixels that were measured; None: all of it.
-        scores: the indices of `ALL` of each method, always in one order.
-    """
-
-    name: str
-    part: Window | None
-    scores: tuple[MethodScores, ...]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """All methods on all scenes that were measured.
-
-    Attributes:
-        scenes: one each.
-        held_back: how many scenes were held back.
-        unseen: nothing was learned from them; False where there is but one scene.
-        scratch_steps: of the method `SCRATCH`; 0 where it was not asked for.
-        left_out: scenes that could not be measured, and why.
-    """
-
-    scenes: tuple[SceneScores, ...]
-    held_back: int
-    unseen: bool
-    scratch_steps: int = 0
-    left_out: tuple[LeftOut, ...] = ()
-
-    @property
-    def mean(self) -> tuple[MethodScores, ...]:
-        """The mean of each index over the scenes where every method has it."""
-        if not self.scenes:
-            return ()
-        found: list[dict[str, float]] = [{} for _ in self.scenes[0].scores]
-        for index in ALL:
-            rows = [[one.metrics[index] for one in scene.scores] for scene in self.scenes]
-            known = [row for row in rows if all(map(math.isfinite, row))]
-            for place, metrics in enumerate(found):
-                metrics[index] = statistics.fmean(row[place] for row in known) if known else math.nan
-        methods = (one.method for one in self.scenes[0].scores)
-        return tuple(MethodScores(method, metrics) for method, metrics in zip(methods, found, strict=True))
-
-    @property
-    def best(self) -> dict[str, str]:
-        """By index, the method with the best mean."""
-        return best_methods(self.mean)
-
-    @property
-    def measured(self) -> str:
-        """On what, in words."""
-        if not self.scenes:
-            return "nothing could be measured"
-        if not self.unseen:
-            what = "the only scene, which was learned from"
-        elif len(self.scenes) == self.held_back:
-            what = f"all {self.held_back} scenes held back" if self.held_back > 1 else "the scene held back"
-        else:
-            what = f"{len(self.scenes)} of {self.held_back} scenes held back"
-        parts = [scene.part for scene in self.scenes if scene.part is not None]
-        if not parts:
-            return what
-        size = max(max(part.height, part.width) for part in parts)
-        cut = "only" if len(parts) == len(self.scenes) else f"of {len(parts)} of them only"
-        return f"{what}, {cut} a part with much detail, at most {size} PAN pixels a side"
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "measured": self.measured,
-            "held_back": self.held_back,
-            "unseen": self.unseen,
-            "scratch_steps": self.scratch_steps,
-            "scenes": [{**asdict(scene), "best": best_methods(scene.scores)} for scene in self.scenes],
-            "mean": [asdict(one) for one in self.mean],
-            "best": self.best,
-            "left_out": [asdict(item) for item in self.left_out],
-        }
-
-    def for_card(self) -> dict[str, dict[str, float]]:
-        """The means before and after learning, as a model card keeps them."""
-        named = {one.method: one.metrics for one in self.mean}
-        return {f"quality {when}": named[m] for when, m in (("before", BEFORE), ("after", LEARNED)) if m in named}
-
-
-def best_methods(scores: Sequence[MethodScores]) -> dict[str, str]:
-    """By index, the method with the best value on a scene."""
-    found = {}
-    for index in ALL:
-        best = best_of(index, [one.metrics[index] for one in scores])
-        if best is not None:
-            found[index] = scores[best].method
-    return found
-
-
-def validate(
-    held: Sequence[Member],
-    learned: Checkpoint,
-    base: SharpenOptions,
-    options: ValidationOptions,
-    control: Control,
-    *,
-    unseen: bool,
-) -> Validation:
-    """Measure new weights on scenes.
-
-    Args:
-        held: the scenes held back.
-        learned: the weights.
-        base: how the network learned, and what it began with; its output and method are not used.
-        options: how much to measure.
-        control: progress and the request to stop.
-        unseen: nothing was learned from these scenes.
+def validate_learned(learned: TrainedNetwork, options: ArchiveOptions, control: Control) -> Validation:
+    """Measure new weights on the held-out scenes; whatever fails there, nothing that was learned is lost.
 
     Raises:
         Interrupted: a signal asked to stop.
     """
+    how = options.validation or ValidationOptions()
+    unseen = not {member.files.id for member in learned.held_out} & set(learned.result.learned_from)
+    try:
+        scenes, left_out = _validate(learned, options, how, control)
+    except Interrupted as stop:
+        left = f"all that was learned is in {shown(options.checkpoint)}; --resume measures it, and writes the weights"
+        raise Interrupted(stop.signal_number, left) from stop
+    except Exception as error:  # whatever it is, it must not cost what was learned
+        reason = in_one_line(error)
+        control.on_note(f"the weights are not measured: {reason}")
+        scenes, left_out = [], [LeftOut(member.files.id, reason) for member in learned.held_out]
+    return Validation(tuple(scenes), len(learned.held_out), unseen, how.scratch_steps, tuple(left_out))
+
+
+def _validate(
+    learned: TrainedNetwork, options: ArchiveOptions, how: ValidationOptions, control: Control
+) -> tuple[list[SceneScores], list[LeftOut]]:
+    """The scores of each scene, and the scenes that could not be measured."""
     release_memory()  # of the training
-    count = min(len(held), options.scenes)
-    chosen = [held[int(i)] for i in np.linspace(0, len(held) - 1, count).round()]
+    count = min(len(learned.held_out), how.scenes)
+    chosen = [learned.held_out[number] for number in evenly(len(learned.held_out), count)]
     scenes: list[SceneScores] = []
     left_out: list[LeftOut] = []
     with (
         control.timed("validate"),
-        limited_threads(base.compute.thread_count),
+        limited_threads(learned.compute.thread_count),
         tempfile.TemporaryDirectory(prefix="clippan-validation-") as name,
     ):
-        candidates = _candidates(learned, base, Path(name), options.scratch_steps)
+        candidates = _candidates(learned, options, Path(name), how.scratch_steps)
         for number, member in enumerate(chosen):
             begun = number * len(candidates)
             try:
-                scenes.append(_measure(member, candidates, options.side, begun, count * len(candidates), control))
+                scenes.append(_measure(member, candidates, how.side, begun, count * len(candidates), control))
             except Interrupted:
                 raise
             except Exception as error:  # one scene, or too little memory for a method, must not cost the others
                 left_out.append(LeftOut(member.files.id, in_one_line(error)))
                 control.on_note(f"{member.files.id} is not measured: {left_out[-1].reason}")
-    return Validation(tuple(scenes), len(held), unseen, options.scratch_steps, tuple(left_out))
+    return scenes, left_out
 
 
 def _candidates(
-    learned: Checkpoint, base: SharpenOptions, folder: Path, scratch_steps: int
+    learned: TrainedNetwork, options: ArchiveOptions, folder: Path, scratch_steps: int
 ) -> dict[str, SharpenOptions]:
     """The methods by name."""
-    start = (
-        None if base.weights is None else _without_card(load_checkpoint(base.weights), folder / "before.safetensors")
+    base = replace(
+        bare_sharpening(options.output, "network", learned.compute), adapt=options.adapt, guidance=options.guidance
     )
-    still = replace(base, method="network", adapt=replace(base.adapt, steps=0, teacher=NO_TEACHER), weights=start)
+    initial = None
+    if options.weights is not None:
+        initial = _without_card(load_checkpoint(options.weights), folder / "before.safetensors")
+    still = replace(base, adapt=replace(base.adapt, steps=0, teacher=NO_TEACHER), weights=initial)
     found = {
-        LEARNED: replace(still, weights=_without_card(learned, folder / "learned.safetensors")),
+        LEARNED: replace(still, weights=_without_card(learned.checkpoint, folder / "learned.safetensors")),
         BEFORE: still,
-        **{method: replace(base, method=method, weights=None) for method in CLASSICAL},
+        **{method: replace(base, method=method) for method in CLASSICAL},
     }
     if scratch_steps:
         adapt = replace(base.adapt, steps=scratch_steps, time_limit=None)
-        found[SCRATCH] = replace(base, method=DEFAULT_METHOD, adapt=adapt, weights=None)
+        found[SCRATCH] = replace(base, method=DEFAULT_METHOD, adapt=adapt)
     return found
 
 
 def _without_card(checkpoint: Checkpoint, path: Path) -> Path:
-    """Weights that fit the degraded pair too, whose values are no integers: a card would refuse it."""
+    """Write weights that fit the degraded pair too: its values are not integers, which a card would refuse."""
     write_weights(replace(checkpoint, card=None), path)
     return path
 
@@ -248,7 +123,7 @@ def _measure(
         part_folder, reduced_folder = Path(name) / "part", Path(name) / "reduced"
         part_folder.mkdir()
         reduced_folder.mkdir()
-        quiet = _told(control, Progress("validate", begun, total, note=member.files.id))
+        quiet = _without_progress(control, Progress("validate", begun, total, note=member.files.id))
         scene = open_scene(member.files, member.read, quiet, stack)
         part = _densest_part(scene, side, quiet)
         if part is not None:
@@ -259,15 +134,15 @@ def _measure(
         full_size, reduced_size = ((each, estimate_scene(each, quiet)) for each in (scene, reduced))
         scores = []
         for number, (method, sharpening) in enumerate(candidates.items(), start=begun):
-            quiet = _told(control, Progress("validate", number, total, note=f"{member.files.id}, {method}"))
+            quiet = _without_progress(control, Progress("validate", number, total, note=f"{member.files.id}, {method}"))
             metrics = _score(full_size, reduced_size, sharpening, Path(name), method, quiet)
             scores.append(MethodScores(method, metrics))
             control.report(Progress("validate", number + 1, total, note=member.files.id))
     return SceneScores(member.files.id, part, tuple(scores))
 
 
-def _told(control: Control, progress: Progress) -> Control:
-    """For the work within a step: it can be stopped, and says of itself only that it goes on."""
+def _without_progress(control: Control, progress: Progress) -> Control:
+    """For the work within a step: it can be stopped, and reports no progress of its own."""
     return Control(on_progress=lambda inner: control.report(progress))
 
 
@@ -293,7 +168,7 @@ def _densest_part(scene: Scene, side: int, control: Control) -> Window | None:
     if scene.window.pixels <= side**2:
         return None
     side = min(side, scene.window.height, scene.window.width)
-    windows = sample_tiles(scene, side, _LOOKED_AT, 0, control, prefer_detail=True)
+    windows = sample_tiles(scene, side, _CANDIDATE_PARTS, 0, control, prefer_detail=True)
     return max(windows, key=detail_of).core
 
 

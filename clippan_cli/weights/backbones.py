@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clippan_cli.writing.path import check_output_path
-from clippan_models.adaptation.scene import REDUCED_SIDE
+from clippan_models.adaptation.patches import REDUCED_SIDE
 from clippan_models.errors import OutputError, UsageError
 from clippan_models.networks.registry import BACKBONES, find_backbone
 from clippan_models.networks.spec import BackboneSpec

@@ -10,9 +10,9 @@ from clippan_cli import __version__
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.scene.values import significant_bits
 from clippan_cli.writing.path import check_output_path
-from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.errors import OutputError, UsageError, WeightsError, shown
 from clippan_models.networks.registry import find_backbone
 from clippan_models.store.card import CardBand, ModelCard, mismatch
@@ -139,8 +139,8 @@ def check_weights_path(path: Path, others: Sequence[Path], *, overwrite: bool) -
     check_output_path(path, others, overwrite)
 
 
-def load_fitting(path: Path, scene: Scene, backbone: str) -> Checkpoint:
-    """The network of a file, if it fits a scene.
+def load_fitting(path: Path, scene: ModelCard, backbone: str) -> Checkpoint:
+    """The network of a file, if it fits scenes such as that of a card.
 
     Raises:
         WeightsError: the file cannot be read, or its network is for another backbone or for other scenes; says why.
@@ -150,15 +150,11 @@ def load_fitting(path: Path, scene: Scene, backbone: str) -> Checkpoint:
         raise WeightsError(
             f"{path} holds the backbone {checkpoint.backbone}, not {backbone}; leave out --backbone to use it"
         )
-    bands = scene.pair.ms.count
-    if checkpoint.bands != bands:
-        raise WeightsError(
-            f"the weights {path} do not fit: they are for {checkpoint.bands} MS bands, but the scene has {bands}"
-        )
-    if checkpoint.card is not None:
-        difference = mismatch(checkpoint.card, scene_card(scene))
-        if difference is not None:
-            raise WeightsError(f"the weights {path} do not fit: {difference}")
+    difference = None if checkpoint.card is None else mismatch(checkpoint.card, scene)
+    if checkpoint.bands != len(scene.bands):
+        difference = f"they are for {checkpoint.bands} MS bands, but the scene has {len(scene.bands)}"
+    if difference is not None:
+        raise WeightsError(f"the weights {path} do not fit: {difference}")
     return checkpoint
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import rasterio
 
 from clippan_cli.rasters.metadata import RasterMetadata, write_metadata
-from clippan_cli.writing.options import OutputGrid, OutputOptions, needs_bigtiff
+from clippan_cli.writing.grid import OutputGrid, needs_bigtiff
+from clippan_cli.writing.options import OutputOptions
 
 BLOCK = 512
 """Side of the blocks in the file; windows on multiples of it are the fastest to write and to verify."""

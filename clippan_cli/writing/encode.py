@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clippan_cli.rasters.pair import Pair
 from clippan_cli.rasters.source import Mask, Values
-from clippan_cli.writing.options import DataType
+from clippan_cli.writing.grid import DataType
 
 
 @dataclass(frozen=True)

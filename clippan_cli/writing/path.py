@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from clippan_cli.writing.options import OutputGrid, OutputOptions, estimate_disk_bytes
+from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
+from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import OutputError, shown
 
 logger = logging.getLogger(__name__)

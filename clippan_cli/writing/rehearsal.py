@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
@@ -16,7 +17,8 @@ from rasterio.io import MemoryFile
 from clippan_cli.rasters.gdal_errors import GDAL_ERRORS, environment, reason_of, stderr_of_gdal, warnings_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
 from clippan_cli.writing.creation import cog_options, create_geotiff, temporary_options
-from clippan_cli.writing.options import OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.verification import Facts
 from clippan_models.errors import UsageError
 
@@ -130,9 +132,9 @@ def _gdal_can_write(compression: str) -> bool:
     complaints: list[str] = []
     try:
         with environment(), warnings_of_gdal(complaints), stderr_of_gdal([]), MemoryFile(ext=".tif") as file:
-            rasterio.open(
-                file.name, "w", driver="GTiff", width=16, height=16, count=3, dtype="uint8", COMPRESS=compression
-            ).close()
+            shape = {"driver": "GTiff", "width": 16, "height": 16, "count": 3, "dtype": "uint8"}
+            somewhere = Affine.scale(2)  # rasterio warns of images without a geotransform
+            rasterio.open(file.name, "w", **shape, transform=somewhere, COMPRESS=compression).close()
     except GDAL_ERRORS:
         return False
     return not complaints

@@ -19,7 +19,8 @@ from rasterio.windows import Window as RasterWindow
 
 from clippan_cli.rasters.gdal_errors import environment
 from clippan_cli.writing.creation import BLOCK
-from clippan_cli.writing.options import OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_models.contracts import Window
 
 

@@ -29,7 +29,8 @@ from clippan_cli.rasters.gdal_errors import (
 )
 from clippan_cli.rasters.metadata import DEFAULT_DOMAIN, PROVENANCE_DOMAIN, RasterMetadata
 from clippan_cli.writing.creation import cog_options, create_geotiff, temporary_options
-from clippan_cli.writing.options import OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import (
     check_free_space,
     check_output_path,

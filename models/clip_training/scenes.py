@@ -16,17 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clippan_cli.scene.painting import (
-    Building,
-    around,
-    coordinates,
-    draw_building,
-    draw_road,
-    draw_tree,
-    furrows,
-    nearest,
-    paint,
-)
+from clippan_cli.scene.painting import Building, around, coordinates, draw_tree, furrows, nearest, paint
 from clippan_models.errors import InputError
 
 Array = NDArray[np.float32]
@@ -175,7 +165,9 @@ def _draw_roads(image: Array, rng: np.random.Generator, count: int) -> None:
         distance = np.abs(
             (x - rng.uniform(0, side)) * np.cos(angle) + (y + curve - rng.uniform(0, side)) * np.sin(angle)
         )
-        draw_road(image, distance, width, _spectrum(rng, _BUILT), _BRIGHT[0] if width > 8 else None)
+        paint(image, distance < width / 2, _spectrum(rng, _BUILT))
+        if width > 8:
+            paint(image, distance < 0.8, _BRIGHT[0])
 
 
 def _draw_buildings(image: Array, rng: np.random.Generator, count: int) -> None:
@@ -187,7 +179,7 @@ def _draw_buildings(image: Array, rng: np.random.Generator, count: int) -> None:
         turn = angle if rng.random() < 0.9 else rng.uniform(0, np.pi)
         roof = _spectrum(rng, _BUILT if rng.random() < 0.8 else _BRIGHT)
         shaded = rng.uniform(0.75, 1.0) * roof
-        draw_building(image, Building(row, col, length, width, turn), (shaded, roof), shadow, 0.4)
+        Building(row, col, length, width, turn).draw(image, (shaded, roof), shadow, shade=0.4)
 
 
 def _draw_trees(image: Array, rng: np.random.Generator, count: int) -> None:
@@ -198,7 +190,7 @@ def _draw_trees(image: Array, rng: np.random.Generator, count: int) -> None:
         crown = _spectrum(rng, _VEGETATION)
         part, y, x = around(image, row + 0.4 * radius, col + 0.4 * radius, radius)
         part[:, np.hypot(y, x) < radius] *= 0.5  # its shadow
-        draw_tree(image, (row, col), radius, crown, 0.2)
+        draw_tree(image, row, col, radius, crown, 0.2)
 
 
 def _draw_points(image: Array, rng: np.random.Generator, count: int) -> None:

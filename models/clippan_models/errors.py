@@ -24,9 +24,18 @@ def shown(path: Path) -> str:
 
 
 class UsageError(ClippanError):
-    """Options that contradict each other or name something that does not exist."""
+    """Options that contradict each other or name something that does not exist.
+
+    Args:
+        message: what is wrong; begins with the value where `option` is given.
+        option: the option whose value it is; begins the line. The command line spells it as a flag.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        super().__init__(f"{option} {message}" if option else message)
+        self.option = option
 
 
 def unknown_name(kind: str, name: str, known: Sequence[str], more: str = "") -> UsageError:

@@ -18,10 +18,8 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
 from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Tile
-from clippan_models.ops.fill import fill_invalid
 from clippan_models.ops.regression import highpass, local_covariance, regress
-from clippan_models.ops.resample import upsample
-from clippan_models.ops.views import project_to_ms
+from clippan_models.ops.views import bands_at_reference, project_to_ms
 
 MAX_SHIFT_MS = 1.0
 """Shifts beyond this many MS pixels are not believed: such a pair needs a registration tool, not a correction."""
@@ -291,15 +289,8 @@ def _scaled_gain(gain: float, mean: float, estimated: float) -> float:
 
 
 def _bands_at(tile: Tile, sampling: Sampling, reference: Sampling) -> tuple[Tensor, Tensor]:
-    """The bands interpolated to the samples of the reference band, `[C, h, w]`, and where all are valid."""
-    filled = fill_invalid(tile.ms, tile.ms_valid, 3)
-    to_reference = Sampling(
-        1.0,
-        1.0,
-        tuple((p - reference.phase_y[0]) / sampling.ratio_y for p in sampling.phase_y),
-        tuple((p - reference.phase_x[0]) / sampling.ratio_x for p in sampling.phase_x),
-    )
-    return upsample(filled, tile.ms_window, tile.ms_window, to_reference).double(), tile.ms_valid.all(0)
+    """The bands at the samples of the reference band, `[C, h, w]`, and where all are valid."""
+    return bands_at_reference(tile, sampling, reference).double(), tile.ms_valid.all(0)
 
 
 def _sigmoid(point: float) -> float:

@@ -20,7 +20,7 @@ def plain(value: Any) -> Any:
 
 
 def _simpler(value: Any) -> Any:
-    if isinstance(value, PurePath):
+    if isinstance(value, PurePath | str):  # str: a kind of text that msgspec does not know, such as torch's version
         return str(value)
     if hasattr(value, "item"):  # a scalar of numpy, which this module need not import
         return value.item()

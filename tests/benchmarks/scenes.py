@@ -1,6 +1,6 @@
 """Every pair of a folder, sharpened by several methods: time, peak memory and quality of each whole process.
 
-Beside the indices stands the overshoot (`metrics/overshoot.py`), times 1000: rings and halos show there.
+Beside the indices stands the overshoot (`overshoot.py`), times 1000: rings and halos show there.
 
 Pairs are files named NAME_ms.tif and NAME_pan.tif. Prints a Markdown table, and JSON with --json.
 
@@ -23,9 +23,8 @@ from typing import Any
 
 import rasterio
 import torch
+from overshoot import overshoot
 from rasterio.vrt import WarpedVRT
-
-from clippan_models.metrics.overshoot import overshoot
 
 METRICS = ("QNR", "D_lambda", "D_s", "HQNR", "D_lambda_K", "D_rho", "overshoot")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.running.worker import Worker
+from clippan_cli.running.control import Control
 
 PAN_SIDE, RATIO = 64, 4
 PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
@@ -155,16 +156,32 @@ def run_clippan(tmp_path: Path) -> RunClippan:
     return run
 
 
-def kill_workers(wanted: Callable[[Any], bool], times: int, monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
-    """Kill processes as they are given a task like this, so often; the list of their numbers grows meanwhile."""
-    begin = Worker.start
-    killed: list[int | None] = []
+@dataclass(frozen=True)
+class Deadly:
+    """Does what a function of a worker does; but one scene kills the process, as the system does for want of memory.
 
-    def start(self: Worker[Any, Any], task: Any) -> None:
-        begin(self, task)
-        if wanted(task) and len(killed) < times:
-            killed.append(self.pid)
-            os.kill(self.pid or 0, signal.SIGKILL)
+    Attributes:
+        function: its dotted name.
+        task: name of the class of the deadly task.
+        pan: name of the PAN file of the deadly scene.
+        times: how often it kills.
+        log: a file that grows by one byte each time.
+    """
 
-    monkeypatch.setattr(Worker, "start", start)
-    return killed
+    function: str
+    task: str
+    pan: str
+    times: int
+    log: Path
+
+    @property
+    def deaths(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def __call__(self, task: Any, control: Control) -> Any:
+        if type(task).__name__ == self.task and Path(task.files.pan).name == self.pan and self.deaths < self.times:
+            with self.log.open("ab") as log:
+                log.write(b".")
+            os.kill(os.getpid(), signal.SIGKILL)
+        module, _, name = self.function.rpartition(".")
+        return getattr(import_module(module), name)(task, control)  # by name: in the tests' process it is replaced

@@ -20,34 +20,31 @@ import torch
 from affine import Affine
 from safetensors.torch import load_file
 
-from clippan_cli.rasters.source import Trust
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.scene.scene import Scene
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
-from clippan_cli.training.members import (
-    Surveyed,
-    find_members,
-    make_ready,
-    survey_scenes,
-    window_bytes,
-    window_cache,
-)
+from clippan_cli.tasks.adapt import adapt_archive
+from clippan_cli.training.members import Surveyed, find_members, survey_scenes
+from clippan_cli.training.options import ArchiveOptions
 from clippan_cli.training.readers import Readers
+from clippan_cli.training.result import ArchiveResult
+from clippan_cli.training.session import Session
+from clippan_cli.training.supervision import adapt_teacher
 from clippan_cli.training.survey import ReadWindow, Survey, SurveyScene
+from clippan_cli.training.windows import archive_scenes, window_bytes, window_cache
 from clippan_models.adaptation.archive import split_scenes, strata_edges, strata_of
-from clippan_models.adaptation.archive_teacher import train_teacher
 from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, LossWeights
-from clippan_models.adaptation.patches import WindowPatches
+from clippan_models.adaptation.patches import ScenePatches
 from clippan_models.adaptation.processes import ALONE
 from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError, Interrupted, OutputError, WeightsError
 from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.store.checkpoint import load_checkpoint
-from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Deadly, Desk, RunMain
 
 STEPS = 12
 
@@ -101,10 +98,10 @@ def stopping_at(step: int) -> Control:
 
 
 @pytest.mark.parametrize("backbone", ["apnn", pytest.param("lambda-pnn", marks=pytest.mark.slow)])
-def test_a_training_that_was_stopped_goes_on_bit_for_bit(backbone: str, archive: Path, tmp_path: Path) -> None:
+def test_a_training_that_was_stopped_continues_bit_for_bit(backbone: str, archive: Path, tmp_path: Path) -> None:
     whole = learn(archive, tmp_path / "whole.safetensors", adapt={"backbone": backbone})
     output = tmp_path / "parts.safetensors"
-    with pytest.raises(Interrupted, match="--resume goes on") as stopped:
+    with pytest.raises(Interrupted, match="--resume continues") as stopped:
         learn(archive, output, stopping_at(6), adapt={"backbone": backbone})
     assert stopped.value.exit_code == 143 and not output.exists()
     with pytest.raises(OutputError, match="--resume"):
@@ -121,7 +118,7 @@ class _Killed(BaseException):
     """Ends a training with no chance to keep anything."""
 
 
-def test_a_training_that_was_killed_goes_on_from_its_last_snapshot(archive: Path, tmp_path: Path) -> None:
+def test_a_training_that_was_killed_continues_from_its_last_checkpoint(archive: Path, tmp_path: Path) -> None:
     control = Control()
 
     def fail(progress: Progress) -> None:
@@ -131,7 +128,7 @@ def test_a_training_that_was_killed_goes_on_from_its_last_snapshot(archive: Path
     control.on_progress = fail
     output = tmp_path / "w.safetensors"
     with pytest.raises(_Killed):
-        learn(archive, output, control, snapshot_seconds=1e-9)
+        learn(archive, output, control, checkpoint_seconds=1e-9)
     assert learn(archive, output, resume=True).resumed_at == 5
     (tmp_path / "w.safetensors.snapshot").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="not an intact training checkpoint"):
@@ -178,17 +175,17 @@ def test_tensorboard_draws_the_curve(archive: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_tensorboard_draws_each_step_once(archive: Path, tmp_path: Path) -> None:
-    """Of a training that was stopped, or killed after its last snapshot, and of another in the same folder."""
+    """Of a training that was stopped, or killed after its last checkpoint, and of another in the same folder."""
     learn(archive, tmp_path / "whole.safetensors", tensorboard=tmp_path / "whole")
     drawn = scalars(tmp_path / "whole")
     output, folder = tmp_path / "parts.safetensors", tmp_path / "parts"
     with pytest.raises(Interrupted):
         learn(archive, output, stopping_at(6), tensorboard=folder)
-    snapshot = output.with_name(f"{output.name}.snapshot")
-    early = snapshot.read_bytes()
+    checkpoint = output.with_name(f"{output.name}.snapshot")
+    early = checkpoint.read_bytes()
     with pytest.raises(Interrupted):
         learn(archive, output, stopping_at(9), tensorboard=folder, resume=True)
-    snapshot.write_bytes(early)
+    checkpoint.write_bytes(early)
     learn(archive, output, resume=True, tensorboard=folder)
     assert scalars(folder) == drawn
     learn(archive, output, overwrite=True, tensorboard=folder)
@@ -217,29 +214,32 @@ def test_a_training_begins_with_weights(archive: Path, tmp_path: Path) -> None:
 
 
 @contextmanager
-def made_ready(archive: Path, teacher: str = NO_TEACHER) -> Iterator[tuple[list[Surveyed], WindowCache]]:
+def surveyed_scenes(
+    archive: Path, teacher: str = NO_TEACHER, control: Control | None = None
+) -> Iterator[tuple[list[Surveyed], WindowCache, Session]]:
     alike, _ = find_members(find_pairs(archive, Trust(), Control()), ReadOptions(coregister="off"), Control())
     with Readers(0) as readers:
-        found, _ = survey_scenes(alike, teacher, False, readers, ALONE, Control())
-        yield found, window_cache(found, readers, 100, Control())
+        options = ArchiveOptions(archive / "w.safetensors", adapt=AdaptOptions(steps=6, teacher=teacher))
+        session = Session(options, ALONE, readers, control or Control())
+        found, _ = survey_scenes(alike, False, session)
+        yield found, window_cache(found, session), session
 
 
 def test_a_teacher_shows_every_scene_its_image(archive: Path) -> None:
     """It follows MS where that was measured; without reduced patches there is nothing for it to learn from."""
-    with made_ready(archive) as (surveyed, cache):
-        one, other = make_ready(surveyed, cache)
-        options, steps = AdaptOptions(steps=6, teacher="self"), []
-        teacher = train_teacher(
-            [one.train], [other.held], options, 4, ALONE, lambda step, count, loss: steps.append((step, count))
-        )
+    steps = []
+    control = Control(on_progress=lambda p: steps.append((p.done, p.total)) if p.stage == "teacher" else None)
+    with surveyed_scenes(archive, "self", control) as (surveyed, cache, session):
+        train, validation = archive_scenes(surveyed, cache, ([0], [1]))
+        teacher = adapt_teacher(train, validation, 4, session)
         assert teacher is not None and steps == [(1, 2), (2, 2)]
-        for scene in (one.train, other.held):
-            full = teacher.taught(scene.full(range(len(scene.windows))), scene.prior)
+        for scene in (*train, *validation):
+            full = teacher.with_images(scene.patches(range(len(scene.windows)), ()).full, scene.prior)
             assert full.teacher is not None and full.teacher.shape == full.ms_up.shape
             off = [(full.down(image) - full.ms)[full.usable].abs().mean() for image in (full.teacher, full.ms_up)]
             assert off[0] < 0.5 * off[1]
-        bare = [replace(one.train, reduced=(0,) * len(one.train.windows))]
-        assert train_teacher(bare, bare, options, 4, ALONE, lambda *step: None) is None
+        bare = [replace(scene, reduced=(0,) * len(scene.windows)) for scene in train]
+        assert adapt_teacher(bare, bare, 4, session) is None
 
 
 @pytest.mark.slow
@@ -253,7 +253,7 @@ def test_a_network_teaches_from_all_scenes(teacher: str, archive: Path, tmp_path
     assert stages["teacher"] == [*range(1, STEPS // 3 + 1)]
     assert all(point.parts["ship"] > 0 for point in whole.adapted.curve)
     output = tmp_path / "parts.safetensors"
-    with pytest.raises(Interrupted, match="--resume goes on"):
+    with pytest.raises(Interrupted, match="--resume continues"):
         learn(archive, output, stopping_at(6), adapt=dict(adapt))
     parts = learn(archive, output, resume=True, adapt=dict(adapt))
     assert parts.adapted.curve == whole.adapted.curve
@@ -278,10 +278,11 @@ def test_a_window_takes_the_memory_that_is_planned_for(ratio: int, desk: Desk) -
     desk.pan("pan.tif", pixels=demo.pan.astype("uint16"))
     ms = demo.ms.repeat(4 // ratio, 1).repeat(4 // ratio, 2).astype("uint16")
     desk.ms("ms.tif", pixels=ms, transform=PAN_PIXEL @ Affine.scale(ratio))
-    with made_ready(desk.folder, "gsa") as (surveyed, cache):
+    with surveyed_scenes(desk.folder, "gsa") as (surveyed, cache, _):
         (one,) = surveyed
-        scene = make_ready(surveyed, cache)[0].held
-        for number, window in enumerate(scene.windows.take(range(len(scene.windows)))):
+        _, (scene,) = archive_scenes(surveyed, cache, ([0], [0]))
+        for number in range(len(scene.windows)):
+            window = scene.cache.take(scene.number, scene.windows[number])
             assert window.full.teacher is not None and window.reduced is not None
             assert len(window.reduced) == scene.reduced[number]
             full = replace(one.survey, reduced=(scene.reduced[number],))
@@ -295,7 +296,7 @@ def test_memory_and_readers_change_nothing(
     """An archive of which only two windows fit into memory is learned from like any other."""
     adapt = {"teacher": "self", "weights": LossWeights(ship=1.0)}
     whole = learn(archive, tmp_path / "whole.safetensors", adapt=dict(adapt))
-    monkeypatch.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda surveyed, ram_mb: 2)
+    monkeypatch.setattr("clippan_cli.training.windows.windows_in_memory", lambda surveyed, ram_mb: 2)
     small = learn(archive, tmp_path / "small.safetensors", adapt=dict(adapt), workers=workers)
     assert small.adapted.curve == whole.adapted.curve and small.patches == whole.patches > 2
     assert same_weights(whole.output, small.output)
@@ -307,11 +308,10 @@ def test_a_reader_that_is_killed_costs_a_retry(
     times: int, left_out: int, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a scene that kills its readers is left out."""
-    killed = kill_workers(
-        lambda task: isinstance(task, SurveyScene) and Path(task.files.pan).name == "b_pan.tif", times, monkeypatch
-    )
+    deadly = Deadly("clippan_cli.training.readers._read", "SurveyScene", "b_pan.tif", times, tmp_path / "deaths")
+    monkeypatch.setattr("clippan_cli.training.readers._read", deadly)
     found = learn(archive, tmp_path / "w.safetensors", workers=1)
-    assert len(killed) == times
+    assert deadly.deaths == times
     lost = [item for item in found.left_out if "was killed by SIGKILL, 3 times" in item.reason]
     assert len(lost) == left_out and found.adapted.steps == STEPS
 
@@ -323,18 +323,18 @@ def test_a_file_that_cannot_be_read_any_more_costs_no_step(
     """Whether it was wanted for a step or for a validation."""
     read, done = ReadWindow.of, []
 
-    def of(self: ReadWindow, scene: Scene, control: Control) -> WindowPatches:
+    def of(self: ReadWindow, scene: Scene, control: Control) -> ScenePatches:
         done.append(self)
         if len(done) > reads:
             raise InputError(f"{self.files.pan} cannot be read")
-        patches: WindowPatches = read(self, scene, control)
+        patches: ScenePatches = read(self, scene, control)
         return patches
 
     output = tmp_path / "w.safetensors"
     with monkeypatch.context() as context:
         context.setattr(ReadWindow, "of", of)
-        context.setattr("clippan_cli.tasks.adapt.windows_in_memory", lambda surveyed, ram_mb: 2)
-        with pytest.raises(InputError, match=r"_pan.tif cannot be read; step \d+ of 12 is in .*--resume goes on"):
+        context.setattr("clippan_cli.training.windows.windows_in_memory", lambda surveyed, ram_mb: 2)
+        with pytest.raises(InputError, match=r"_pan.tif cannot be read; step \d+ of 12 is in .*--resume continues"):
             learn(archive, output)
     parts = learn(archive, output, resume=True)
     assert parts.resumed_at > 0 and parts.adapted.curve == unbroken.adapted.curve
@@ -342,7 +342,7 @@ def test_a_file_that_cannot_be_read_any_more_costs_no_step(
 
 
 @pytest.mark.parametrize("error", [InputError("it is damaged"), ValueError("it is strange")])
-def test_a_training_goes_on_with_the_same_scenes_or_not_at_all(
+def test_a_training_continues_with_the_same_scenes_or_not_at_all(
     error: Exception, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "w.safetensors"
@@ -356,7 +356,7 @@ def test_a_training_goes_on_with_the_same_scenes_or_not_at_all(
         return survey(self, scene, control)
 
     monkeypatch.setattr(SurveyScene, "of", of)
-    with pytest.raises(InputError, match=r"not the same scenes can be read as when .*, but a: mend the others"):
+    with pytest.raises(InputError, match=r"the scenes that can be read are not those of .*, but a: repair the others"):
         learn(archive, output, resume=True)
     forced = learn(archive, output, resume=True, force=True)
     assert any(str(error) in item.reason for item in forced.left_out) and forced.resumed_at >= 2
@@ -413,13 +413,13 @@ def test_processes_learn_together(archive: Path, tmp_path: Path, run_main: RunMa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "after"), [(1, 0.4), (2, 0.0)])  # seconds after the first snapshot
+@pytest.mark.parametrize(("processes", "after"), [(1, 0.4), (2, 0.0)])  # seconds after the first checkpoint
 def test_a_process_that_is_killed_costs_only_time(processes: int, after: float, archive: Path, tmp_path: Path) -> None:
     output, options = tmp_path / "w.safetensors", ("--steps", "60", "--scenes-per-step", "2", "--no-validation")
-    snapshot = output.with_name(f"{output.name}.snapshot")
+    checkpoint = output.with_name(f"{output.name}.snapshot")
     command = command_of(archive, output, *options, "--snapshot-minutes", "0.0001", processes=processes)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        while not snapshot.exists():
+        while not checkpoint.exists():
             assert running.poll() is None
             time.sleep(0.01)
         time.sleep(after)
@@ -447,8 +447,8 @@ def test_rare_content_has_a_stratum_of_its_own() -> None:
     assert (40, 41) in strata and sum(map(len, strata)) == len(detail)
 
 
-def test_scenes_are_held_back_whole() -> None:
+def test_scenes_are_held_out_whole() -> None:
     for count, share in {1: 1, 2: 1, 5: 1, 23: 4}.items():
-        train, held = split_scenes(count, seed=3)
-        assert (sorted({*train, *held}) == list(range(count))) and len(held) == share
-        assert count == 1 or not {*train} & {*held}
+        train, held_out = split_scenes(count, seed=3)
+        assert (sorted({*train, *held_out}) == list(range(count))) and len(held_out) == share
+        assert count == 1 or not {*train} & {*held_out}

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from clippan_cli.rasters.source import Trust
-from clippan_cli.report.training import decide, write_adapt_report
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import LeftOut
 from clippan_cli.scene.pairs import find_pairs
-from clippan_cli.tasks.adapt import ArchiveResult
-from clippan_cli.training.validation import ALL, LEARNED
+from clippan_cli.training.page import decide, write_adapt_report
+from clippan_cli.training.result import ALL, LEARNED, ArchiveResult
 from clippan_models.contracts import Window
 from clippan_models.metrics.catalogue import best_of
 from tests.cli.conftest import RunMain
@@ -82,7 +81,7 @@ def test_the_verdict_says_what_the_numbers_say(made: Made) -> None:
     verdict = decide(made.found)
     learned = next(one.metrics for one in validation.mean if one.method == LEARNED)
     assert {tile.name: tile.value for tile in verdict.tiles} == learned
-    assert "the scene held back" in verdict.headline and "--compare-scratch" in " ".join(verdict.sentences)
+    assert "the held-out scene" in verdict.headline and "--compare-scratch" in " ".join(verdict.sentences)
     means = {one.method: one.metrics for one in validation.mean}
     (strongest,) = [sentence for sentence in verdict.sentences if "strongest classical method" in sentence]
     rival, better_in = strongest.split(", ")[1], strongest.rstrip(".").split(" weights in ")[1].split(", ")

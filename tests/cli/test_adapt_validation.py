@@ -13,23 +13,15 @@ import torch
 from affine import Affine
 from safetensors.torch import load_file
 
-from clippan_cli.rasters.source import Trust
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.tasks.adapt import ArchiveOptions, ArchiveResult, adapt_archive
-from clippan_cli.training.validation import (
-    ALL,
-    BEFORE,
-    CLASSICAL,
-    FULL,
-    LEARNED,
-    REDUCED,
-    SCRATCH,
-    ValidationOptions,
-)
+from clippan_cli.tasks.adapt import adapt_archive
+from clippan_cli.training.options import ArchiveOptions, ValidationOptions
+from clippan_cli.training.result import ALL, BEFORE, CLASSICAL, FULL, LEARNED, REDUCED, SCRATCH, ArchiveResult
 from clippan_cli.weights.cards import show_weights
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted

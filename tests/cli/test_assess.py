@@ -59,6 +59,6 @@ def test_the_table_marks_the_best_and_the_notes_warn(assessing: list[str], run_m
     lines = outcome.stdout.splitlines()
     (qnr,) = [line for line in lines if line.startswith("QNR ↑")]
     assert qnr.count("*") == 1
-    assert any(line.startswith("beware") and "MTF" in line for line in lines)
+    assert any(line.startswith("warning") and "MTF" in line for line in lines)
     quiet = run_main([*assessing, "-q"])
-    assert "beware" not in quiet.stdout and "QNR" in quiet.stdout
+    assert "warning" not in quiet.stdout and "QNR" in quiet.stdout

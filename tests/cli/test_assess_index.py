@@ -11,13 +11,14 @@ import pytest
 import rasterio
 
 from clippan_cli.quality.many_scenes import SCHEMA, IndexReport
-from clippan_cli.rasters.source import Trust
+from clippan_cli.quality.options import AssessOptions
+from clippan_cli.rasters.options import Trust
+from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import find_pairs, names_many_scenes
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_cli.tasks.assess import AssessOptions, ReportFiles
 from clippan_cli.tasks.assess_index import assess_scenes
 from clippan_cli.tasks.demo import write_demo_scene
 from clippan_models.errors import InputError

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from affine import Affine
 
-from clippan_cli.rasters.source import Trust
+from clippan_cli.batch.options import BatchOptions
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.batch import BatchOptions, BatchResult, in_shard, run_batch
+from clippan_cli.tasks.batch import BatchResult, in_shard, run_batch
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import Interrupted, UsageError
-from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain, kill_workers
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Deadly, Desk, RunMain
 
 FAILED = 9
 FAST = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
@@ -117,11 +118,12 @@ def run(archive: Path, out: Path, control: Control, workers: int = 1) -> BatchRe
 def test_a_killed_worker_costs_a_retry(
     times: int, outcome: str, archive: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = kill_workers(lambda task: task.job.files.id == "a", times, monkeypatch)
+    deadly = Deadly("clippan_cli.tasks.batch.sharpen_scene", "Job", "a_pan.tif", times, desk.folder / "deaths")
+    monkeypatch.setattr("clippan_cli.tasks.batch.sharpen_scene", deadly)
     notes: list[str] = []
     found = run(archive, desk.folder / "sharp", Control(on_note=notes.append))
     assert {scene.pair.id: scene.outcome for scene in found.scenes} == {"a": outcome, "b": "done"}
-    assert len(killed) == min(times, 2) and "was killed by SIGKILL; it is tried again" in notes[0]
+    assert deadly.deaths == min(times, 2) and "was killed by SIGKILL; it is tried again" in notes[0]
     if outcome == "failed":
         assert "was killed by SIGKILL, 2 times" in found.failed[0].record.error
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from clippan_cli.batch import cluster as batch_cluster
-from clippan_cli.rasters.source import Trust
+from clippan_cli.batch.options import BatchOptions
+from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.tasks.batch import BatchOptions, run_batch
+from clippan_cli.tasks.batch import run_batch
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import Interrupted
-from tests.cli.conftest import Desk, RunMain
+from tests.cli.conftest import Deadly, Desk, RunMain
 from tests.cli.test_batch import FAILED, FAST, outcomes
 
 distributed = pytest.importorskip("distributed")
@@ -149,7 +147,7 @@ def test_a_cluster_that_does_not_fit_is_refused(cluster: Any, archive: Path, run
 def test_another_version_is_refused(
     processes: Any, archive: Path, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_cluster, "__version__", "99.0")
+    monkeypatch.setattr("clippan_cli.batch.requirements.__version__", "99.0")
     refused = run_main([*on(processes), *FAST])
     assert refused.code == NO_RESOURCES and "has clippan" in refused.error_line and "99.0" in refused.error_line
 
@@ -166,41 +164,22 @@ def test_networks_learn_on_a_cluster_as_alone(processes: Any, archive: Path, des
     assert all(scene["quality"]["QNR"] > 0 for scene in json.loads(done.stdout)["scenes"])
 
 
-@contextmanager
-def killing(cluster: Any, scene: str, times: int) -> Iterator[list[int]]:
-    """Kill the workers that have begun a scene, as often as this; yields the numbers of their processes."""
-    killed: list[int] = []
-    over = Event()
-
-    def kill() -> None:
-        seen: set[str] = set()
-        with distributed.Client(cluster, set_as_default=False) as client:
-            while not over.wait(0.02) and len(killed) < times:
-                for worker, keys in client.processing().items():
-                    new = {key for key in keys if key.startswith(f"{scene}-")} - seen
-                    if new:
-                        seen |= new
-                        pid = client.run(os.getpid, workers=[worker])[worker]
-                        os.kill(pid, signal.SIGKILL)
-                        killed.append(pid)
-
-    thread = Thread(target=kill)
-    thread.start()
-    yield killed
-    over.set()
-    thread.join()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("times", "outcome", "code"), [(1, "done", 0), (9, "failed", FAILED)])
 def test_a_killed_worker_costs_a_retry(
-    times: int, outcome: str, code: int, processes: Any, archive: Path, run_main: RunMain
+    times: int,
+    outcome: str,
+    code: int,
+    processes: Any,
+    archive: Path,
+    run_main: RunMain,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    takes_a_while = ["--method", "network", "--steps", "10", "--no-quality", "-j", "1"]
-    with killing(processes, "a", times) as killed:
-        done = run_main([*on(processes), *takes_a_while])
+    deadly = Deadly("clippan_cli.tasks.batch.sharpen_scene", "Job", "a_pan.tif", times, Path("deaths").absolute())
+    monkeypatch.setattr("clippan_cli.tasks.batch.sharpen_scene", deadly)
+    done = run_main([*on(processes), *FAST])
     assert done.code == code, done.stderr
     assert outcomes(done.stdout) == {"a": outcome, "b": "done", "c": "done"}
-    assert len(killed) == min(times, 2) and done.stderr.count("was lost; it is tried again") == 1
+    assert deadly.deaths == min(times, 2) and done.stderr.count("was lost; it is tried again") == 1
     if outcome == "failed":
         assert "was lost, 2 times; is there enough memory?" in done.error_line

@@ -61,13 +61,24 @@ def test_shown_commands_exist(page: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_python_example_of_the_front_page_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=named)
+def test_the_python_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clippan-demo"
     folder.mkdir()
     write_demo_scene(make_demo_scene(256), folder / "ms.tif", folder / "pan.tif", folder / "truth.tif")
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True)
-    assert (tmp_path / "from-python.tif").exists()
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert examples
+    for example in examples:
+        done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_every_folder_of_code_is_in_the_tour() -> None:
+    tour = (ROOT / "docs" / "design.md").read_text()
+    packages = (ROOT / name for name in ("clippan", "clippan_cli", "models/clippan_models", "models/clip_training"))
+    folders = {init.parent for package in packages for init in package.rglob("__init__.py")}
+    rooms = {named(folder) for folder in folders} - {"clippan_cli", "models/clippan_models"}
+    assert not {room for room in rooms if f"| `{room}/` |" not in tour}
 
 
 def code(page: Path) -> str:

@@ -74,6 +74,18 @@ def test_only_the_terms_that_are_named_count(tags: Tags) -> None:
     assert json.loads(tags("--loss", "spec, ship=0.5", "--teacher", "gsa")["LOSS"]) == {"spectral": 1.0, "ship": 0.5}
 
 
+def test_a_term_is_known_by_its_short_name_and_by_that_in_the_tags(desk: Desk, run_main: RunMain) -> None:
+    def loss(terms: str) -> dict[str, float]:
+        outcome = run_main(desk.sharpen("--loss", terms, "--dry-run", "--json"))
+        assert outcome.code == 0, outcome.stderr
+        found: dict[str, float] = json.loads(json.loads(outcome.stdout)["provenance"]["LOSS"])
+        return found
+
+    names = "spectral,spatial=0.5,qnr,correlation,ship,direction,reduced=2"
+    assert loss(names) == loss("spec,spat=0.5,qnr,rho,ship,d,wald=2")
+    assert list(loss(names)) == [name.partition("=")[0] for name in names.split(",")]
+
+
 def test_a_preset_sets_what_is_not_given(desk: Desk, run_main: RunMain) -> None:
     def steps(*options: str) -> int:
         outcome = run_main(desk.sharpen("--method", "clippan", "--clip", "none", "--dry-run", "--json", *options))

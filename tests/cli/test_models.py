@@ -168,7 +168,7 @@ def test_a_second_run_verifies_and_asks_nobody(
     hub.asked.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     again = run_main(FETCH_SMALL)
-    assert again.code == 0 and "was here already" in again.stdout
+    assert again.code == 0 and "already in the cache" in again.stdout
     assert hub.asked == []
 
 

@@ -93,9 +93,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the page, the maps, the CSV and the JSON of one run."""
+    from clippan_cli.quality.options import AssessOptions
+    from clippan_cli.quality.result import Gate
+    from clippan_cli.report.files import ReportFiles
     from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.files import ReadOptions, SceneFiles
-    from clippan_cli.tasks.assess import AssessOptions, Gate, ReportFiles, assess
+    from clippan_cli.tasks.assess import assess
 
     out = tmp_path_factory.mktemp("made")
     image = next(path for path in scene.iterdir() if "alert" in path.name)
@@ -289,9 +292,11 @@ def test_sharpen_reports_on_its_own_result(scene: Path, tmp_path: Path, run_main
 
 @pytest.mark.parametrize(("step", "words"), [(0, "No seams"), (150, "look there")])
 def test_seams_are_seen_where_there_are_some(step: int, words: str, scene: Path, tmp_path: Path) -> None:
+    from clippan_cli.quality.options import AssessOptions
+    from clippan_cli.report.files import ReportFiles
     from clippan_cli.running.options import ComputeOptions
     from clippan_cli.scene.files import ReadOptions, SceneFiles
-    from clippan_cli.tasks.assess import AssessOptions, ReportFiles, assess
+    from clippan_cli.tasks.assess import assess
 
     with rasterio.open(scene / "truth.tif") as truth:
         pixels, profile = truth.read().astype(np.int32), dict(truth.profile)

@@ -13,7 +13,8 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from clippan_cli.rasters.metadata import RasterMetadata, combine, image_bands, read_metadata, write_metadata
-from clippan_cli.writing.options import Driver, OutputGrid, OutputOptions
+from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_cli.writing.writer import SafeWriter
 
 UTM = CRS.from_epsg(32631)

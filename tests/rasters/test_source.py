@@ -10,7 +10,8 @@ import pytest
 import rasterio
 from rasterio._env import get_gdal_config
 
-from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 
 
 @pytest.fixture

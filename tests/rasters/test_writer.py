@@ -30,13 +30,8 @@ from clippan_cli.rasters.gdal_errors import stderr_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
 from clippan_cli.writing import options as output_options
 from clippan_cli.writing import translation
-from clippan_cli.writing.options import (
-    Driver,
-    OutputGrid,
-    OutputOptions,
-    estimate_disk_bytes,
-    needs_bigtiff,
-)
+from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes, needs_bigtiff
+from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_cli.writing.path import check_output_path, new_token, temporary_path
 from clippan_cli.writing.rehearsal import available_compressions, check_encoding
 from clippan_cli.writing.writer import CommitReport, SafeWriter
@@ -610,7 +605,8 @@ WRITE_AN_IMAGE = """
     sys.path[:] = job["path"]
     import numpy as np
     from pathlib import Path
-    from clippan_cli.writing.options import OutputGrid, OutputOptions
+    from clippan_cli.writing.options import OutputOptions
+    from clippan_cli.writing.grid import OutputGrid
     from clippan_cli.writing.writer import SafeWriter
     from clippan_models.contracts import Window
     from clippan_models.errors import OutputError

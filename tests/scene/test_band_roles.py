@@ -11,7 +11,8 @@ import rasterio
 from affine import Affine
 from rasterio.enums import ColorInterp
 
-from clippan_cli.rasters.source import Trust, open_source
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.scene.band_roles import BandRoles, band_roles
 from clippan_models.sensors import load_sensor
 

@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from clippan_cli.quality.result import SCHEMA
+from clippan_cli.quality.options import AssessOptions
+from clippan_cli.quality.result import SCHEMA, AssessReport, Gate
 from clippan_cli.quality.wald import degrade
+from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import open_scene
 from clippan_cli.scene.synthetic import DemoScene
-from clippan_cli.tasks.assess import AssessOptions, AssessReport, Gate, ReportFiles, assess
+from clippan_cli.tasks.assess import assess
 from clippan_models.errors import (
     ClippanError,
     IncompatiblePairError,
@@ -175,7 +177,7 @@ def test_what_does_not_belong_is_refused(files: Files, tmp_path: Path) -> None:
         files.assess(options=replace(PLAIN, reference=files.pan))
     with pytest.raises(UsageError, match="at least one"):
         assess(files.pair, UNMOVED, [], PLAIN)
-    with pytest.raises(UsageError, match="--peak"):
+    with pytest.raises(UsageError, match="peak 0"):
         replace(PLAIN, peak=0.0)
     with pytest.raises(OutputError, match="does not exist"):
         files.assess(csv=tmp_path / "no" / "such.csv")

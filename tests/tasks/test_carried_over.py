@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 import clippan_cli
-from clippan_cli.rasters.pair import PairOptions
+from clippan_cli.rasters.options import PairOptions
 from clippan_cli.scene.synthetic import DemoScene
 from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_models.errors import UsageError

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from clippan_cli.rasters.pair import PairOptions
+from clippan_cli.rasters.options import PairOptions
 from clippan_models.errors import IncompatiblePairError
 from tests.conftest import PAN_PIXEL, UTM31, Array, Bench, Grid, Output
 

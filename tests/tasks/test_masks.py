@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from scipy.ndimage import binary_dilation
 
-from clippan_cli.rasters.pair import PairOptions
+from clippan_cli.rasters.options import PairOptions
 from clippan_cli.scene.synthetic import DemoScene
 from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.errors import InputError

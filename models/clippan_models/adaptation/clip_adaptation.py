@@ -1,22 +1,22 @@
-"""Stage I: adapt a frozen CLIP to a scene, so that it can judge its fused images (CLIPPan eq. 1-5).
+"""Stage I: adapt a frozen CLIP to a scene, so that it can judge fused images of the scene (CLIPPan eq. 1-5).
 
-Only the stem and the adapters learn. MS, PAN and a good fused image of the same places are drawn to the prompts of
-their types (InterMCL), to each other by place (IntraMCL), and the fused image to what is made of MS and PAN (fusion).
-The fused image is that of a classical method, as there is no truth at full resolution.
+Only the stem and the adapters learn. The features of MS, PAN and a good fused image of the same patches are drawn to
+the prompts of their types (InterMCL) and to each other (IntraMCL), and those of the fused image to what is made of MS
+and PAN (fusion). The fused image is that of a classical method, as there is no truth at full resolution.
 
-A stem and an adapter of its own would tell each type's label by its weights, whatever the image shows; the judge, who
-sends every output through the branch of the fused image, would then praise anything. So branches share them, unless
-`AlignOptions.shared` says otherwise.
+With a stem and an adapter of its own, each type could be told by its weights, whatever the image shows; the judge, for
+which every output passes through the branch of the fused image, would then find any image good. So the branches share
+them, unless `ClipAdaptationOptions.shared` says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from clippan_models.adaptation.options import OnStep
 from clippan_models.adaptation.patches import draw
 from clippan_models.errors import UsageError
 from clippan_models.guidance.adapters import Adapter, FusionAdapter
@@ -28,21 +28,18 @@ from clippan_models.guidance.stem import build_stem, repeat_pan
 from clippan_models.losses.contrastive import fusion_loss, inter_modal_loss, intra_modal_loss
 from clippan_models.losses.direction import direction_loss
 
-OnStep = Callable[[int, int, float], None]
-"""Called with the step, the steps in all and the loss; may raise to stop."""
-
-_MAX_VIEWS = 512  # more would cost more time to encode than the steps see of them
+_MOST_VIEWS = 512  # the steps would see few of more, and encoding takes time
 
 
 @dataclass(frozen=True)
-class AlignOptions:
+class ClipAdaptationOptions:
     """How to adapt CLIP.
 
     Attributes:
         steps: optimiser steps; 0 leaves CLIP's features as they are.
-        batch: places per step.
-        fresh: how many of them are encoded anew, where the stem learns; of the others the last features count. Encoding
-            is what takes time.
+        batch: patches per step.
+        fresh: how many of them are encoded again, where the stem learns; of the others the last features are used, as
+            encoding takes most of the time.
         lr: learning rate of Adam.
         tau: temperature of InterMCL.
         tau_intra: temperature of IntraMCL.
@@ -56,7 +53,7 @@ class AlignOptions:
         terms: of the loss, of `STAGE1_TERMS`.
 
     Raises:
-        UsageError: a number of steps below 0, no places, no learning rate, or no term that there is.
+        UsageError: a number of steps below 0, no patches, no learning rate, or an unknown term.
     """
 
     steps: int = 100
@@ -77,18 +74,19 @@ class AlignOptions:
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 1 or self.fresh < 1 or not self.lr > 0:
             raise UsageError(
-                f"stage I cannot do {self.steps} steps with {self.batch} places, {self.fresh} fresh, and rate {self.lr}"
+                f"stage I cannot do {self.steps} steps with {self.batch} patches, {self.fresh} fresh, "
+                f"and learning rate {self.lr}"
             )
         if not self.terms or not set(self.terms) <= set(STAGE1_TERMS):
-            raise UsageError(f"stage I with the terms {', '.join(self.terms)}: choose of {', '.join(STAGE1_TERMS)}")
+            raise UsageError(f"stage I with the terms {', '.join(self.terms)}: choose from {', '.join(STAGE1_TERMS)}")
 
 
 @dataclass(frozen=True)
-class AlignmentImages:
-    """The same places in three types, in the unit range (`guidance.radiometry`), on one device.
+class ClipAdaptationImages:
+    """The same patches in three types, in the unit range (`guidance.radiometry`), on one device.
 
     Attributes:
-        ms_up: MS interpolated to the grid of PAN, `[N, C, H, W]`; places do not overlap.
+        ms_up: MS interpolated to the grid of PAN, `[N, C, H, W]`; patches do not overlap.
         pan: `[N, 1, H, W]`.
         hrms: good fused images, `[N, C, H, W]`.
     """
@@ -97,8 +95,8 @@ class AlignmentImages:
     pan: Tensor
     hrms: Tensor
 
-    def views(self, side: int) -> AlignmentImages:
-        """The places cut into pieces of `side` pixels, so that there are more of them; small places stay whole."""
+    def views(self, side: int) -> ClipAdaptationImages:
+        """The patches cut into views of `side` pixels, so that there are more of them; smaller patches stay whole."""
         height, width = self.pan.shape[-2:]
         high, wide = min(side, height), min(side, width)
 
@@ -106,20 +104,22 @@ class AlignmentImages:
             pieces = image.unfold(2, high, high).unfold(3, wide, wide)  # [N, C, rows, cols, high, wide]
             return pieces.permute(0, 2, 3, 1, 4, 5).flatten(0, 2).contiguous()
 
-        return AlignmentImages(cut(self.ms_up), cut(self.pan), cut(self.hrms))
+        return ClipAdaptationImages(cut(self.ms_up), cut(self.pan), cut(self.hrms))
 
-    def take(self, index: Tensor) -> AlignmentImages:
-        """The places of these numbers."""
-        return AlignmentImages(self.ms_up[index], self.pan[index], self.hrms[index])
+    def take(self, index: Tensor) -> ClipAdaptationImages:
+        """The patches of these numbers."""
+        return ClipAdaptationImages(self.ms_up[index], self.pan[index], self.hrms[index])
 
     def __len__(self) -> int:
         return self.pan.shape[0]
 
 
 class Judge(nn.Module):
-    """An adapted CLIP: says how far an image goes from MS and PAN the way their prompts go. Frozen, in evaluation mode.
+    """An adapted CLIP that compares how an image differs from MS and PAN with how their prompts do.
 
-    Made by `align`.
+    It is frozen, and in evaluation mode.
+
+    Made by `adapt_clip`.
 
     Attributes:
         slack: direction loss below which images count as equally good.
@@ -155,9 +155,9 @@ class Judge(nn.Module):
         return self.branches.adapt("pan", self.encoder.images(self.branches.show("pan", pan01)))
 
     def direction(self, out01: Tensor, ms_feature: Tensor, pan_feature: Tensor) -> Tensor:
-        """The direction loss L_d (eq. 6-8), mean of a batch, from 0 (the way of the prompts) to 2 (the opposite way).
+        """The direction loss L_d (eq. 6-8), mean of a batch, from 0 (the direction of the prompts) to 2 (the opposite).
 
-        What is better than `slack` counts as good: a judge that cannot tell better from good is silent.
+        A loss below `slack` counts as 0, as the judge cannot tell such images apart.
 
         Args:
             out01: fused images `[B, C, H, W]` of the unit range; the only input that receives a gradient.
@@ -170,16 +170,12 @@ class Judge(nn.Module):
         )
         return torch.relu(losses - self.slack).mean()
 
-    def agreement(self, image01: Tensor) -> Tensor:
-        """Cosine of fused images and the prompt of a good one, `[B]`, -1 .. 1; for comparing images of one scene."""
-        return self.embed(image01) @ self.text["hrms"]
 
-
-def align(
+def adapt_clip(
     encoder: ClipEncoder,
     prompts: Prompts,
-    images: AlignmentImages,
-    options: AlignOptions,
+    images: ClipAdaptationImages,
+    options: ClipAdaptationOptions,
     on_step: OnStep | None = None,
 ) -> Judge:
     """Adapt CLIP to a scene: stage I.
@@ -189,27 +185,27 @@ def align(
     Args:
         encoder: a frozen CLIP, on the device of the images; not changed.
         prompts: texts of the three types.
-        images: places of the scene; with a single view of one place, IntraMCL is left out.
+        images: patches of the scene; with a single view, IntraMCL is left out.
         options: how to adapt.
-        on_step: see `OnStep`.
+        on_step: progress, of the stage "CLIP adaptation".
 
     Raises:
         UsageError: a prompt is too long for the encoder, or the stem does not fit the bands.
     """
     generator = torch.Generator().manual_seed(options.seed)
     views = images.views(encoder.identity.side) if encoder.identity.native else images
-    views = views.take(draw(len(views), _MAX_VIEWS, generator).to(views.pan.device))
+    views = views.take(draw(len(views), _MOST_VIEWS, generator).to(views.pan.device))
     texts = encoder.texts(prompts.texts())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         branches = _Branches(views.ms_up, texts.shape[-1], options).to(texts.device)
         fusion = _Fusion(texts.shape[-1]).to(texts.device)
-    trainer = _Trainer(encoder, branches, fusion, texts, views, options)
+    training = _ClipTraining(encoder, branches, fusion, texts, views, options)
     with torch.enable_grad():
         for step in range(1, options.steps + 1):
-            loss = trainer.step(draw(len(views), options.batch, generator).to(texts.device))
+            loss = training.step(draw(len(views), options.batch, generator).to(texts.device))
             if on_step is not None:
-                on_step(step, options.steps, loss)
+                on_step("CLIP adaptation", step, options.steps, loss)
     with torch.no_grad():
         return Judge(encoder, branches, branches.adapt_texts(texts))
 
@@ -217,7 +213,7 @@ def align(
 class _Branches(nn.Module):
     """Stems and adapters by type of image."""
 
-    def __init__(self, sample: Tensor, dimension: int, options: AlignOptions) -> None:
+    def __init__(self, sample: Tensor, dimension: int, options: ClipAdaptationOptions) -> None:
         super().__init__()
 
         def stem() -> nn.Module:
@@ -263,15 +259,15 @@ class _Fusion(nn.Module):
         self.texts = FusionAdapter(dimension)
 
 
-class _Trainer:
+class _ClipTraining:
     def __init__(
         self,
         encoder: ClipEncoder,
         branches: _Branches,
         fusion: _Fusion,
         texts: Tensor,
-        views: AlignmentImages,
-        options: AlignOptions,
+        views: ClipAdaptationImages,
+        options: ClipAdaptationOptions,
     ) -> None:
         self.encoder, self.branches, self.fusion = encoder, branches, fusion
         self.texts, self.views, self.options = texts, views, options
@@ -288,7 +284,7 @@ class _Trainer:
         return float(loss.detach())
 
     def _loss(self, index: Tensor) -> Tensor:
-        """L_s1 (eq. 1) of the places of these numbers."""
+        """L_s1 (eq. 1) of the patches of these numbers."""
         branches, fusion, options = self.branches, self.fusion, self.options
         ms, hrms = self._raw(index)
         pan = self.pan[index]
@@ -306,13 +302,13 @@ class _Trainer:
         return loss
 
     def _raw(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """CLIP's features of MS and of the fused image, `[B, D]` each; those encoded anew are kept for later steps."""
+        """CLIP features of MS and of the fused image, `[B, D]` each; those encoded again are kept for later steps."""
         ms, hrms = self.ms[index], self.hrms[index]
         if not self.branches.stem_learns:
             return ms, hrms
         fresh = index[: self.options.fresh]
-        places = self.views.take(fresh)
-        shown = torch.cat([self.branches.show("ms", places.ms_up), self.branches.show("hrms", places.hrms)])
+        encoded = self.views.take(fresh)
+        shown = torch.cat([self.branches.show("ms", encoded.ms_up), self.branches.show("hrms", encoded.hrms)])
         new_ms, new_hrms = self.encoder.images(shown).chunk(2)
         self.ms[fresh], self.hrms[fresh] = new_ms.detach(), new_hrms.detach()
         return torch.cat([new_ms, ms[len(fresh) :]]), torch.cat([new_hrms, hrms[len(fresh) :]])

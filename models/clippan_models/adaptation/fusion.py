@@ -1,7 +1,7 @@
-"""The fused image that agrees with the data: a closed-form start, a network's correction, and two projections.
+"""The fused image that agrees with the data: an initial fusion in closed form, a network's correction, two projections.
 
-MS and PAN each fix part of the answer (`contracts.Observation`). What they leave open - the null space - is the
-network's to choose. The start lies halfway between two injections of detail with regression gains, one that adds it
+MS and PAN each fix part of the answer (`contracts.Observation`). The network chooses what they leave open, the null
+space. The initial fusion lies halfway between two injections of detail with regression gains, one that adds it
 (MTF-GLP, Aiazzi et al. 2006) and one that multiplies (HPM-R, Vivone et al. 2018). Each round of projections moves the
 image onto PAN = a . HRMS + b along the injection gains, then adds back what MS misses of it. Saturated samples, which
 say only "at least this much", take no part.
@@ -9,14 +9,15 @@ say only "at least this much", take no part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from clippan_models.contracts import Observation
 from clippan_models.ops.moments import Moments
+from clippan_models.store.checkpoint import Normalisation
 
 _MODULATION = (0.25, 4.0)
 """Bounds of a pixel over what PAN lets expect: where that is near 0, as over dark water, the ratio says nothing."""
@@ -37,8 +38,8 @@ class Prior:
         pan_weights: regression weights of PAN on the bands; all zero where PAN does not follow from them.
         pan_offset: its intercept.
         trust: how far to move onto PAN's constraint, 0 (not at all) .. 1.
-        ms_ceiling: DN from which a band is saturated.
-        pan_ceiling: DN from which PAN is.
+        ms_saturation: DN from which a band is saturated.
+        pan_saturation: DN from which PAN is.
     """
 
     ms_mean: Tensor
@@ -49,20 +50,10 @@ class Prior:
     pan_weights: Tensor
     pan_offset: float
     trust: float
-    ms_ceiling: float
-    pan_ceiling: float
+    ms_saturation: float
+    pan_saturation: float
 
-    def to(self, device: torch.device) -> Prior:
-        """The same prior with its tensors on a device."""
-        return replace(
-            self,
-            ms_mean=self.ms_mean.to(device),
-            ms_std=self.ms_std.to(device),
-            gains=self.gains.to(device),
-            pan_weights=self.pan_weights.to(device),
-        )
-
-    def start(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
+    def initial_fusion(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
         """Inject PAN's detail, half of it added and half multiplied: `[..., C, H, W]`, DN.
 
         Which fits better differs from scene to scene, by tenths of a decibel; the mean is near the better one.
@@ -76,19 +67,22 @@ class Prior:
         if self.trust == 0:
             return image
         missing = pan - (self.pan_weights * image).sum(-3, keepdim=True) - self.pan_offset
-        missing = torch.where(pan < self.pan_ceiling, missing, torch.zeros_like(missing))
+        missing = torch.where(pan < self.pan_saturation, missing, torch.zeros_like(missing))
         return image + self.trust * self.response * missing
 
     def onto_ms(
-        self,
-        image: Tensor,
-        ms: Tensor,
-        usable: Tensor,
-        up: Callable[[Tensor], Tensor],
-        down: Callable[[Tensor], Tensor],
+        self, image: Tensor, ms: Tensor, degraded: Tensor, usable: Tensor, up: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """Add back what MS misses of the image, interpolated: `out + ms_trust up(ms - down(out))`."""
-        missing = torch.where(usable & (ms < self.ms_ceiling), ms - down(image), torch.zeros_like(ms))
+        """Add back what MS misses of the image: `image + ms_trust up(ms - degraded)`.
+
+        Args:
+            image: `[..., C, H, W]`, DN.
+            ms: `[..., C, h, w]`.
+            degraded: the image, MTF-degraded to the MS samples, `[..., C, h, w]`.
+            usable: MS samples to go by, `[..., C, h, w]` bool.
+            up: interpolates from the MS samples to the grid of the image.
+        """
+        missing = torch.where(usable & (ms < self.ms_saturation), ms - degraded, torch.zeros_like(ms))
         return image + self.ms_trust * up(missing)
 
     @property
@@ -111,15 +105,18 @@ class Prior:
 
 
 def fit_prior(
-    moments: Moments, observation: Observation, ms_ceiling: float = float("inf"), pan_ceiling: float = float("inf")
+    moments: Moments,
+    observation: Observation,
+    ms_saturation: float = float("inf"),
+    pan_saturation: float = float("inf"),
 ) -> Prior:
     """Fit the prior to moments of `(ms_up bands, pan, pan_low bands)` over a scene.
 
     Args:
         moments: of 2 C + 1 variables in that order.
         observation: the scene's model.
-        ms_ceiling: DN from which MS is saturated.
-        pan_ceiling: DN from which PAN is.
+        ms_saturation: DN from which MS is saturated.
+        pan_saturation: DN from which PAN is.
     """
     bands = observation.sampling.bands
     mean, cov = moments.mean, moments.cov
@@ -147,6 +144,13 @@ def fit_prior(
         pan_weights=per_band(weights),
         pan_offset=observation.pan_offset,
         trust=observation.certainty if usable else 0.0,
-        ms_ceiling=ms_ceiling,
-        pan_ceiling=pan_ceiling,
+        ms_saturation=ms_saturation,
+        pan_saturation=pan_saturation,
     )
+
+
+def mean_normalisation(priors: Sequence[Prior]) -> Normalisation:
+    """How a network sees scenes, as the mean over them; only a record, as each scene has its own."""
+    means, deviations = (torch.stack([getattr(p, name).flatten() for p in priors]) for name in ("ms_mean", "ms_std"))
+    pan_mean, pan_std = (sum(getattr(p, name) for p in priors) / len(priors) for name in ("pan_mean", "pan_std"))
+    return Normalisation(tuple(means.mean(0).tolist()), tuple(deviations.mean(0).tolist()), pan_mean, pan_std)

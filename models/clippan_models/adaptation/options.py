@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from clippan_models.errors import UsageError
@@ -10,6 +11,10 @@ DEFAULT_BACKBONE = "lambda-pnn"
 """The best of those that two cores train in a minute or two, where the truth is sharp; see docs/benchmarks.md."""
 
 NO_TEACHER = "none"
+
+OnStep = Callable[[str, int, int, float], None]
+"""Called after each step of a training with its stage ("CLIP adaptation", "teacher" or "adapt"), the number of the
+step, that of all steps, and the loss; may raise to stop the training."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def find_preset(name: str) -> Preset:
         UsageError: there is no preset of that name.
     """
     if name not in PRESETS:
-        raise UsageError(f"the preset {name} does not exist: choose one of {', '.join(PRESETS)}")
+        raise UsageError(f"{name}: choose one of {', '.join(PRESETS)}", "preset")
     return PRESETS[name]
 
 
@@ -50,14 +55,16 @@ def find_preset(name: str) -> Preset:
 class LossWeights:
     """Weight of each term of the loss; a term of weight 0 is left out.
 
+    CLIPPan's letters stand in brackets; `correlation` and `reduced` are ours.
+
     Attributes:
-        spectral: the fused image, seen as MS sees, is MS.
-        spatial: a weighted sum of its bands is PAN.
-        qnr: 1 - QNR.
-        correlation: detail follows PAN at least as closely as MS does.
-        ship: distance to the teacher.
-        direction: disagreement with the prompt (L_d), where there is a judge.
-        reduced: distance to the truth at reduced resolution.
+        spectral: the fused image, MTF-degraded, is MS (L_spec).
+        spatial: a weighted sum of its bands is PAN (L_spat).
+        qnr: 1 - QNR (L_qnr).
+        correlation: detail follows PAN at least as closely as that of MS does.
+        ship: distance to the teacher's image (L_ship).
+        direction: disagreement with the prompt, where there is a judge (L_d).
+        reduced: distance to the truth at reduced resolution, by Wald's protocol.
     """
 
     spectral: float = 1.0
@@ -74,12 +81,26 @@ class LossWeights:
         return cls(**{term.name: weights.get(term.name, 0.0) for term in fields(cls)})
 
 
+_SHORT_NAMES = {
+    "spec": "spectral",
+    "spat": "spatial",
+    "qnr": "qnr",
+    "rho": "correlation",
+    "ship": "ship",
+    "d": "direction",
+    "wald": "reduced",
+}
+
+LOSS_NAMES = _SHORT_NAMES | {term.name: term.name for term in fields(LossWeights)}
+"""The field of `LossWeights` by each name that a user may call it: a short one, mostly the paper's, or its own."""
+
+
 @dataclass(frozen=True)
 class AdaptOptions:
     """How to adapt.
 
     Attributes:
-        steps: optimiser steps; 0 leaves the closed-form start as it is.
+        steps: optimiser steps; 0 leaves the initial fusion as it is.
         time_limit: seconds after which to stop, or None.
         seed: of weights and batches.
         backbone: the network, a name in `networks.registry.BACKBONES`.
@@ -87,7 +108,7 @@ class AdaptOptions:
         judged: of the former, how many the judge sees; it costs as much as the network does.
         learning_rate: of Adam, decayed by a cosine. None: the backbone's own.
         validate_every: steps between validations.
-        rounds: projections, while training and of the result.
+        rounds: projections onto PAN and MS after the network, in training and for the result.
         weights: of the terms of the loss.
         teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
     """

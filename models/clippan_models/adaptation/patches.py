@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from clippan_models.contracts import Observation, Sampling, Tile, Window
-from clippan_models.ops.fill import fill_invalid
-from clippan_models.ops.resample import (
-    decimation_matrix,
-    interpolation_matrix,
-    upsample,
-    window_cols,
-    window_rows,
-)
-from clippan_models.ops.views import TileViews, project_to_ms
+from clippan_models.ops.resample import decimation_matrix, interpolation_matrix, window_cols, window_rows
+from clippan_models.ops.views import TileViews, bands_at_reference, project_to_ms
+
+REDUCED_SIDE = 24
+"""MS samples on a side of a patch at reduced resolution."""
 
 _IMAGES = ("ms", "usable", "ms_up", "pan", "pan_low", "valid", "truth", "teacher")
 
@@ -37,8 +34,8 @@ class Patches:
         down_rows: `[N, C, h, H]`; with `down_cols [N, C, w, W]` it blurs and decimates.
         up_rows: `[N, C, H, h]`; with `up_cols [N, C, W, w]` it interpolates.
         teacher: images of another method to learn from, `[N, C, H, W]`, DN, or None.
-        ms_feature: what the judge makes of `ms_up`, `[N, D]`, or None without one.
-        pan_feature: what it makes of `pan`.
+        ms_feature: CLIP features of `ms_up`, `[N, D]`, or None without a judge.
+        pan_feature: CLIP features of `pan`.
     """
 
     ms: Tensor
@@ -60,7 +57,7 @@ class Patches:
         return self.ms.shape[0]
 
     def down(self, image: Tensor) -> Tensor:
-        """See images on the PAN grid as MS would have: `[N, C, H, W] -> [N, C, h, w]`."""
+        """MTF-degrade images on the PAN grid to the MS samples: `[N, C, H, W] -> [N, C, h, w]`."""
         return self.down_rows @ image @ self.down_cols.transpose(-1, -2)
 
     def up(self, ms: Tensor) -> Tensor:
@@ -72,9 +69,10 @@ class Patches:
         return Patches(**{k: v[index.to(v.device)] if isinstance(v, Tensor) else v for k, v in self.__dict__.items()})
 
     def turned(self, flip_rows: bool, flip_cols: bool, transpose: bool) -> Patches:
-        """The patches seen from another side: mirrored, and rows made columns.
+        """The patches mirrored, and with rows and columns exchanged.
 
-        Fusion knows no up or down, so every side teaches. Features of a judge, which sees one side, are left out.
+        Fusion has no preferred direction, so all eight orientations can be learned from. CLIP features, which belong to
+        one orientation, are left out.
         """
         mirrored = ([-2] if flip_rows else []) + ([-1] if flip_cols else [])
         images = {k: v for k in _IMAGES if (v := getattr(self, k)) is not None}
@@ -89,14 +87,15 @@ class Patches:
         matrices = {f"{k}_rows": v for k, v in rows.items()} | {f"{k}_cols": v for k, v in cols.items()}
         return replace(self, ms_feature=None, pan_feature=None, **images, **matrices)
 
-    def to(self, device: torch.device) -> Patches:
-        """The patches on a device."""
-        return Patches(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()})
-
     @property
     def nbytes(self) -> int:
         """Memory that they take."""
         return sum(v.nbytes for v in self.__dict__.values() if isinstance(v, Tensor))
+
+
+def training_core(sampling: Sampling) -> int:
+    """Side in PAN pixels of the windows that a scene is sampled by: 32 MS samples at least, a multiple of 32."""
+    return max(128, 32 * math.ceil(max(sampling.ratio_y, sampling.ratio_x)))
 
 
 def patch_bytes(bands: int, side: int, ratio: float) -> float:
@@ -107,12 +106,12 @@ def patch_bytes(bands: int, side: int, ratio: float) -> float:
 
 
 @dataclass(frozen=True)
-class WindowPatches:
-    """A window of a scene as patches.
+class ScenePatches:
+    """Patches of a scene, or of a window of it, at both resolutions.
 
     Attributes:
-        full: one, at full resolution.
-        reduced: those at reduced resolution that it has room for, or None.
+        full: at full resolution.
+        reduced: at reduced resolution, with a truth; None where there is no room for any.
     """
 
     full: Patches
@@ -126,42 +125,40 @@ def full_patches(tiles: Sequence[Tile], observation: Observation) -> Patches:
         tiles: all with cores of one size.
         observation: the scene's model.
     """
-    pieces = [_full_patch(tile, observation) for tile in tiles]
-    return _stack(pieces)
+    return _stack([_full_patch(tile, observation) for tile in tiles])
 
 
-def reduced_patches(tiles: Sequence[Tile], observation: Observation, side: int) -> Patches | None:
-    """Wald's protocol on the scene itself: MS as truth, both images degraded as MS once was from the sharp image.
+def reduced_patches(tiles: Sequence[Tile], observation: Observation) -> Patches | None:
+    """Wald's protocol on the scene itself: MS is the truth, and both images are MTF-degraded by the ratio.
 
     Args:
         tiles: as for `full_patches`; only the MS samples whose PAN support is in the tile are used.
         observation: the scene's model.
-        side: MS samples per patch.
 
     Returns:
-        Patches with `truth`, or None where the tiles are too small.
+        Patches of `REDUCED_SIDE` MS samples a side with `truth`, or None where the tiles are too small.
     """
-    pieces = [p for tile in tiles for p in _reduced_patch(tile, observation, side)]
+    pieces = [piece for tile in tiles for piece in _reduced_patches(tile, observation)]
     return _stack(pieces) if pieces else None
 
 
-def window_patches(tile: Tile, observation: Observation, side: int) -> WindowPatches:
-    """A tile as patches at both resolutions; arguments as for `reduced_patches`."""
-    return WindowPatches(full_patches([tile], observation), reduced_patches([tile], observation, side))
+def scene_patches(tiles: Sequence[Tile], observation: Observation) -> ScenePatches:
+    """Patches at both resolutions; arguments as for `reduced_patches`."""
+    return ScenePatches(full_patches(tiles, observation), reduced_patches(tiles, observation))
 
 
-def count_reduced(tile: Tile, observation: Observation, side: int) -> int:
+def count_reduced(tile: Tile, observation: Observation) -> int:
     """How many patches `reduced_patches` cuts out of a tile."""
-    return len(_places(_seen_as_ms(tile, observation)[1], side))
+    return len(_corners(_pan_at_ms(tile, observation)[1]))
 
 
 def draw(available: int, count: int, generator: torch.Generator) -> Tensor:
-    """Numbers of patches at random, none twice: `count`, or all where there are fewer."""
+    """Numbers of `count` patches at random, each at most once; of all patches where there are fewer."""
     return torch.randperm(available, generator=generator)[: min(count, available)]
 
 
 def join_patches(parts: Sequence[Patches]) -> Patches:
-    """Patches one after another; all of one size, and all with or all without what can be None."""
+    """Patches one after another; all have one size, and each optional tensor is in all of them or in none."""
     if len(parts) == 1:
         return parts[0]
     tensors = {key for key, value in parts[0].__dict__.items() if value is not None}
@@ -175,9 +172,8 @@ def _full_patch(tile: Tile, observation: Observation) -> dict[str, Tensor | None
     inner = _samples_inside(tile.core, sampling)
     take = inner.inside(tile.ms_window)
     valid = tile.valid.all(0, keepdim=True)[:, *cut]
-    down_rows, down_cols = _down_matrices(inner, tile.core, sampling, observation.ms_gain)
-    up_rows, up_cols = _up_matrices(inner, tile.core, sampling)
-    share = down_rows @ valid.float() @ down_cols.transpose(-1, -2)
+    matrices = _matrices(inner, tile.core, sampling, observation.ms_gain)
+    share = _between(valid.float(), matrices, "down")
     return {
         "ms": views.ms[:, *take],
         "usable": (share > 0.95) & tile.ms_valid[:, *take],
@@ -186,81 +182,61 @@ def _full_patch(tile: Tile, observation: Observation) -> dict[str, Tensor | None
         "pan_low": views.pan_low[:, *cut],
         "valid": valid,
         "truth": None,
-        "down_rows": down_rows,
-        "down_cols": down_cols,
-        "up_rows": up_rows,
-        "up_cols": up_cols,
+        **matrices,
     }
 
 
-def _reduced_patch(tile: Tile, observation: Observation, side: int) -> list[dict[str, Tensor | None]]:
-    """All patches of `side` MS samples that fit into a tile and are wholly valid."""
-    sampling = observation.sampling
-    pan, good = _seen_as_ms(tile, observation)
-    places = _places(good, side)
-    if not places:
+def _reduced_patches(tile: Tile, observation: Observation) -> list[dict[str, Tensor | None]]:
+    """All patches of `REDUCED_SIDE` MS samples that fit into a tile and are wholly valid."""
+    sampling, side = observation.sampling, REDUCED_SIDE
+    pan, valid = _pan_at_ms(tile, observation)
+    corners = _corners(valid)
+    if not corners:
         return []
-    ms = _bands_at_reference(tile, sampling)
-    ratio = sampling.ratio
-    same = Sampling(ratio, ratio, ((ratio - 1) / 2,) * sampling.bands, ((ratio - 1) / 2,) * sampling.bands)
+    ms = bands_at_reference(tile, sampling, sampling.select([0]))
+    same = Sampling.area_registered(sampling.ratio, sampling.bands)
     window = Window(0, 0, side, side)
-    inner = _samples_inside(window, same)
-    down_rows, down_cols = _down_matrices(inner, window, same, observation.ms_gain)
-    up_rows, up_cols = _up_matrices(inner, window, same)
-    full = down_rows @ torch.ones(1, side, side) @ down_cols.transpose(-1, -2)
+    matrices = _matrices(_samples_inside(window, same), window, same, observation.ms_gain)
+    full = _between(torch.ones(1, side, side), matrices, "down")
     patches: list[dict[str, Tensor | None]] = []
-    for row, col in places:
+    for row, col in corners:
         truth, sharp = ms[:, row : row + side, col : col + side], pan[:, row : row + side, col : col + side]
-        low = (down_rows @ truth @ down_cols.transpose(-1, -2)) / full
-        low_pan = (down_rows @ sharp @ down_cols.transpose(-1, -2)) / full
+        low, low_pan = (_between(image, matrices, "down") / full for image in (truth, sharp))
         patches.append(
             {
                 "ms": low,
                 "usable": full > 0.95,
-                "ms_up": up_rows @ low @ up_cols.transpose(-1, -2),
+                "ms_up": _between(low, matrices, "up"),
                 "pan": sharp,
-                "pan_low": up_rows @ low_pan @ up_cols.transpose(-1, -2),
+                "pan_low": _between(low_pan, matrices, "up"),
                 "valid": torch.ones(1, side, side, dtype=torch.bool),
                 "truth": truth,
-                "down_rows": down_rows,
-                "down_cols": down_cols,
-                "up_rows": up_rows,
-                "up_cols": up_cols,
+                **matrices,
             }
         )
     return patches
 
 
-def _seen_as_ms(tile: Tile, observation: Observation) -> tuple[Tensor, Tensor]:
-    """PAN at the MS samples `[1, h, w]`, and where it and all bands can be relied on `[h, w]`."""
+def _pan_at_ms(tile: Tile, observation: Observation) -> tuple[Tensor, Tensor]:
+    """PAN, MTF-degraded to the MS samples `[1, h, w]`, and where it and all bands can be relied on `[h, w]`."""
     gain = sum(observation.ms_gain) / len(observation.ms_gain)
     reference = observation.sampling.select([0])
     pan, share = project_to_ms(tile.pan, tile.pan_valid, tile.pan_window, tile.ms_window, reference, (gain,))
     return pan, (share[0] > 0.99) & tile.ms_valid.all(0)
 
 
-def _bands_at_reference(tile: Tile, sampling: Sampling) -> Tensor:
-    """The bands interpolated to where the samples of band 0 lie, so that they share one grid."""
-    relative = Sampling(
-        1.0,
-        1.0,
-        tuple((p - sampling.phase_y[0]) / sampling.ratio_y for p in sampling.phase_y),
-        tuple((p - sampling.phase_x[0]) / sampling.ratio_x for p in sampling.phase_x),
-    )
-    return upsample(fill_invalid(tile.ms, tile.ms_valid, 3), tile.ms_window, tile.ms_window, relative)
-
-
-def _places(good: Tensor, side: int) -> list[tuple[int, int]]:
-    """Upper left corners of wholly good squares, overlapping by two thirds: small scenes have few."""
-    rows = torch.nonzero(good.any(1)).flatten()
-    cols = torch.nonzero(good.any(0)).flatten()
+def _corners(valid: Tensor) -> list[tuple[int, int]]:
+    """Upper left corners of wholly valid patches, which overlap by two thirds, as small scenes have few."""
+    side = REDUCED_SIDE
+    rows = torch.nonzero(valid.any(1)).flatten()
+    cols = torch.nonzero(valid.any(0)).flatten()
     if not len(rows) or not len(cols):
         return []
     return [
         (row, col)
         for row in range(int(rows[0]), int(rows[-1]) + 2 - side, side // 3)
         for col in range(int(cols[0]), int(cols[-1]) + 2 - side, side // 3)
-        if bool(good[row : row + side, col : col + side].all())
+        if bool(valid[row : row + side, col : col + side].all())
     ]
 
 
@@ -272,25 +248,23 @@ def _samples_inside(core: Window, sampling: Sampling) -> Window:
     return Window(row, col, height, width)
 
 
-def _down_matrices(
-    ms_window: Window, pan_window: Window, sampling: Sampling, gains: tuple[float, ...]
-) -> tuple[Tensor, Tensor]:
-    def one(phases: tuple[float, ...], ratio: float, target: range, source: range) -> Tensor:
-        pairs = zip(phases, gains, strict=True)
-        return torch.stack([decimation_matrix(target, source, p, ratio, g).dense() for p, g in pairs])
+def _matrices(ms_window: Window, pan_window: Window, sampling: Sampling, gains: tuple[float, ...]) -> dict[str, Tensor]:
+    """The matrices of `Patches` between the samples of two windows."""
+    axes = {
+        "rows": (sampling.phase_y, sampling.ratio_y, window_rows(ms_window), window_rows(pan_window)),
+        "cols": (sampling.phase_x, sampling.ratio_x, window_cols(ms_window), window_cols(pan_window)),
+    }
+    found = {}
+    for axis, (phases, ratio, ms, pan) in axes.items():
+        down = [decimation_matrix(ms, pan, p, ratio, g).dense() for p, g in zip(phases, gains, strict=True)]
+        found[f"down_{axis}"] = torch.stack(down)
+        found[f"up_{axis}"] = torch.stack([interpolation_matrix(pan, ms, p, ratio).dense() for p in phases])
+    return found
 
-    rows = one(sampling.phase_y, sampling.ratio_y, window_rows(ms_window), window_rows(pan_window))
-    cols = one(sampling.phase_x, sampling.ratio_x, window_cols(ms_window), window_cols(pan_window))
-    return rows, cols
 
-
-def _up_matrices(ms_window: Window, pan_window: Window, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    def one(phases: tuple[float, ...], ratio: float, target: range, source: range) -> Tensor:
-        return torch.stack([interpolation_matrix(target, source, p, ratio).dense() for p in phases])
-
-    rows = one(sampling.phase_y, sampling.ratio_y, window_rows(pan_window), window_rows(ms_window))
-    cols = one(sampling.phase_x, sampling.ratio_x, window_cols(pan_window), window_cols(ms_window))
-    return rows, cols
+def _between(image: Tensor, matrices: Mapping[str, Tensor], way: str) -> Tensor:
+    """An image moved from one grid to the other: "down" or "up"."""
+    return matrices[f"{way}_rows"] @ image @ matrices[f"{way}_cols"].transpose(-1, -2)
 
 
 def _stack(pieces: Sequence[dict[str, Tensor | None]]) -> Patches:

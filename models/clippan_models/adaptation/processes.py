@@ -1,10 +1,10 @@
-"""Processes that train one network together: each has patches of its own, and all take the mean step."""
+"""Processes that train one network together: each has its own patches, and all take the mean step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -29,7 +29,7 @@ class Processes:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def average_gradients(self, network: nn.Module, count: int) -> None:
-        """Give all processes the mean of so many gradients, which they have summed up among them."""
+        """Give all processes the mean of so many gradients; each holds the sum of its own."""
         if count == 1:
             return
         learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -52,7 +52,7 @@ class Processes:
         return self.largest(value) == -self.largest(-value)
 
     def together(self, do: Callable[[], T]) -> T:
-        """Do what may fail in one process alone, and fail in all if it does: none waits for another in vain.
+        """Do what may fail in a single process; if it does, all of them fail, and none waits for ever.
 
         Raises:
             ClippanError: it failed here, or in another process.
@@ -86,4 +86,14 @@ class Processes:
 
 
 ALONE = Processes()
-"""The only process."""
+"""A single process, on the CPU."""
+
+
+def to_device(value: T, device: torch.device) -> T:
+    """A dataclass with its tensors, and those of the dataclasses within it, on a device."""
+    moved: Any = value
+    if isinstance(value, Tensor):
+        moved = value.to(device)
+    elif is_dataclass(value) and not isinstance(value, type):
+        moved = replace(value, **{f.name: to_device(getattr(value, f.name), device) for f in fields(value)})
+    return cast(T, moved)

@@ -1,39 +1,39 @@
-"""Training on one scene: its patches, what supervises them (CLIP, teacher), then the loop."""
+"""Training on one scene: its patches, CLIP adaptation (stage I), a teacher, then the network (stage II)."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.clip_adaptation import AlignmentImages, AlignOptions, Judge, OnStep, align
+from clippan_models.adaptation.batches import SceneBatches, TrainingSet
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages, ClipAdaptationOptions, adapt_clip
 from clippan_models.adaptation.fusion import Prior, fit_prior
-from clippan_models.adaptation.loop import Adapted, Material, adapt, fuse, unit_image, unit_pan
-from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, LossWeights
-from clippan_models.adaptation.patches import Patches, full_patches, reduced_patches
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, SELF, classical_images
+from clippan_models.adaptation.objective import unit_image, unit_pan, with_clip_features
+from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, OnStep
+from clippan_models.adaptation.patches import Patches, scene_patches
+from clippan_models.adaptation.processes import Processes, to_device
+from clippan_models.adaptation.teacher import (
+    CLASSICAL_TEACHERS,
+    SHARP_EXAMPLE,
+    core_images,
+    fit_classical,
+    teacher_options,
+    train_teacher,
+)
+from clippan_models.adaptation.trainer import Adapted, Trainer, new_network
 from clippan_models.contracts import Observation, Tile
 from clippan_models.errors import InputError
 from clippan_models.guidance.encoder import ClipEncoder
 from clippan_models.guidance.prompts import Prompts
-from clippan_models.networks.blocks import InWindows
-from clippan_models.networks.registry import find_backbone, find_fusing_backbone
-from clippan_models.networks.spec import BackboneSpec
+from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.ops.moments import Moments
 from clippan_models.ops.views import TileViews
-
-REDUCED_SIDE = 24
-"""MS samples per reduced-resolution patch."""
-
-OnStageStep = Callable[[str, int, int, float], None]
-"""Called with the stage ("align", "teacher", "adapt"), the step, the steps in all and the loss; may raise to stop."""
-
-_REDUCED_ONLY = LossWeights.only(reduced=LossWeights().reduced)
 
 
 @dataclass(frozen=True)
@@ -48,172 +48,131 @@ class Guide:
 
     encoder: ClipEncoder
     prompts: Prompts
-    options: AlignOptions
+    options: ClipAdaptationOptions
+
+
+@dataclass(frozen=True)
+class SceneTiles:
+    """Tiles that represent a scene, and what is known of the scene.
+
+    Attributes:
+        tiles: disjoint pieces on the CPU, cores of one size, a multiple of 32, read with `fit_halo`.
+        observation: the scene's model.
+        saturation: DN from which (MS, PAN) are saturated.
+    """
+
+    tiles: Sequence[Tile]
+    observation: Observation
+    saturation: tuple[float, float] = (math.inf, math.inf)
+
+    def prior(self) -> Prior:
+        """The prior of the scene, from the unsaturated pixels of the cores.
+
+        Raises:
+            InputError: no tile holds valid pixels.
+        """
+        moments = Moments()
+        for tile in self.tiles:
+            views = TileViews(tile, self.observation)
+            unsaturated = (views.ms_up < self.saturation[0]).all(0) & (views.pan[0] < self.saturation[1])
+            moments.update(torch.cat([views.ms_up, views.pan, views.pan_low]), views.core & unsaturated)
+        if moments.count < 2:
+            raise InputError("no pixel is valid in both MS and PAN: there is nothing to sharpen")
+        return fit_prior(moments, self.observation, *self.saturation)
+
+    def split(self) -> tuple[SceneTiles, SceneTiles]:
+        """Those to train on and the held-out ones; a single tile is in both."""
+        numbers = validation_windows(len(self.tiles))
+        validation = [self.tiles[number] for number in numbers]
+        train = [tile for number, tile in enumerate(self.tiles) if number not in numbers]
+        return replace(self, tiles=train or validation), replace(self, tiles=validation)
+
+    def views(self) -> Iterator[TileViews]:
+        """The views of each tile, which keep what they have computed."""
+        return (TileViews(tile, self.observation) for tile in self.tiles)
 
 
 def learn_scene(
-    tiles: Sequence[Tile],
-    observation: Observation,
+    scene: SceneTiles,
     options: AdaptOptions,
     device: torch.device,
-    ceilings: tuple[float, float] = (math.inf, math.inf),
-    on_step: OnStageStep | None = None,
     guide: Guide | None = None,
     initial: nn.Module | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[Prior, Adapted]:
-    """Train a network on tiles of one scene: stage I where there is a guide, a teacher if any, then stage II.
+    """Train a network on one scene: stage I where there is a guide, a teacher if any, then stage II.
 
     Args:
-        tiles: disjoint pieces on the CPU, cores of one size, a multiple of 32, read with `fit_halo`.
-        observation: the scene's model.
+        scene: what to learn from.
         options: how to adapt.
         device: where to train.
-        ceilings: DN from which (MS, PAN) are saturated.
-        on_step: progress, see `OnStageStep`.
         guide: the CLIP and the prompts that judge the image; None: no language.
         initial: a network of the backbone to begin with, which is left as it is; None: one with random weights.
+        on_step: progress of the stages "CLIP adaptation", "teacher" and "adapt".
 
     Raises:
         InputError: no tile holds valid pixels.
         UsageError: the backbone cannot fuse scenes, no term of the loss applies, or stage I cannot work as asked
-            (`alignment.align`).
+            (`adapt_clip`).
     """
     backbone = find_fusing_backbone(options.backbone)
-    prior = fit_prior(scene_moments(tiles, observation, ceilings), observation, *ceilings).to(device)
-    train, held = _split(tiles)
-    material = _material(train, held, observation, device)
+    prior = to_device(scene.prior(), device)
+    train, validation = scene.split()
+    training_set = _training_set(train, validation, prior, device)
     judge = None
     if guide is not None and options.weights.direction:
-        judge = _align(guide, material, prior, classical_images("bdsd-pc", train, observation).to(device), on_step)
-        material = replace(
-            material, full=felt(material.full, judge, prior), held_full=felt(material.held_full, judge, prior)
-        )
+        views = list(train.views())
+        sharp = core_images(fit_classical(SHARP_EXAMPLE, views), views).to(device)
+        images = clip_images(training_set.train.full, sharp, prior)
+        judge = adapt_clip(guide.encoder, guide.prompts, images, guide.options, on_step)
+        training_set = training_set.with_full(partial(with_clip_features, judge=judge, prior=prior))
     if options.weights.ship and options.teacher != NO_TEACHER:
-        material = _taught(material, train, held, observation, prior, options, on_step)
+        training_set = _with_teacher_images(training_set, train, validation, options, on_step)
     if initial is None:
-        network = new_network(backbone, observation.sampling.bands, options.seed, device)
+        network = new_network(backbone, scene.observation.sampling.bands, options.seed, device)
     else:
         network = copy.deepcopy(initial).to(device)
-    return prior, adapt(network, material, prior, options, judge, _of("adapt", on_step))
+    trainer = Trainer(network, SceneBatches(training_set, options), options, judge, Processes(device=device))
+    trainer.run(on_step)
+    return prior, trainer.result()
 
 
-def _of(stage: str, on_step: OnStageStep | None) -> OnStep | None:
-    return None if on_step is None else partial(on_step, stage)
-
-
-def new_network(backbone: BackboneSpec, bands: int, seed: int, device: torch.device) -> nn.Module:
-    """A network with random weights of its own seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return backbone.build(bands).to(device)
-
-
-def _align(guide: Guide, material: Material, prior: Prior, sharp: Tensor, on_step: OnStageStep | None) -> Judge:
-    """Stage I on the training patches; `sharp` stands for the good image."""
-    full = material.full
-    images = AlignmentImages(
-        ms_up=unit_image(prior, full.ms_up), pan=unit_pan(prior, full.pan), hrms=unit_image(prior, sharp)
-    )
-    return align(guide.encoder, guide.prompts, images, guide.options, _of("align", on_step))
-
-
-@torch.no_grad()
-def felt(patches: Patches, judge: Judge, prior: Prior) -> Patches:
-    """The patches with what the judge makes of their MS and PAN: constants of stage II, so computed once."""
-    ms, pan = unit_image(prior, patches.ms_up), unit_pan(prior, patches.pan)
-    return replace(patches, ms_feature=judge.embed_ms(ms), pan_feature=judge.embed_pan(pan))
-
-
-def _taught(
-    material: Material,
-    train: Sequence[Tile],
-    held: Sequence[Tile],
-    observation: Observation,
-    prior: Prior,
-    options: AdaptOptions,
-    on_step: OnStageStep | None,
-) -> Material:
-    """The material with the teacher's images of its patches."""
-    device = material.full.ms.device
-    if options.teacher in CLASSICAL_TEACHERS:
-        # fitted to all tiles: what was held back says nothing about a method without training
-        images = classical_images(options.teacher, [*train, *held], observation).to(device)
-        shown, held_images = images[: len(train)], images[len(train) :]
-    elif material.reduced is None:
-        return material
-    else:
-        lessons = lessons_of(options)
-        network = new_teacher(lessons, observation.sampling.bands, device)
-        teacher = adapt(network, material, prior, lessons, None, _of("teacher", on_step)).network
-        shown = teacher_images(teacher, lessons, prior, material.full)
-        held_images = teacher_images(teacher, lessons, prior, material.held_full)
-    return replace(
-        material,
-        full=replace(material.full, teacher=shown),
-        held_full=replace(material.held_full, teacher=held_images),
+def clip_images(patches: Patches, sharp: Tensor, prior: Prior) -> ClipAdaptationImages:
+    """What stage I learns from, of patches at full resolution and sharp images of them `[N, C, H, W]`, DN."""
+    return ClipAdaptationImages(
+        ms_up=unit_image(prior, patches.ms_up), pan=unit_pan(prior, patches.pan), hrms=unit_image(prior, sharp)
     )
 
 
-def lessons_of(options: AdaptOptions) -> AdaptOptions:
-    """How a network learns that is to teach another one: at reduced resolution only, in a third of the steps."""
-    lessons = replace(options, weights=_REDUCED_ONLY, steps=options.steps // 3)
-    if options.teacher == SELF:
-        return lessons
-    return replace(lessons, backbone=options.teacher, batch=None, learning_rate=None)
-
-
-def new_teacher(lessons: AdaptOptions, bands: int, device: torch.device) -> nn.Module:
-    """The network of a teacher before its lessons, with other random weights than that which learns from it."""
-    return new_network(find_backbone(lessons.backbone), bands, lessons.seed + 1, device)
-
-
-@torch.no_grad()
-def teacher_images(teacher: nn.Module, lessons: AdaptOptions, prior: Prior, patches: Patches) -> Tensor:
-    """All patches fused by a teacher after its lessons, one by one to bound memory, `[N, C, H, W]`."""
-    network = teacher if find_backbone(lessons.backbone).fuses else InWindows(teacher, REDUCED_SIDE)
-    one_by_one = (patches.take(torch.tensor([number])) for number in range(len(patches)))
-    return torch.cat([fuse(network, prior, patch, lessons.rounds) for patch in one_by_one])
-
-
-def scene_moments(tiles: Sequence[Tile], observation: Observation, ceilings: tuple[float, float]) -> Moments:
-    """Moments that `fit_prior` takes, over the cores of tiles.
-
-    Raises:
-        InputError: no tile holds valid pixels.
-    """
-    moments = Moments()
-    for tile in tiles:
-        views = TileViews(tile, observation)
-        unsaturated = (views.ms_up < ceilings[0]).all(0) & (views.pan[0] < ceilings[1])
-        moments.update(torch.cat([views.ms_up, views.pan, views.pan_low]), views.core & unsaturated)
-    if moments.count < 2:
-        raise InputError("no pixel is valid in both MS and PAN: there is nothing to sharpen")
-    return moments
-
-
-def held_windows(count: int) -> list[int]:
-    """Numbers of the windows, of so many, that a scene holds back for validation: one in five."""
+def validation_windows(count: int) -> list[int]:
+    """Numbers of the windows, of so many of a scene, that are held out for validation: one in five."""
     return list(range(0, count, 5))
 
 
-def _split(tiles: Sequence[Tile]) -> tuple[list[Tile], list[Tile]]:
-    """Tiles to train on and tiles held back."""
-    numbers = held_windows(len(tiles))
-    held, train = [tiles[i] for i in numbers], [tile for i, tile in enumerate(tiles) if i not in numbers]
-    return train or held, held  # a scene of a single tile has nothing to hold back
+def _training_set(train: SceneTiles, validation: SceneTiles, prior: Prior, device: torch.device) -> TrainingSet:
+    parts = [to_device(scene_patches(part.tiles, part.observation), device) for part in (train, validation)]
+    if any(part.reduced is None for part in parts):  # only one has room for such patches, if any: they serve both
+        reduced = parts[0].reduced or parts[1].reduced
+        parts = [replace(part, reduced=reduced) for part in parts]
+    return TrainingSet(prior, *parts)
 
 
-def _material(train: Sequence[Tile], held: Sequence[Tile], observation: Observation, device: torch.device) -> Material:
-    def reduced(some: Sequence[Tile]) -> Patches | None:
-        patches = reduced_patches(some, observation, REDUCED_SIDE)
-        return patches.to(device) if patches is not None else None
-
-    train_reduced, held_reduced = reduced(train), reduced(held)
-    if train_reduced is None or held_reduced is None:
-        train_reduced = held_reduced = train_reduced or held_reduced
-    return Material(
-        full=full_patches(train, observation).to(device),
-        held_full=full_patches(held, observation).to(device),
-        reduced=train_reduced,
-        held_reduced=held_reduced,
-    )
+def _with_teacher_images(
+    training_set: TrainingSet, train: SceneTiles, validation: SceneTiles, options: AdaptOptions, on_step: OnStep | None
+) -> TrainingSet:
+    """The training set with the teacher's images of its patches."""
+    device = training_set.train.full.ms.device
+    if options.teacher in CLASSICAL_TEACHERS:
+        # fitted to all tiles: a method without training cannot learn the held-out ones by heart
+        views = [*train.views(), *validation.views()]
+        images = core_images(fit_classical(options.teacher, views), views).to(device)
+        shown, held_out = images[: len(train.tiles)], images[len(train.tiles) :]
+        parts = zip((training_set.train, training_set.validation), (shown, held_out), strict=True)
+        return TrainingSet(
+            training_set.prior, *(replace(part, full=replace(part.full, teacher=own)) for part, own in parts)
+        )
+    if training_set.train.reduced is None:
+        return training_set
+    own, bands = teacher_options(options), train.observation.sampling.bands
+    teacher = train_teacher(own, SceneBatches(training_set, own), bands, Processes(device=device), on_step)
+    return training_set.with_full(partial(teacher.with_images, prior=training_set.prior))

@@ -1,23 +1,31 @@
-"""Images of a scene by another method: what stage I takes for a sharp image, and what stage II learns from (L_ship).
+"""Teachers: their images of a scene are what stage II learns from (L_ship), and stage I's example of a sharp image.
 
-A teacher is fitted to the same tiles that the network trains on, and each tile's core is fused once: its images are
-constants of the training. The paper's teacher is a network, SHIP, trained at reduced resolution (Wald's protocol). Here
-any backbone can be, `ship` among them, trained so on the scene itself; `SELF` is one of the kind that learns from it.
+A classical teacher is fitted to the same tiles that the network trains on. The paper's teacher is a network, SHIP,
+trained at reduced resolution (Wald's protocol). Here any backbone can be, `ship` among them, trained so on the same
+scenes; `SELF` is one of the kind that learns from it. Its images are constants of the training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from clippan_models.adaptation.options import NO_TEACHER
+from clippan_models.adaptation.batches import Batches
+from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.objective import fuse
+from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, LossWeights, OnStep
+from clippan_models.adaptation.patches import REDUCED_SIDE, Patches
+from clippan_models.adaptation.processes import Processes, to_device
+from clippan_models.adaptation.trainer import Trainer, new_network
 from clippan_models.classical.bdsd_pc import BdsdPcFitter
 from clippan_models.classical.gsa import GsaFitter
 from clippan_models.classical.mtf_glp import MtfGlpHpmRFitter
-from clippan_models.contracts import Fitter, Observation, Sharpener, Tile
-from clippan_models.networks.registry import BACKBONES
+from clippan_models.contracts import Fitter, Sharpener
+from clippan_models.networks.blocks import InWindows
+from clippan_models.networks.registry import BACKBONES, find_backbone
 from clippan_models.ops.views import TileViews
 
 SELF = "self"
@@ -32,6 +40,11 @@ CLASSICAL_TEACHERS: dict[str, Callable[[], Fitter]] = {
 
 TEACHERS = (SELF, *CLASSICAL_TEACHERS, *BACKBONES, NO_TEACHER)
 
+SHARP_EXAMPLE = "bdsd-pc"
+"""The classical method whose images stand for sharp ones in stage I."""
+
+_REDUCED_ONLY = LossWeights.only(reduced=LossWeights().reduced)
+
 
 @torch.inference_mode()
 def fit_classical(teacher: str, views: Iterable[TileViews]) -> Sharpener:
@@ -42,21 +55,57 @@ def fit_classical(teacher: str, views: Iterable[TileViews]) -> Sharpener:
     return fitter.finish()
 
 
-def core_image(method: Sharpener, views: TileViews) -> Tensor:
-    """The core of a tile by a method, `[C, H, W]`, DN."""
+def core_images(method: Sharpener, views: Iterable[TileViews]) -> Tensor:
+    """The cores of tiles, all of one size, by a method, `[N, C, H, W]`, DN."""
     with torch.inference_mode():
-        image = method.sharpen(views)[:, *views.tile.core.inside(views.pan_window)]
-    return image.clone()  # one that a training may use
+        images = [method.sharpen(view)[:, *view.tile.core.inside(view.pan_window)] for view in views]
+    return torch.stack(images)  # outside of inference mode: a training cannot use what is made in it
 
 
-def classical_images(teacher: str, tiles: Sequence[Tile], observation: Observation) -> Tensor:
-    """The cores of tiles fused by a classical method that is fitted to all of them, `[N, C, H, W]`, DN.
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network that another one learns from.
+
+    Attributes:
+        network: in evaluation mode.
+        options: how it learned.
+        device: of the network.
+    """
+
+    network: nn.Module
+    options: AdaptOptions
+    device: torch.device
+
+    @torch.no_grad()
+    def with_images(self, patches: Patches, prior: Prior) -> Patches:
+        """The patches of a scene with the teacher's images, made one by one to bound memory."""
+        fuses = find_backbone(self.options.backbone).fuses
+        network = self.network if fuses else InWindows(self.network, REDUCED_SIDE)
+        prior, here = to_device(prior, self.device), to_device(patches, self.device)
+        one_by_one = (here.take(torch.tensor([number])) for number in range(len(here)))
+        images = torch.cat([fuse(network, prior, patch, self.options.rounds) for patch in one_by_one])
+        return replace(patches, teacher=images.to(patches.ms.device))
+
+
+def teacher_options(options: AdaptOptions) -> AdaptOptions:
+    """How the teacher of a network learns: at reduced resolution only, in a third of the steps."""
+    own = replace(options, weights=_REDUCED_ONLY, steps=options.steps // 3)
+    return own if options.teacher == SELF else replace(own, backbone=options.teacher, batch=None, learning_rate=None)
+
+
+def train_teacher(
+    options: AdaptOptions, batches: Batches, bands: int, processes: Processes, on_step: OnStep | None
+) -> Teacher:
+    """Train a teacher; its random weights differ from those of the network that learns from it.
 
     Args:
-        teacher: a key of `CLASSICAL_TEACHERS`.
-        tiles: with cores of one size.
-        observation: the scene's model.
+        options: its own, see `teacher_options`.
+        batches: with patches at reduced resolution.
+        bands: of MS.
+        processes: that train together.
+        on_step: progress, of the stage "teacher".
     """
-    views = [TileViews(tile, observation) for tile in tiles]
-    method = fit_classical(teacher, views)
-    return torch.stack([core_image(method, view) for view in views])
+    network = new_network(find_backbone(options.backbone), bands, options.seed + 1, processes.device)
+    trainer = Trainer(network, batches, options, processes=processes, stage="teacher")
+    trainer.run(on_step)
+    return Teacher(trainer.result().network, options, processes.device)

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import torch
 
-from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Sharpener, Tile
 from clippan_models.store.checkpoint import Checkpoint
 

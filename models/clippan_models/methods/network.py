@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.fusion import Prior, mean_normalisation
 from clippan_models.adaptation.options import AdaptOptions
-from clippan_models.adaptation.scene import REDUCED_SIDE, Guide, learn_scene
+from clippan_models.adaptation.patches import REDUCED_SIDE, training_core
+from clippan_models.adaptation.scene import Guide, SceneTiles, learn_scene
 from clippan_models.adaptation.teacher import SELF
-from clippan_models.adaptation.windows import training_core
 from clippan_models.contracts import Observation, Sampling, Views
 from clippan_models.methods.method import Fitted, Learned, MethodCost, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
@@ -19,7 +19,7 @@ from clippan_models.networks.blocks import run_network
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.views import fit_halo, lowpass_halo
-from clippan_models.store.checkpoint import Checkpoint, Normalisation
+from clippan_models.store.checkpoint import Checkpoint
 
 _GPU_BLOCK_BYTES = 2e9
 _TILE_BYTES = 320  # per pixel of a tile: 80 float32 values of views and projections
@@ -97,16 +97,9 @@ class NetworkMethod:
             source.report(stage, step, steps, f"loss {loss:.4f}")
 
         with source.stage("adapt"):
-            prior, adapted = learn_scene(
-                source.training_tiles(training_core(observation.sampling), fit_halo(observation)),
-                observation,
-                adapt,
-                source.device,
-                source.saturation,
-                on_step,
-                guide,
-                self.options.initial,
-            )
+            tiles = source.training_tiles(training_core(observation.sampling), fit_halo(observation))
+            scene = SceneTiles(tiles, observation, source.saturation)
+            prior, adapted = learn_scene(scene, adapt, source.device, guide, self.options.initial, on_step)
         sharpener = NetworkSharpener(self.backbone, adapted.network, prior, lowpass_halo(observation), adapt.rounds)
         tags = (guide_tags(guide) if self.language else {}) | curve_tags(adapted)
         return Fitted(sharpener, tags, Learned(adapted, sharpener.checkpoint(), guide))
@@ -160,21 +153,19 @@ class NetworkSharpener:
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN, float32."""
         prior = self.prior
-        image = prior.start(views.ms_up, views.pan, views.pan_low)
+        image = prior.initial_fusion(views.ms_up, views.pan, views.pan_low)
         inner = (slice(None), *(slice(self.rim, side - self.rim) for side in image.shape[-2:]))
         origin = views.pan_window.row + self.rim, views.pan_window.col + self.rim
         image[inner] = self._correct(image[inner], views.pan[inner], origin)
         for _ in range(self.rounds):
             image = prior.onto_pan(image, views.pan)
-            image = self._onto_ms(image, views)
+            degraded, share = views.down(image)
+            image = prior.onto_ms(image, views.ms, degraded, share > 0.5, views.up)
         return image
 
     def checkpoint(self) -> Checkpoint:
         """The network with all that is needed to use it again, to be written by `store.checkpoint`."""
-        prior = self.prior
-        mean, std = (tuple(map(float, values.flatten())) for values in (prior.ms_mean, prior.ms_std))
-        normalisation = Normalisation(mean, std, prior.pan_mean, prior.pan_std)
-        return Checkpoint(self.backbone.name, len(mean), self.network, normalisation)
+        return Checkpoint(self.backbone.name, len(self.prior.gains), self.network, mean_normalisation([self.prior]))
 
     def _correct(self, start: Tensor, pan: Tensor, origin: tuple[int, int]) -> Tensor:
         prior = self.prior
@@ -186,9 +177,3 @@ class NetworkSharpener:
             corrected = run_network(self.backbone, self.network, *inputs, origin)
         image: Tensor = corrected[0].float() * prior.ms_std + prior.ms_mean
         return image
-
-    def _onto_ms(self, image: Tensor, views: Views) -> Tensor:
-        seen, share = views.down(image)
-        usable = (share > 0.5) & (views.ms < self.prior.ms_ceiling)
-        missing = torch.where(usable, views.ms - seen, torch.zeros_like(seen))
-        return image + self.prior.ms_trust * views.up(missing)

@@ -6,9 +6,9 @@ import json
 import math
 from dataclasses import asdict
 
-from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.trainer import Adapted
 
 _DIGITS = 6
 

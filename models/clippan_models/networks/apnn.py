@@ -37,6 +37,9 @@ SPEC = BackboneSpec(
     provenance=Provenance(
         paper='Scarpa, Vitale, Cozzolino, "Target-adaptive CNN-based pansharpening", IEEE TGRS 56(9), 2018',
         doi="10.1109/TGRS.2018.2817393",
-        deviations=("the last layer starts at zero", "corrects a closed-form start instead of an interpolated MS"),
+        deviations=(
+            "the last layer starts at zero",
+            "corrects a closed-form initial fusion instead of an interpolated MS",
+        ),
     ),
 )

@@ -118,7 +118,8 @@ def run_in_windows(
     """The output of a network in windows that lie fixed in the scene, blended where they overlap.
 
     A pixel depends on the windows that it lies in, wherever the image was cut out. Only windows wholly within the image
-    count, if there are any, so its outermost `side - 1` pixels depend on the cut, and some of them keep the start.
+    count, if there are any, so its outermost `side - 1` pixels depend on the cut, and some of them keep the initial
+    fusion.
 
     Args:
         network: `(start, pan) -> [B, C, side, side]`.
@@ -134,7 +135,7 @@ def run_in_windows(
 
 
 def blend_windows(network: nn.Module, start: Tensor, pan: Tensor, grid: WindowGrid) -> Tensor:
-    """The output of a network in the windows of a grid; what lies in none keeps the start.
+    """The output of a network in the windows of a grid; what lies in none keeps the initial fusion.
 
     Windows may reach beyond the image, which is replicated there. Where several overlap, their weighted mean counts;
     the weights fall smoothly over the outer `overlap` pixels.

@@ -1,10 +1,10 @@
 """FusionNet: a residual network on the difference of PAN and each band (Deng, Vivone, Jin, Chanussot 2021).
 
-`PAN - start`, band by band; 3x3 to 32, four residual blocks, 3x3 to the bands, added to the start. 76,324 parameters
-for four bands. The difference needs both on one radiometric scale: they come normalised by the scene's mean and
-deviation.
+PAN less the initial fusion, band by band; 3x3 to 32, four residual blocks, 3x3 to the bands, added to the initial
+fusion. 76,324 parameters for four bands. The difference needs both on one radiometric scale: they come normalised by
+the scene's mean and deviation.
 
-Difference: the start is the closed form of the scene, where the paper has an interpolated MS.
+Difference: the initial fusion is the closed form of the scene, where the paper has an interpolated MS.
 """
 
 from __future__ import annotations
@@ -46,6 +46,6 @@ SPEC = BackboneSpec(
         paper='Deng, Vivone, Jin, Chanussot, "Detail injection-based deep convolutional neural networks for '
         'pansharpening", IEEE TGRS 59(8), 2021',
         doi="10.1109/TGRS.2020.3031366",
-        deviations=("corrects a closed-form start instead of an interpolated MS",),
+        deviations=("corrects a closed-form initial fusion instead of an interpolated MS",),
     ),
 )

@@ -1,9 +1,9 @@
 """Lambda-PNN: residual blocks between gates by channel and by place (Ciotola, Poggi, Scarpa 2023).
 
 Concatenate; 3x3 to 64 twice; a gated residual; two residual blocks with GELU; a second gated residual; 5x5 to the
-bands, added to the start. The gates are those of CBAM (Woo et al. 2018): each channel by an MLP of its mean and its
-maximum over the image, then each pixel by a 7x7 convolution of the mean and the maximum over the channels. 198,442
-parameters for four bands.
+bands, added to the initial fusion. The gates are those of CBAM (Woo et al. 2018): each channel by an MLP of its mean
+and its maximum over the image, then each pixel by a 7x7 convolution of the mean and the maximum over the channels.
+198,442 parameters for four bands.
 
 Difference: means and maxima over an image would make tiles differ. In use, they are the averages over
 patches of the scene, recorded and frozen (`networks.statistics`); in training, each patch has its own.

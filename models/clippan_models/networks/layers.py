@@ -25,7 +25,7 @@ def same(inputs: int, outputs: int, side: int = 3, *, padding_mode: PaddingMode 
 
 
 class Corrector(nn.Module):
-    """A network whose layers correct the image that it starts from, given what `shown` makes of it and PAN."""
+    """A network whose layers correct the initial fusion `start`, given what `shown` makes of it and PAN."""
 
     def __init__(self, layers: nn.Module) -> None:
         super().__init__()

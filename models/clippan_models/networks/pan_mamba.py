@@ -11,7 +11,7 @@ Differences:
 - What looks at the whole image - six instance norms and one pooled gate - goes by statistics recorded on the scene.
 - A scan depends on all pixels before, and on the width of the image. So a scene passes in windows of 128 pixels that
   lie fixed in it and are blended; tiles agree exactly with each other, if not with a scan of the scene in one piece.
-- The start is the closed form of the scene, where the reference takes the nearest MS pixel.
+- The initial fusion is the closed form of the scene, where the reference takes the nearest MS pixel.
 - One normalisation before each scan, where the reference applies the same one twice in the cross-modal layers.
 - The running residual of each group of layers is kept at its end, where the reference drops it: the features otherwise
   reach the fusion through the last scan only.

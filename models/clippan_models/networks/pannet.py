@@ -1,7 +1,7 @@
 """PanNet: a residual network that only sees high-pass images (Yang, Fu, Hu, Huang, Ding, Paisley 2017).
 
 From the bands and PAN their mean over a box is taken away, so that the network does not depend on radiometry; 3x3 to
-32, four residual blocks, 3x3 to the bands, added to the start.
+32, four residual blocks, 3x3 to the bands, added to the initial fusion.
 
 Differences:
 - The paper takes the high-pass of MS on its own grid, over 5 x 5 samples, and brings it up by a transposed convolution

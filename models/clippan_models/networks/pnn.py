@@ -3,8 +3,8 @@
 Concatenate, 9x9 to 64, 5x5 to 32, 5x5 to the bands. 80,420 parameters for four bands, as in common implementations.
 
 Differences:
-- The output is added to the start. The paper's network makes the image itself, which a fit to one scene would first
-  have to learn; and an untrained network could not leave the start as it is.
+- The output is added to the initial fusion. The paper's network makes the image itself, which a fit to one scene would
+  first have to learn; and an untrained network could not leave the initial fusion as it is.
 - The paper also feeds indices such as NDVI, by band positions of its sensors. Here bands have no fixed positions.
 - Borders are replicated once, before the first convolution, where the paper loses them.
 """
@@ -42,6 +42,9 @@ SPEC = BackboneSpec(
         paper='Masi, Cozzolino, Verdoliva, Scarpa, "Pansharpening by convolutional neural networks", '
         "Remote Sensing 8(7), 2016",
         doi="10.3390/rs8070594",
-        deviations=("adds a correction to the start instead of making the image", "is shown no radiometric indices"),
+        deviations=(
+            "adds a correction to the initial fusion instead of making the image",
+            "is shown no radiometric indices",
+        ),
     ),
 )

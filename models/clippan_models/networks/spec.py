@@ -93,7 +93,8 @@ class BackboneSpec:
     """A backbone and its contract.
 
     The network is called as `network(start [B, C, H, W], pan [B, 1, H, W]) -> [B, C, H, W]`, all normalised to about
-    zero mean and unit variance. It adds a correction to `start`, which is 0 before training.
+    zero mean and unit variance. `start` is the initial fusion; the network adds a correction to it,
+    which is 0 before training.
 
     Attributes:
         name: what a user types.

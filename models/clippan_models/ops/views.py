@@ -65,6 +65,26 @@ def project_to_ms(
     return torch.where(whole, blurred, blurred / share.clamp(min=1e-3)), share
 
 
+def bands_at_reference(tile: Tile, sampling: Sampling, reference: Sampling) -> Tensor:
+    """The bands of a tile interpolated to where the samples of a reference band lie, so that they share one grid.
+
+    Args:
+        tile: its invalid samples within reach of valid ones get extrapolated values.
+        sampling: of all bands.
+        reference: of one band, with the same ratio.
+
+    Returns:
+        `[C, h, w]`, on the MS samples of the tile.
+    """
+    relative = Sampling(
+        1.0,
+        1.0,
+        tuple((p - reference.phase_y[0]) / sampling.ratio_y for p in sampling.phase_y),
+        tuple((p - reference.phase_x[0]) / sampling.ratio_x for p in sampling.phase_x),
+    )
+    return upsample(fill_invalid(tile.ms, tile.ms_valid, 3), tile.ms_window, tile.ms_window, relative)
+
+
 class TileViews:
     """The views of a `Tile`, each computed when first asked for; see `contracts.Views`."""
 

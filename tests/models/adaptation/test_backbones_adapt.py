@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clippan_models.adaptation.clip_adaptation import AlignOptions
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.scene import Guide
 from clippan_models.contracts import Observation, Sampling, Window
@@ -48,7 +48,7 @@ def guide() -> Guide:
         torch.manual_seed(0)
         model = build_embedded()
     encoder = ClipEncoder(model, embedded_tokenizer(), ClipIdentity("random", "embedded", "", SIDE, native=True))
-    return Guide(encoder, find_prompts("wald"), AlignOptions(steps=1, batch=2, stem="rgb"))
+    return Guide(encoder, find_prompts("wald"), ClipAdaptationOptions(steps=1, batch=2, stem="rgb"))
 
 
 def scene() -> TileSource:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from clippan_models.adaptation.clip_adaptation import AlignOptions
-from clippan_models.adaptation.loop import Adapted
+from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.scene import Guide
 from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
@@ -50,7 +50,7 @@ def adapted(
 ) -> Result:
     guide = None
     if encoder is not None:
-        guide = Guide(encoder, find_prompts(prompts), AlignOptions(steps=2, batch=4, stem=stem, nir=2))
+        guide = Guide(encoder, find_prompts(prompts), ClipAdaptationOptions(steps=2, batch=4, stem=stem, nir=2))
     return fit_network(TileSource(TILES, OBSERVATION), options, guide)
 
 
@@ -103,7 +103,7 @@ def test_a_teacher_is_followed(teacher: str) -> None:
 
 @pytest.mark.parametrize("alone", ["ship", "direction"])
 def test_a_term_without_what_it_compares_with_is_refused(alone: str) -> None:
-    with pytest.raises(UsageError, match="ship needs a teacher, d a CLIP"):
+    with pytest.raises(UsageError, match="ship needs a teacher, direction a CLIP"):
         adapted(None, AdaptOptions(steps=2, weights=replace(NOTHING, **{alone: 1.0})))
 
 

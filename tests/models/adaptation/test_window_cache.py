@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -10,15 +11,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clippan_models.adaptation.patches import Patches, WindowPatches
-from clippan_models.adaptation.window_cache import SceneWindows, WindowCache
+from clippan_models.adaptation.archive import ArchiveScene
+from clippan_models.adaptation.fusion import Prior
+from clippan_models.adaptation.patches import Patches, ScenePatches
+from clippan_models.adaptation.window_cache import WindowCache
 from clippan_models.errors import InputError
 
 
-def window(scene: int, number: int) -> WindowPatches:
+def window(scene: int, number: int) -> ScenePatches:
     """One that can be told from others."""
     told = torch.full((1, 1, 1, 1), float(10 * scene + number))
-    return WindowPatches(Patches(*(told,) * 6, None, *(told,) * 4), None)
+    return ScenePatches(Patches(*(told,) * 6, None, *(told,) * 4), None)
 
 
 @dataclass
@@ -37,13 +40,19 @@ class Shelf:
         number: int
         done: bool = False
 
-        def result(self) -> WindowPatches:
+        def result(self) -> ScenePatches:
             assert not self.done, "a result that is asked for twice may be found twice"
             self.done = True
             return window(self.scene, self.number)
 
 
-def told(found: WindowPatches) -> int:
+def scene_of(cache: WindowCache, windows: tuple[int, ...]) -> ArchiveScene:
+    none = torch.zeros(1, 1, 1)
+    prior = Prior(none, none, 0.0, 1.0, none, none, 0.0, 0.0, math.inf, math.inf)
+    return ArchiveScene("scene", prior, cache, 1, windows, (0,) * len(windows), (tuple(range(len(windows))),))
+
+
+def told(found: ScenePatches) -> int:
     return int(found.full.ms.item())
 
 
@@ -58,14 +67,15 @@ def test_it_gives_what_was_asked_for_and_keeps_what_fits(asked: list[tuple[int, 
         assert all(count == 1 for count in shelf.loads.values())
 
 
-def test_what_is_expected_is_loaded_early_and_once() -> None:
+def test_what_is_prefetched_is_loaded_once() -> None:
     shelf = Shelf(Counter())
-    scene = SceneWindows(WindowCache(shelf.load, 8), 1, (0, 2, 4, 6))
-    assert scene.room == 4
-    scene.expect([0, 3])
+    scene = scene_of(WindowCache(shelf.load, 8), (0, 2, 4, 6))
+    assert scene.cache.room == 4
+    scene.prefetch([0, 3])
     assert shelf.loads == {(1, 0): 1, (1, 6): 1}
-    assert [told(found) for found in scene.take([3, 0])] == [16, 10]
-    assert [told(found) for found in scene.only([1, 3]).take([1, 0])] == [16, 12]
+    assert scene.patches([3, 0], ()).full.ms.flatten().tolist() == [16, 10]
+    assert scene.sampled(2).patches([1, 0], ()).full.ms.flatten().tolist() == [16, 10]
+    assert scene.patches([1], ()).full.ms.flatten().tolist() == [12]
     assert shelf.loads == {(1, 0): 1, (1, 6): 1, (1, 2): 1}
 
 
@@ -74,7 +84,7 @@ def test_a_window_is_finished_once_while_it_is_kept() -> None:
     cache.take(0, 1)
     finished: list[int] = []
 
-    def finish(scene: int, found: WindowPatches) -> WindowPatches:
+    def finish(scene: int, found: ScenePatches) -> ScenePatches:
         finished.append(told(found))
         return replace(found, full=replace(found.full, teacher=found.full.ms + 100 * scene))
 
@@ -87,10 +97,10 @@ def test_a_window_is_finished_once_while_it_is_kept() -> None:
 
 def test_an_error_comes_where_the_window_is_taken() -> None:
     class Broken:
-        def result(self) -> WindowPatches:
+        def result(self) -> ScenePatches:
             raise InputError("cannot be read")
 
     cache = WindowCache(lambda scene, number: Broken(), 2)
-    cache.expect(0, 0)
+    cache.prefetch(0, 0)
     with pytest.raises(InputError, match="cannot be read"):
         cache.take(0, 0)

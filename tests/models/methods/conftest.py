@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from clippan_models.adaptation.loop import Adapted
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Tile
 from clippan_models.methods.network import MethodOptions, NetworkMethod, NetworkSharpener
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from clippan_models.adaptation.loop import Adapted, fuse
+from clippan_models.adaptation.objective import fuse
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.patches import reduced_patches
+from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.methods.network import NetworkSharpener
 from clippan_models.observation import estimate_observation
@@ -110,7 +111,7 @@ def test_a_scene_seen_from_another_side_is_fused_to_the_same_image_from_that_sid
     flip_rows: bool, flip_cols: bool, transpose: bool
 ) -> None:
     sharpener, _, observation, scene = adapted(0)
-    patches = reduced_patches(scene, observation, 24)
+    patches = reduced_patches(scene, observation)
     assert patches is not None
     ahead = fuse(sharpener.network, sharpener.prior, patches, 2)
     turned = fuse(sharpener.network, sharpener.prior, patches.turned(flip_rows, flip_cols, transpose), 2)

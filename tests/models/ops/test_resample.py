@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from clippan_models.contracts import Sampling, Window
-from clippan_models.ops.fill import fill_invalid
 from clippan_models.ops.resample import blur_radius, coverage, decimate, upsample
 
 RATIOS = [2.0, 4.0, 2.00011, 4.015, 3.7, 6.0]
@@ -108,13 +107,3 @@ def test_the_blur_radius_holds_nearly_all_of_the_kernel() -> None:
     window = Window(-radius, -radius, 2 * radius + 1, 2 * radius + 1)
     share = coverage(window, Window(0, 0, 1, 1), Sampling(4, 4, (0.0,), (0.0,)), (0.3,))
     assert float(share) == pytest.approx(1, abs=1e-4)
-
-
-def test_filling_reaches_as_far_as_asked_and_leaves_valid_pixels_alone() -> None:
-    image = torch.full((1, 9, 9), 7.0)
-    valid = torch.zeros(1, 9, 9, dtype=torch.bool)
-    valid[0, 4, 4] = True
-    image[~valid] = float("1e9")
-    filled = fill_invalid(image, valid, 2)
-    assert torch.equal(filled[0, 2:7, 2:7], torch.full((5, 5), 7.0))
-    assert float(filled[0, 0, 0]) == 0

@@ -1,0 +1,91 @@
+"""How to run over many scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from clippan_cli.batch.options import BatchOptions
+from clippan_cli.options.compute import ComputeFlags
+from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
+from clippan_cli.options.learning import MethodFlags
+from clippan_cli.options.output import EncodingFlags, QualityFlag
+from clippan_cli.options.scene import ExtentFlag, ReadFlags, SeedFlag
+from clippan_cli.options.sharpen import LearningFlags
+from clippan_models.errors import UsageError
+
+
+class PairsFlags(TypedDict, total=False):
+    """Of commands that look for pairs."""
+
+    dry_run: Annotated[bool, BATCH.flag(False, None, "Print the pairs, and why other files are left out, and stop.")]
+    pairs_out: Annotated[OptionalPath, BATCH.flag(None, "FILE.csv", "Write the pairs as a CSV file.")]
+
+
+class _RunFlags(TypedDict, total=False):
+    workers: Annotated[
+        int | None, BATCH.flag(None, "N", f"Scenes at once, each in a process; {BatchOptions.workers} if not given.")
+    ]
+    scheduler: Annotated[
+        str | None,
+        BATCH.flag(
+            BatchOptions.scheduler,
+            "tcp://HOST:PORT",
+            "Sharpen on the workers of a Dask cluster, one scene at a time on each.",
+        ),
+    ]
+    shard: Annotated[
+        str | tuple[int, int],
+        BATCH.flag(
+            "/".join(map(str, BatchOptions.shard)),
+            "I/N",
+            "Only every N-th scene, from the I-th: one run for each of N machines.",
+        ),
+    ]
+    retry_failed: Annotated[bool, BATCH.flag(BatchOptions.retry_failed, None, "Try again what has failed before.")]
+    report: Annotated[
+        OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a page on the quality of all results, sortable.")
+    ]
+
+
+class BatchFlags(
+    _RunFlags,
+    MethodFlags,
+    LearningFlags,
+    SeedFlag,
+    ReadFlags,
+    ExtentFlag,
+    EncodingFlags,
+    QualityFlag,
+    ComputeFlags,
+    total=False,
+):
+    """The options of `batch` in Python."""
+
+
+class BatchCommandFlags(PairsFlags, BatchFlags, total=False):
+    """The options of the command `batch`."""
+
+
+def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:
+    """How to run.
+
+    Raises:
+        UsageError: a value that is not possible, or options that contradict each other.
+    """
+    options = filled(_RunFlags, given)
+    workers, scheduler = options["workers"], options["scheduler"]
+    if workers is not None and scheduler is not None:
+        raise UsageError("--workers is for this machine and --scheduler for a cluster: give one of them")
+    usual = BatchOptions.workers if workers is None else workers
+    return BatchOptions(folder, usual, scheduler, _shard(options["shard"]), options["retry_failed"])
+
+
+def _shard(shard: str | tuple[int, int]) -> tuple[int, int]:
+    """The two numbers of I/N."""
+    number, count = shard.partition("/")[::2] if isinstance(shard, str) else shard
+    try:
+        return int(number), int(count)
+    except ValueError as error:
+        raise UsageError(f"{shard}: I/N is needed, e.g. 1/4", "shard") from error

@@ -1,0 +1,160 @@
+"""How a network learns: the method, its budget, the loss, and where it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
+
+from clippan_cli.options.flags import LEARNING, METHOD, OptionalPath, filled
+from clippan_cli.options.scene import SeedFlag, path_or_none
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_models.adaptation.options import DEFAULT_PRESET, LOSS_NAMES, AdaptOptions, LossWeights, find_preset
+from clippan_models.errors import UsageError
+
+
+class TimeLimitFlag(TypedDict, total=False):
+    """Of commands that learn."""
+
+    time_limit: Annotated[
+        float | None, METHOD.flag(AdaptOptions.time_limit, "SECONDS", "Stop learning after this long.")
+    ]
+
+
+class _MethodFlags(TypedDict, total=False):
+    method: Annotated[
+        str,
+        METHOD.flag(
+            SharpenOptions.method,
+            "NAME",
+            "exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
+        ),
+    ]
+    preset: Annotated[str, METHOD.flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.")]
+    steps: Annotated[int | None, METHOD.flag(None, "N", "Optimiser steps of the network; the preset's if not given.")]
+
+
+class MethodFlags(_MethodFlags, TimeLimitFlag, total=False):
+    """Which method, and how much time it gets."""
+
+
+class NetworkFlags(TypedDict, total=False):
+    """Which network learns, and from what."""
+
+    loss: Annotated[
+        str | Mapping[str, float] | None,
+        LEARNING.flag(None, "TERM[=WEIGHT],...", "Loss terms: spec, spat, qnr, rho, ship, d, wald; all if not given."),
+    ]
+    backbone: Annotated[
+        str | None,
+        LEARNING.flag(
+            None,
+            "NAME",
+            "The network that learns, see clippan models list; if not given, that of --weights or the preset's.",
+        ),
+    ]
+    teacher: Annotated[
+        str,
+        LEARNING.flag(
+            AdaptOptions.teacher,
+            "NAME",
+            "Whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa, a backbone such as ship, "
+            "or none.",
+        ),
+    ]
+    projection: Annotated[
+        bool,
+        LEARNING.flag(AdaptOptions.rounds > 0, None, "Keep the result consistent with MS and PAN by construction."),
+    ]
+    weights: Annotated[
+        OptionalPath,
+        LEARNING.flag(SharpenOptions.weights, "FILE.safetensors", "Weights to start from or, with --steps 0, to use."),
+    ]
+
+
+class SaveWeightsFlag(TypedDict, total=False):
+    """Of `sharpen`."""
+
+    save_weights: Annotated[
+        OptionalPath,
+        LEARNING.flag(SharpenOptions.save_weights, "FILE.safetensors", "Save what the network learned, for --weights."),
+    ]
+
+
+class _AllFlags(MethodFlags, NetworkFlags, SeedFlag, total=False):
+    """What `adapt_options` takes."""
+
+
+def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
+    """How the network learns.
+
+    Raises:
+        UsageError: a number out of range, an unknown preset, term, backbone or teacher.
+        WeightsError: the weights to start from cannot be read.
+    """
+    from clippan_models.adaptation.teacher import TEACHERS
+    from clippan_models.networks.registry import find_fusing_backbone
+
+    options = filled(_AllFlags, given)
+    preset = find_preset(options["preset"])
+    seed, steps, time_limit, teacher = options["seed"], options["steps"], options["time_limit"], options["teacher"]
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"{seed}: 0 to 2**63 - 1", "seed")
+    if steps is not None and steps < 0:
+        raise UsageError(f"{steps}: 0 or more", "steps")
+    if time_limit is not None and not time_limit > 0:
+        raise UsageError(f"{time_limit:g}: more than 0 seconds", "time_limit")
+    if teacher not in TEACHERS:
+        raise UsageError(f"{teacher}: choose one of {', '.join(TEACHERS)}", "teacher")
+    usual = AdaptOptions()
+    return AdaptOptions(
+        steps=preset.steps if steps is None else steps,
+        time_limit=time_limit,
+        seed=seed,
+        backbone=find_fusing_backbone(_chosen_backbone(options) or preset.backbone).name,
+        rounds=usual.rounds if options["projection"] else 0,
+        weights=usual.weights if options["loss"] is None else loss_weights(options["loss"]),
+        teacher=teacher,
+    )
+
+
+def _chosen_backbone(options: NetworkFlags) -> str | None:
+    """The backbone that the user names, else that of the weights to start from; None: the preset's."""
+    weights = path_or_none(options["weights"])
+    if options["backbone"] is not None or weights is None:
+        return options["backbone"]
+    from clippan_cli.weights.cards import backbone_of
+
+    return backbone_of(weights)
+
+
+def loss_weights(terms: str | Mapping[str, float]) -> LossWeights:
+    """The terms named in "spec,spat=0.5,d", each with its usual weight unless another is given; no others.
+
+    Args:
+        terms: the text, or weights by the name of the term.
+
+    Raises:
+        UsageError: an unknown term, or a weight that is no positive number.
+    """
+    chosen: dict[str, float] = {}
+    for name, weight in _named_weights(terms):
+        if name not in LOSS_NAMES:
+            raise UsageError(f"{terms}: '{name}' is not a term; choose from {', '.join(LOSS_NAMES)}", "loss")
+        term = LOSS_NAMES[name]
+        try:
+            chosen[term] = float(getattr(LossWeights(), term) if weight is None else weight)
+        except ValueError as error:
+            raise UsageError(f"{terms}: '{weight}' is not a number", "loss") from error
+        if not 0 < chosen[term] < 1e6:
+            raise UsageError(
+                f"{terms}: the weight of '{name}' must be more than 0; leave out what is not wanted", "loss"
+            )
+    return LossWeights.only(**chosen)
+
+
+def _named_weights(terms: str | Mapping[str, float]) -> list[tuple[str, str | float | None]]:
+    """Each term, and its weight where one is given."""
+    if not isinstance(terms, str):
+        return list(terms.items())
+    parts = [item.partition("=") for item in terms.split(",")]
+    return [(name.strip(), weight.strip() if equals else None) for name, equals, weight in parts]

@@ -1,0 +1,90 @@
+"""The raster to write and what comes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypedDict
+
+from clippan_cli.options.flags import OUTPUT, OptionalPath, filled
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.writing.options import Driver, OutputOptions
+from clippan_models.errors import UsageError
+
+
+class BandsFlag(TypedDict, total=False):
+    """Of `sharpen`."""
+
+    bands: Annotated[
+        str | Sequence[int] | None,
+        OUTPUT.flag(SharpenOptions.bands, "N,N,...", "MS bands to write, in this order.", "-b"),
+    ]
+
+
+class OverwriteFlag(TypedDict, total=False):
+    """Of commands that write."""
+
+    overwrite: Annotated[bool, OUTPUT.flag(OutputOptions.overwrite, None, "Replace an existing output.")]
+
+
+class _EncodingFlags(TypedDict, total=False):
+    of: Annotated[Driver, OUTPUT.flag(OutputOptions.driver, "cog|gtiff", "Output format.")]
+    compress: Annotated[str, OUTPUT.flag(OutputOptions.compress, "NAME", "deflate, zstd, lzw, none ...")]
+    co: Annotated[list[str] | Mapping[str, Any] | None, OUTPUT.flag(None, "KEY=VALUE", "GDAL creation option; repeat.")]
+
+
+class EncodingFlags(_EncodingFlags, OverwriteFlag, total=False):
+    """Of commands that write rasters."""
+
+
+class QuicklookFlag(TypedDict, total=False):
+    """Of `sharpen`."""
+
+    quicklook: Annotated[OptionalPath, OUTPUT.flag(SharpenOptions.quicklook, "FILE.png", "Draw PAN, MS and result.")]
+
+
+class QualityFlag(TypedDict, total=False):
+    """Of commands that sharpen."""
+
+    quality: Annotated[bool, OUTPUT.flag(SharpenOptions.assess, None, "Measure the result when it is done.")]
+
+
+def encoding_options(given: Mapping[str, Any]) -> OutputOptions:
+    """How the output is encoded.
+
+    Raises:
+        UsageError: an unknown format, or a creation option without a value.
+    """
+    options = filled(EncodingFlags, given)
+    return OutputOptions(
+        driver=options["of"],
+        compress=options["compress"],
+        creation_options=_creation_options(options["co"] or []),
+        overwrite=options["overwrite"],
+    )
+
+
+def band_numbers(bands: str | Sequence[int] | None) -> tuple[int, ...] | None:
+    """The numbers in "3,2,1", or in a sequence of them.
+
+    Raises:
+        UsageError: something is not a number.
+    """
+    if bands is None:
+        return None
+    try:
+        return tuple(int(part) for part in (bands.replace(",", " ").split() if isinstance(bands, str) else bands))
+    except ValueError as error:
+        raise UsageError(f"{bands}: band numbers with commas between, e.g. 3,2,1", "bands") from error
+
+
+def _creation_options(given: Sequence[str] | Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Keys and values, of a mapping or of texts KEY=VALUE."""
+    if isinstance(given, Mapping):
+        return tuple((key, str(value)) for key, value in given.items())
+    parsed = []
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{pair}: KEY=VALUE is needed", "co")
+        parsed.append((key, value))
+    return tuple(parsed)

@@ -1,0 +1,143 @@
+"""Which files make a scene, and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypedDict, get_args
+
+from clippan_cli.options.flags import COMPUTE, REGION, SCENE, OptionalPath, filled
+from clippan_cli.rasters.options import Extent, PairOptions, Trust
+from clippan_cli.scene.files import Coregister, ReadOptions
+from clippan_models.errors import UsageError
+
+
+class SeedFlag(TypedDict, total=False):
+    """Of commands that draw at random."""
+
+    seed: Annotated[int, COMPUTE.flag(ReadOptions.seed, "N", "Seed of all random choices.")]
+
+
+class SensorFlag(TypedDict, total=False):
+    """Of every command that reads a scene."""
+
+    sensor: Annotated[
+        str,
+        SCENE.flag(ReadOptions.sensor, "auto|NAME|FILE.toml", "Sensor whose MTF is used where the pair tells none."),
+    ]
+
+
+class CoregisterFlag(TypedDict, total=False):
+    """Of commands that estimate how a scene was made."""
+
+    coregister: Annotated[
+        Coregister,
+        SCENE.flag(ReadOptions.coregister, "auto|off", "Estimate and correct the shift of each MS band against PAN."),
+    ]
+
+
+class FileFlags(TypedDict, total=False):
+    """Of every command that reads a scene."""
+
+    pan_band: Annotated[
+        int | None, SCENE.flag(PairOptions.pan_band, "N", "Band of the PAN file, where it has several.")
+    ]
+    assume_aligned: Annotated[
+        bool,
+        SCENE.flag(PairOptions.assume_aligned, None, "If not georeferenced, assume MS and PAN cover the same extent."),
+    ]
+    allow_vrt: Annotated[bool, SCENE.flag(Trust.vrt, None, "Read VRT files; they can read any other file.")]
+    allow_remote: Annotated[bool, SCENE.flag(Trust.remote, None, "Read https://, s3:// and /vsicurl/ paths.")]
+
+
+class ReadFlags(SensorFlag, CoregisterFlag, FileFlags, total=False):
+    """All about the files."""
+
+
+class ExtentFlag(TypedDict, total=False):
+    """Of commands that know the grid of the output."""
+
+    extent: Annotated[
+        Extent, REGION.flag(PairOptions.extent, "intersection|pan", "Output grid: the overlap with MS, or all of PAN.")
+    ]
+
+
+class RegionFlags(ExtentFlag, total=False):
+    """Of commands that take one scene."""
+
+    bbox: Annotated[
+        str | Sequence[float] | None,
+        REGION.flag(ReadOptions.bbox, "L,B,R,T", "Only this box: left, bottom, right, top, with commas or spaces."),
+    ]
+    bbox_crs: Annotated[
+        str | None, REGION.flag(ReadOptions.bbox_crs, "CRS", "CRS of --bbox, e.g. EPSG:4326; that of PAN if not given.")
+    ]
+    aoi: Annotated[OptionalPath, REGION.flag(ReadOptions.aoi, "FILE.geojson", "Only the polygons of this file.")]
+
+
+class InfoFlags(ReadFlags, ExtentFlag, total=False):
+    """The options of `info`."""
+
+
+class _AllFlags(SeedFlag, ReadFlags, RegionFlags, total=False):
+    """What `read_options` takes."""
+
+
+def read_options(given: Mapping[str, Any]) -> ReadOptions:
+    """How to read a scene, or each of many.
+
+    Raises:
+        UsageError: the options contradict each other.
+    """
+    options = filled(_AllFlags, given)
+    bbox, bbox_crs = options["bbox"], options["bbox_crs"]
+    if bbox is not None and options["aoi"] is not None:
+        raise UsageError("--bbox and --aoi both name a region; give one of them")
+    if bbox_crs is not None and bbox is None:
+        raise UsageError(f"--bbox-crs {bbox_crs} needs a --bbox")
+    one_of("extent", options["extent"], get_args(Extent))
+    one_of("coregister", options["coregister"], get_args(Coregister))
+    return ReadOptions(
+        pair=PairOptions(
+            trust=trust(given),
+            assume_aligned=options["assume_aligned"],
+            pan_band=options["pan_band"],
+            extent=options["extent"],
+        ),
+        bbox=_box(bbox) if bbox is not None else None,
+        bbox_crs=bbox_crs,
+        aoi=path_or_none(options["aoi"]),
+        sensor=options["sensor"],
+        coregister=options["coregister"],
+        seed=options["seed"],
+    )
+
+
+def trust(given: Mapping[str, Any]) -> Trust:
+    """What may be opened besides local files."""
+    options = filled(FileFlags, given)
+    return Trust(vrt=options["allow_vrt"], remote=options["allow_remote"])
+
+
+def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of the choices.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in choices:
+        raise UsageError(f"{value}: choose {' or '.join(choices)}", option)
+
+
+def path_or_none(value: str | Path | None) -> Path | None:
+    """A path that may be absent."""
+    return None if value is None else Path(value)
+
+
+def _box(value: str | Sequence[float]) -> tuple[float, float, float, float]:
+    parts = value.replace(",", " ").split() if isinstance(value, str) else value
+    try:
+        left, bottom, right, top = (float(part) for part in parts)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{value}: four numbers are needed, left,bottom,right,top", "bbox") from error
+    return left, bottom, right, top

@@ -1,0 +1,38 @@
+"""What an input may be, and how MS and PAN relate; free of rasterio and numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Extent = Literal["intersection", "pan"]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What the user allows an input to be besides a local raster file.
+
+    Attributes:
+        vrt: a VRT, which can read any other file.
+        remote: a file on a server.
+    """
+
+    vrt: bool = False
+    remote: bool = False
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """How to read the pair.
+
+    Attributes:
+        trust: what may be opened besides local files.
+        assume_aligned: without georeferencing, take MS and PAN to cover the same ground.
+        pan_band: 1-based band of the PAN file, where it has several.
+        extent: output grid: the overlap with MS, or all of PAN.
+    """
+
+    trust: Trust = Trust()
+    assume_aligned: bool = False
+    pan_band: int | None = None
+    extent: Extent = "intersection"

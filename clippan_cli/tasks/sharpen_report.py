@@ -1,0 +1,50 @@
+"""Sharpen a scene and write the page that `assess` makes of the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clippan_cli.quality.options import AssessOptions
+from clippan_cli.report.files import ReportFiles
+from clippan_cli.running.control import Control
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks import sharpen as task
+from clippan_cli.tasks.assess import assess
+from clippan_models.errors import Interrupted, UsageError
+
+
+def sharpen_with_report(
+    pair: SceneFiles, read: ReadOptions, sharpening: SharpenOptions, report: Path | None, control: Control
+) -> task.SharpenResult:
+    """Sharpen a scene; then assess the result beside the baselines, and write the page.
+
+    Args:
+        pair: MS and PAN.
+        read: how to read them.
+        sharpening: what to make of them.
+        report: the HTML page; None: no page.
+        control: progress, notes, and the request to stop.
+
+    Raises:
+        ClippanError: as `sharpen`, or because the page cannot be written, which is refused before the work where it
+            is known then.
+    """
+    files = None if report is None else _checked(report, pair, sharpening)
+    result = task.sharpen(pair, read, sharpening, control)
+    if files is not None:
+        options = AssessOptions(compute=sharpening.compute, sampled=True, baselines=True)
+        try:
+            assess(pair, read, [str(sharpening.output)], options, control, files)
+        except Interrupted as stop:
+            raise Interrupted(stop.signal_number, f"{sharpening.output} was complete already") from stop
+    return result
+
+
+def _checked(report: Path, pair: SceneFiles, sharpening: SharpenOptions) -> ReportFiles:
+    """What to write, refused where it cannot be."""
+    if sharpening.bands is not None:
+        raise UsageError("--report needs all bands: the indices compare the result with all of MS; leave out --bands")
+    files = ReportFiles(page=report, overwrite=sharpening.encoding.overwrite)
+    files.check([sharpening.output, *pair.paths])
+    return files
