@@ -192,4 +192,4 @@ def write_image(
 
 
 def _silent(note: str) -> None:
-    """What is decided for the degraded pair is of no interest."""
+    """Notes on the degraded pair say nothing about the pair of the user."""
