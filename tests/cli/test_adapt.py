@@ -294,7 +294,7 @@ def test_memory_and_readers_change_nothing(
     workers: int, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An archive of which only two windows fit into memory is learned from like any other."""
-    adapt = {"teacher": "self", "weights": LossWeights(ship=1.0)}
+    adapt = {"backbone": "apnn", "teacher": "self", "weights": LossWeights(ship=1.0)}
     whole = learn(archive, tmp_path / "whole.safetensors", adapt=dict(adapt))
     monkeypatch.setattr("clippan_cli.training.windows.windows_in_memory", lambda surveyed, ram_mb: 2)
     small = learn(archive, tmp_path / "small.safetensors", adapt=dict(adapt), workers=workers)
@@ -310,7 +310,7 @@ def test_a_reader_that_is_killed_costs_a_retry(
     """And a scene that kills its readers is left out."""
     deadly = Deadly("clippan_cli.training.readers._read", "SurveyScene", "b_pan.tif", times, tmp_path / "deaths")
     monkeypatch.setattr("clippan_cli.training.readers._read", deadly)
-    found = learn(archive, tmp_path / "w.safetensors", workers=1)
+    found = learn(archive, tmp_path / "w.safetensors", workers=1, adapt={"backbone": "apnn"})
     assert deadly.deaths == times
     lost = [item for item in found.left_out if "was killed by SIGKILL, 3 times" in item.reason]
     assert len(lost) == left_out and found.adapted.steps == STEPS
@@ -415,7 +415,8 @@ def test_processes_learn_together(archive: Path, tmp_path: Path, run_main: RunMa
 @pytest.mark.slow
 @pytest.mark.parametrize(("processes", "after"), [(1, 0.4), (2, 0.0)])  # seconds after the first checkpoint
 def test_a_process_that_is_killed_costs_only_time(processes: int, after: float, archive: Path, tmp_path: Path) -> None:
-    output, options = tmp_path / "w.safetensors", ("--steps", "60", "--scenes-per-step", "2", "--no-validation")
+    output = tmp_path / "w.safetensors"
+    options = ("--backbone", "apnn", "--steps", "30", "--scenes-per-step", "2", "--no-validation")
     checkpoint = output.with_name(f"{output.name}.snapshot")
     command = command_of(archive, output, *options, "--snapshot-minutes", "0.0001", processes=processes)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
