@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from clippan_cli import __version__
 from clippan_cli.batch.requirements import Requirements
 from clippan_cli.running.control import Control
 from clippan_cli.running.extras import needed_by
@@ -105,7 +106,8 @@ class ClusterPool:
         self._news = threading.Event()
         self._stopped = False
         self._look_for_workers()
-        for worker, reason in self._refused.items():
+        if self._refused:
+            worker, reason = next(iter(self._refused.items()))
             raise ResourceError(f"the worker {worker} {reason}")
         if not self._fit:
             raise ResourceError(f"{self._address} has no workers: start some with dask worker {self._address}")
@@ -158,13 +160,13 @@ class ClusterPool:
             answers = self._client.run(self._requirements.objection, workers=new, on_error="return") if new else {}
         except OSError as error:
             raise ResourceError(f"the Dask scheduler at {self._address} is gone") from error
-        gone = [worker for worker, answer in answers.items() if isinstance(answer, OSError)]
         for worker, answer in answers.items():
-            reason = f"cannot run this clippan: {answer}" if isinstance(answer, Exception) else answer
-            if worker not in gone and reason:
+            if answer and not isinstance(answer, OSError):  # such a worker is gone again
+                reason = f"cannot run clippan {__version__}: {answer}" if isinstance(answer, Exception) else answer
                 self._refused[worker] = reason
                 self._on_note(f"the worker {worker} gets no scene: it {reason}")
-        self._fit = {w: threads for w, threads in there.items() if w not in self._refused and w not in gone}
+        accepted = {worker for worker, answer in answers.items() if not answer}
+        self._fit = {w: threads for w, threads in there.items() if w in self._fit or w in accepted}
         if self._fit:
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > _PATIENCE:

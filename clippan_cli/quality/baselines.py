@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from clippan_cli.quality.measure import Subject
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import Cropped, Interpolated, make_planes, place_of
+from clippan_cli.quality.subject import Subject
 from clippan_cli.rasters.source import open_source
 from clippan_cli.running.control import Control
 from clippan_cli.scene.scene import Scene

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -17,24 +16,21 @@ from clippan_cli.quality.definitions import define
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import (
     Cropped,
-    FusedImage,
     GeoreferencedPlanes,
     PlaneReader,
     make_planes,
     place_of,
 )
-from clippan_cli.quality.result import Assessment, BandQuality, Role
-from clippan_cli.rasters.source import RasterSource, open_source
+from clippan_cli.quality.result import Assessment, BandQuality
+from clippan_cli.quality.subject import Subject, band_names, measuring_device, open_subject, peak_of, value_limits
+from clippan_cli.rasters.source import RasterSource
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
-from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
-from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.scene import Scene
-from clippan_cli.scene.values import significant_bits
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 from clippan_models.measuring.local_maps import LocalMaps
-from clippan_models.measuring.no_reference import score
+from clippan_models.measuring.no_reference import NoReferenceScores, score
 from clippan_models.measuring.planes import QualityPlanes, SeenWindow
 from clippan_models.measuring.reference import ReferenceScores, score_reference
 from clippan_models.measuring.reprojected import ReprojectedScores, ReprojectedTotals, Reprojection, estimate_phases
@@ -45,15 +41,6 @@ _WINDOW = 256  # the cache holds its planes: twice as fast as 512 for eight band
 _SAMPLED_WINDOWS = 128  # 8 megapixels: enough for the third digit on scenes of any size
 _PHASE_WINDOWS = 24
 _MS_BLOCK = 32
-
-
-@dataclass(frozen=True)
-class Subject:
-    """An image to assess: what it is and where it lies on the PAN grid."""
-
-    image: FusedImage
-    place: Window
-    role: Role = "given"
 
 
 @dataclass(frozen=True)
@@ -84,21 +71,6 @@ def assess_image(scene: Scene, name: str, options: AssessOptions, control: Contr
         return measure(scene, open_subject(scene, name, stack), None, options, control).assessment
 
 
-def open_subject(scene: Scene, name: str, stack: ExitStack) -> Subject:
-    """Open a fused image and find its place; errors as in `assess_image`."""
-    fused = open_source([name], "fused", scene.options.pair.trust, stack)
-    return Subject(fused, place_of(fused, scene))
-
-
-def open_reference(scene: Scene, options: AssessOptions, stack: ExitStack) -> RasterSource | None:
-    """Open the reference, where there is one; errors as in `assess_image`."""
-    if options.reference is None:
-        return None
-    reference = open_source([options.reference], "reference", scene.options.pair.trust, stack)
-    place_of(reference, scene)
-    return reference
-
-
 def measure(
     scene: Scene,
     subject: Subject,
@@ -122,67 +94,96 @@ def measure(
         InputError: too few valid pixels, or a file that cannot be read.
         UsageError: the convention does not fit the grids.
     """
-    device = measuring_device(options.compute)
-    planes = make_planes(scene, subject.image, subject.place, device)
-    exact = planes if isinstance(planes, ToolboxPlanes) else None
-    if options.convention == "paper" and exact is None:
+    planes = make_planes(scene, subject.image, subject.place, measuring_device(options.compute))
+    exact = isinstance(planes, ToolboxPlanes)
+    if options.convention == "paper" and not exact:
         raise UsageError("--qnr paper needs a ratio of 2, 4 or 8 and grids that share their corner; use --qnr toolbox")
-    windows = _spread(planes.shape) if options.sampled else None
-    maps, extremes = LocalMaps(planes.shape), _Extremes(*_limits(scene, options))
+    try:
+        found = _without_reference(scene, subject, planes, options, control, found_at)
+        truth = _against(scene, subject, reference, options, found.windows, control)
+    except InputError as error:
+        raise InputError(f"{subject.image.name}: {error}") from error
+    looked_at = 1.0
+    if found.windows is not None:
+        looked_at = sum(w.pixels for w in found.windows) / (planes.shape[0] * planes.shape[1])
+    convention = options.convention if exact else "georeferenced"
+    where = _where(found.phases, exact or found_at is not None)
+    assessment = Assessment(
+        path=subject.image.name,
+        metrics=found.scores.metrics | found.reprojected.metrics | (truth.metrics if truth else {}),
+        convention=convention,
+        sensor=scene.sensor.key,
+        valid_share=found.scores.valid_share,
+        blocks=found.scores.blocks,
+        looked_at=looked_at,
+        role=subject.role,
+        bands=_bands(scene, found.reprojected, found.extremes, truth),
+        phases=found.phases,
+        definition=define(scene, convention, where, truth, looked_at),
+        warnings=(),
+    )
+    return Measured(warn_of_image(assessment, scene, subject.place), subject, planes, found.maps)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one pass over an image finds without a reference.
+
+    Attributes:
+        scores: the indices at full resolution.
+        reprojected: the R indices.
+        phases: those that the R indices used.
+        maps: local values.
+        extremes: of each band.
+        windows: that were looked at; None: all.
+    """
+
+    scores: NoReferenceScores
+    reprojected: ReprojectedScores
     phases: tuple[tuple[float, float], ...]
+    maps: LocalMaps
+    extremes: _Extremes
+    windows: tuple[Window, ...] | None
+
+
+def _without_reference(
+    scene: Scene,
+    subject: Subject,
+    planes: QualityPlanes,
+    options: AssessOptions,
+    control: Control,
+    found_at: Sampling | None,
+) -> _Found:
+    """All indices that need no reference, in one pass over the windows."""
+    exact = planes if isinstance(planes, ToolboxPlanes) else None
+    device = measuring_device(options.compute)
+    windows = _spread(planes.shape) if options.sampled else None
+    maps, extremes = LocalMaps(planes.shape), _Extremes(*value_limits(scene, options))
     reprojection = None
     if exact is not None:
         found = _phases(scene, exact, windows)
-        phases = tuple((float(row), float(col)) for row, col in found)
         reprojection = Reprojection(PlaneReader(scene.pair.ms, device), exact.ratio, found)
-
-    workers = options.compute.thread_count if device.type == "cpu" else 1
+    # the planes of other grids read as they go, from one thread
+    workers = options.compute.thread_count if exact is not None and device.type == "cpu" else 1
+    stage = f"assess {subject.image.name}"[-40:]
 
     def on_progress(done: int, total: int) -> None:
-        control.report(Progress(f"assess {subject.image.name}"[-40:], done, total, done * _WINDOW * _WINDOW))
+        control.report(Progress(stage, done, total, done * _WINDOW * _WINDOW))
 
-    try:
-        scores = score(
-            planes,
-            Windows(
-                size=_WINDOW,
-                only=windows,
-                workers=workers if exact is not None else 1,  # the other planes read as they go, from one thread
-                on_progress=on_progress,
-            ),
-            coarse=exact.on_ms_grid() if options.convention == "paper" and exact is not None else None,
-            maps=maps,
-            observers=[extremes] if reprojection is None else [extremes, reprojection],
-        )
-        if reprojection is not None:
-            reprojected = reprojection.summarise()
-        else:
-            sampling = found_at or scene.nominal.sampling
-            phases = tuple(zip(sampling.phase_y, sampling.phase_x, strict=True))
-            reprojected = _reproject(scene, planes, sampling, windows, control)
-        truth = _against(scene, subject, reference, options, windows, control)
-    except InputError as error:
-        raise InputError(f"{subject.image.name}: {error}") from error
-    looked_at = 1.0 if windows is None else sum(w.pixels for w in windows) / (planes.shape[0] * planes.shape[1])
-    metrics = scores.metrics | reprojected.metrics | (truth.metrics if truth else {})
-    convention = options.convention if exact is not None else "georeferenced"
-    assessment = Assessment(
-        path=subject.image.name,
-        metrics=metrics,
-        convention=convention,
-        sensor=scene.sensor.key,
-        valid_share=scores.valid_share,
-        blocks=scores.blocks,
-        looked_at=looked_at,
-        role=subject.role,
-        bands=_bands(scene, reprojected, extremes, truth),
-        phases=phases,
-        definition=define(
-            scene, convention, _where(phases, exact is not None or found_at is not None), truth, looked_at
-        ),
-        warnings=(),
+    scores = score(
+        planes,
+        Windows(size=_WINDOW, only=windows, workers=workers, on_progress=on_progress),
+        coarse=exact.on_ms_grid() if options.convention == "paper" and exact is not None else None,
+        maps=maps,
+        observers=[extremes] if reprojection is None else [extremes, reprojection],
     )
-    return Measured(warn_of_image(assessment, scene, subject.place), subject, planes, maps)
+    if reprojection is not None:
+        phases = tuple((float(row), float(col)) for row, col in found)
+        return _Found(scores, reprojection.summarise(), phases, maps, extremes, windows)
+    sampling = found_at or scene.nominal.sampling
+    phases = tuple(zip(sampling.phase_y, sampling.phase_x, strict=True))
+    reprojected = _reproject(scene, planes, sampling, windows, control)
+    return _Found(scores, reprojected, phases, maps, extremes, windows)
 
 
 def _where(phases: tuple[tuple[float, float], ...], estimated: bool) -> str:
@@ -209,33 +210,6 @@ class _Extremes:
         self.maximum = torch.maximum(self.maximum, high) if self.count else high
         self.at_limits = self.at_limits + ((values <= self.lowest) | (values >= self.highest)).sum(dim=1)
         self.count += values.shape[1]
-
-
-def _limits(scene: Scene, options: AssessOptions) -> tuple[float, float]:
-    """The least and largest value that a product of this pair can hold; infinite where that is not known."""
-    if not np.issubdtype(np.dtype(scene.pair.ms.dtype), np.integer):
-        return -math.inf, options.peak or math.inf
-    info = np.iinfo(scene.pair.ms.dtype)
-    bits = significant_bits(scene)
-    return float(info.min), options.peak or float(min(info.max, 2**bits - 1) if bits else info.max)
-
-
-def measuring_device(compute: ComputeOptions) -> torch.device:
-    """Where to measure: the device asked for, if it knows float64."""
-    device = choose_device(compute.device)
-    return torch.device("cpu") if device.type == "mps" else device
-
-
-def peak_of(scene: Scene, options: AssessOptions, reference: FusedImage) -> float:
-    """The largest possible value: as told, by the file, by the sensor, or the power of two that holds the values."""
-    if options.peak is not None:
-        return options.peak
-    values, valid = reference.read(Window(0, 0, min(2048, reference.height), min(2048, reference.width)))
-    largest = float(values[valid].max()) if valid.any() else 1.0
-    bits = significant_bits(scene)
-    if bits is not None and largest <= 2**bits - 1 and largest > 1.5:
-        return float(2**bits - 1)
-    return 1.0 if largest <= 1.5 else float(2 ** max(8, math.ceil(math.log2(largest + 1))) - 1)
 
 
 def _phases(scene: Scene, planes: ToolboxPlanes, windows: tuple[Window, ...] | None) -> tuple[tuple[int, int], ...]:
@@ -349,15 +323,6 @@ def _bands(
             )
         )
     return tuple(found)
-
-
-def band_names(scene: Scene) -> tuple[str, ...]:
-    """What to call the bands: by the sensor, else by the file, else by number."""
-    ms = scene.pair.ms
-    if len(scene.sensor.bands) == ms.count:
-        return tuple(band.name for band in scene.sensor.bands)
-    described = [ms.datasets[d].descriptions[i - 1] for d, i in ms.bands]
-    return tuple(text or f"band {b}" for b, text in enumerate(described, start=1))
 
 
 @lru_cache(maxsize=8)

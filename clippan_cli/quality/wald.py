@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from affine import Affine
 
-from clippan_cli.quality.measure import measuring_device, peak_of
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import Cropped, PlaneReader
 from clippan_cli.quality.result import MethodScores
+from clippan_cli.quality.subject import measuring_device, peak_of
 from clippan_cli.rasters.options import PairOptions
 from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
@@ -192,4 +192,4 @@ def write_image(
 
 
 def _silent(note: str) -> None:
-    """What is decided for the degraded pair is of no interest."""
+    """Notes on the degraded pair say nothing about the pair of the user."""

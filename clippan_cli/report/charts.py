@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from clippan_cli.pages.content import Chart, Density, Floats, Line, Section
-from clippan_cli.quality.measure import Measured, band_names
+from clippan_cli.quality.measure import Measured
 from clippan_cli.quality.result import short_names
+from clippan_cli.quality.subject import band_names
 from clippan_cli.rasters.points import NamedPoint
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.report.crops import Place
@@ -30,7 +31,7 @@ _MOST_POINTS = 6
 
 @dataclass(frozen=True)
 class Sample:
-    """One window of the first image, with the same ground in every image; NaN where anything is invalid.
+    """One window of the first image, with the same extent in every image; NaN where anything is invalid.
 
     Attributes:
         window: within the first image.

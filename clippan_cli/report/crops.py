@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Overview:
-    """The ground of the first image, small.
+    """The extent of the first image, at a small size.
 
     Attributes:
         pan: `[1, h, w]`, NaN where invalid.

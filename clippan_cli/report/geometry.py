@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from clippan_cli.pages.content import Floats, Section, Table, Vectors
-from clippan_cli.quality.measure import Measured, band_names
+from clippan_cli.quality.measure import Measured
+from clippan_cli.quality.subject import band_names
 from clippan_cli.report.charts import Sample
 from clippan_cli.report.findings import Findings
 from clippan_cli.report.provenance import provenance_tags

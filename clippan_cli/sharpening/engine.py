@@ -56,7 +56,7 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
         ClippanError: one of its children; the output path is then as it was before.
     """
     scene, options, control, output = run.scene, run.options, run.control, run.output
-    # opened before the work: a bad option, a full disk or a missing CLIP is told now, and not after the adaptation
+    # opened before the work, so that a bad option, a full disk or a missing CLIP is reported now
     with SafeWriter(options.output, output.grid, run.encoding, output.metadata) as writer:
         guide = open_guide(options.guidance, scene, options.adapt.seed, run.device) if run.needs_guide else None
         method = run.method(guide)

@@ -16,7 +16,7 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
     """The guide of an adaptation, or None where no CLIP is wanted.
 
     Raises:
-        UsageError: no CLIP is called so, or a prompt is too long for it.
+        UsageError: there is no such CLIP, or a prompt is too long for it.
         WeightsError: its weights are missing or damaged.
     """
     encoder = load_clip(options.clip, device)
@@ -24,7 +24,7 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
         return None
     encoder.texts(options.prompts.texts())  # too long a prompt is refused before the work, not after
     roles = band_roles(scene.pair.ms, scene.sensor)
-    align = ClipAdaptationOptions(
+    adaptation = ClipAdaptationOptions(
         steps=stage1_steps(encoder) if options.steps is None else options.steps,
         seed=seed,
         terms=options.terms,
@@ -32,13 +32,13 @@ def open_guide(options: GuidanceOptions, scene: Scene, seed: int, device: torch.
         rgb=roles.rgb,
         nir=roles.nir,
     )
-    return Guide(encoder, options.prompts, align)
+    return Guide(encoder, options.prompts, adaptation)
 
 
 def stage1_steps(encoder: ClipEncoder) -> int:
-    """Steps of stage I that do a CLIP good.
+    """Default number of steps of stage I.
 
-    The embedded one has learnt from truths what a fused image is. Stage I, which shows it those of a classical method
-    instead, makes it prefer them to the truth.
+    None for the embedded CLIP, which was trained on true fused images: stage I shows it images of a classical method,
+    and makes it prefer those to the truth.
     """
     return 0 if encoder.identity.native else ClipAdaptationOptions().steps

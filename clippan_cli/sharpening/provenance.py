@@ -1,4 +1,4 @@
-"""What the tags of a result say of its making."""
+"""The tags of a result: how it was made."""
 
 from __future__ import annotations
 

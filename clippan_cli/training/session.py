@@ -15,7 +15,7 @@ from clippan_models.adaptation.processes import Processes
 
 @dataclass(frozen=True)
 class Session:
-    """A training that is going on.
+    """A running training.
 
     Attributes:
         options: how to learn.

@@ -1,6 +1,6 @@
 """Learning from an archive of which little fits into memory, beside one that fits: patches a second, and peak memory.
 
-The pairs are made up. The peak is that of the largest process, which is the one that learns.
+The pairs are synthetic. The peak is that of the largest process, which is the one that learns.
 
 Usage: python tests/benchmarks/archive_memory.py --scenes 40 --side 1024 --steps 200 --ram 4096,256 --workers 0,2
 """

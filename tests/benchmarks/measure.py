@@ -1,4 +1,4 @@
-"""What the benchmarks share: a large made-up pair, and the wall time and peak memory of whole processes."""
+"""What the benchmarks share: a large synthetic pair, and the wall time and peak memory of whole processes."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_the_verdict_says_what_the_numbers_say(made: Made) -> None:
     verdict = decide(made.found)
     learned = next(one.metrics for one in validation.mean if one.method == LEARNED)
     assert {tile.name: tile.value for tile in verdict.tiles} == learned
-    assert "the scene held back" in verdict.headline and "--compare-scratch" in " ".join(verdict.sentences)
+    assert "the held-out scene" in verdict.headline and "--compare-scratch" in " ".join(verdict.sentences)
     means = {one.method: one.metrics for one in validation.mean}
     (strongest,) = [sentence for sentence in verdict.sentences if "strongest classical method" in sentence]
     rival, better_in = strongest.split(", ")[1], strongest.rstrip(".").split(" weights in ")[1].split(", ")

@@ -26,7 +26,7 @@ def assessing(desk: Desk, run_main: RunMain) -> list[str]:
         (["--max", "nonsense=1"], 2, "D_lambda"),
         (["--min", "PSNR=30"], 2, "--reference"),
         (["--qnr", "mine"], 2, "toolbox or paper"),
-        (["--wald", "gsa,best"], 2, "the methods are"),
+        (["--wald", "gsa,best"], 2, "no method called 'best'"),
         (["--peak", "0"], 2, "--peak"),
         (["--peak", "nan"], 2, "--peak"),
         (["--reference", "gone.tif"], 3, "gone.tif"),

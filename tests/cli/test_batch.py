@@ -170,7 +170,20 @@ def test_networks_learn_in_a_batch_as_alone(archive: Path, desk: Desk, run_main:
     """Several workers, several scenes one after another in each, language: the same bytes."""
     desk.ms("archive/c_ms.tif", transform=Affine.translation(900, 0) @ MS_PIXEL)
     desk.pan("archive/c_pan.tif", transform=Affine.translation(900, 0) @ PAN_PIXEL)
-    learning = ["--method", "clippan", "--clip", "embedded", "--steps", "3", "-j", "1", "--of", "gtiff"]
+    learning = [
+        "--method",
+        "clippan",
+        "--clip",
+        "embedded",
+        "--backbone",
+        "apnn",
+        "--steps",
+        "3",
+        "-j",
+        "1",
+        "--of",
+        "gtiff",
+    ]
     out = desk.folder / "sharp"
     done = run_main(["batch", str(archive), "-o", str(out), "--workers", "2", "--json", *learning])
     assert done.code == 0, done.stderr

@@ -154,7 +154,7 @@ def test_another_version_is_refused(
 
 @pytest.mark.slow
 def test_networks_learn_on_a_cluster_as_alone(processes: Any, archive: Path, desk: Desk, run_main: RunMain) -> None:
-    learning = ["--method", "clippan", "--clip", "embedded", "--steps", "3", "-j", "1"]
+    learning = ["--method", "clippan", "--clip", "embedded", "--backbone", "apnn", "--steps", "3", "-j", "1"]
     done = run_main([*on(processes), *learning])
     assert done.code == 0 and set(outcomes(done.stdout).values()) == {"done"}, done.stderr
     for name in "abc":

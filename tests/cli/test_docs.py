@@ -73,6 +73,14 @@ def test_the_python_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_every_folder_of_code_is_in_the_tour() -> None:
+    tour = (ROOT / "docs" / "design.md").read_text()
+    packages = (ROOT / name for name in ("clippan", "clippan_cli", "models/clippan_models", "models/clip_training"))
+    folders = {init.parent for package in packages for init in package.rglob("__init__.py")}
+    rooms = {named(folder) for folder in folders} - {"clippan_cli", "models/clippan_models"}
+    assert not {room for room in rooms if f"| `{room}/` |" not in tour}
+
+
 def code(page: Path) -> str:
     return "".join(re.findall(r"```\w*\n(.*?)```", page.read_text(), re.DOTALL))
 

@@ -177,7 +177,7 @@ def test_what_does_not_belong_is_refused(files: Files, tmp_path: Path) -> None:
         files.assess(options=replace(PLAIN, reference=files.pan))
     with pytest.raises(UsageError, match="at least one"):
         assess(files.pair, UNMOVED, [], PLAIN)
-    with pytest.raises(UsageError, match="--peak"):
+    with pytest.raises(UsageError, match="peak 0"):
         replace(PLAIN, peak=0.0)
     with pytest.raises(OutputError, match="does not exist"):
         files.assess(csv=tmp_path / "no" / "such.csv")

@@ -1,4 +1,4 @@
-"""Which method, where nobody chooses; free of torch."""
+"""The default method; free of torch."""
 
 DEFAULT_METHOD = "clippan"
 """A name in `registry.METHODS`."""

@@ -42,7 +42,7 @@ def find_method(name: str) -> MethodSpec:
     """The method of a name.
 
     Raises:
-        UsageError: there is none; the message lists those there are.
+        UsageError: there is no such method; the message lists those that are available.
     """
     if name not in METHODS:
         raise unknown_name("method", name, list(METHODS))
