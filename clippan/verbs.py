@@ -94,7 +94,7 @@ def sharpen_arrays(
     """Sharpen arrays: the same as `sharpen`, without files.
 
     Arrays are those of numpy, masked arrays of numpy, or DataArrays of xarray. The pixels are those that `sharpen`
-    writes of the same images.
+    writes of the same images; on the way they are files in the system's folder for temporary ones.
 
     Args:
         ms: `[C, h, w]`, of one of the types that files may have: uint8, uint16, int16, float32 or float64.

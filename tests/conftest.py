@@ -32,14 +32,14 @@ PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run slow tests last, and the tests of a file in one process, where several share the work.
+    """Run slow tests last, and the fast tests of a file in one process, where several share the work.
 
-    They share fixtures. Slow tests of a file form a group of their own, as they would hold up the fast ones.
+    Fast tests share what their file prepares. Slow ones are spread one by one, so that no process is left with all.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     for item in items:
-        speed = "slow" if item.get_closest_marker("slow") else "fast"
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name}-{speed}"))
+        if item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clippan_cli.quality.cautions import warn_of_image
 from clippan_cli.quality.definitions import define
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import (
@@ -23,6 +22,7 @@ from clippan_cli.quality.planes import (
 )
 from clippan_cli.quality.result import Assessment, BandQuality
 from clippan_cli.quality.subject import Subject, band_names, measuring_device, open_subject, peak_of, value_limits
+from clippan_cli.quality.warnings import warn_of_image
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
 from clippan_cli.running.control import Control, Progress

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from clippan_cli.quality.baselines import make_baselines
-from clippan_cli.quality.cautions import warn_of_pair
 from clippan_cli.quality.measure import measure
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import toolbox_fits
 from clippan_cli.quality.result import AssessReport
 from clippan_cli.quality.subject import open_reference, open_subject
 from clippan_cli.quality.wald import degraded_size, score_wald
+from clippan_cli.quality.warnings import warn_of_pair
 from clippan_cli.rasters.points import read_points
 from clippan_cli.report.assessment import write_page
 from clippan_cli.report.files import ReportFiles, write_text

@@ -62,7 +62,9 @@ def assess_batch(
         OutputError: the pages cannot be written.
         Interrupted: a signal asked to stop; the results themselves are complete.
     """
-    entries = [replace(each.pair, fused=() if each.failed else (str(each.output),)) for each in result.scenes]
+    entries = [
+        replace(each.pair, fused=() if each.failed else (str(each.output),), reference=None) for each in result.scenes
+    ]
     return assess_scenes(entries, read, AssessOptions(compute=compute, sampled=True), files, control)
 
 

@@ -66,7 +66,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def learn(archive: Path, output: Path, control: Control | None = None, **changes: Any) -> ArchiveResult:
-    adapt = AdaptOptions(steps=STEPS, validate_every=4, **changes.pop("adapt", {}))
+    # a small network: these tests ask how a training goes, not how well
+    adapt = AdaptOptions(**{"steps": STEPS, "validate_every": 4, "backbone": "apnn"} | changes.pop("adapt", {}))
     options = ArchiveOptions(
         output, compute=ComputeOptions("cpu", 1), adapt=adapt, guidance=GuidanceOptions("none"), validation=None
     )
@@ -138,7 +139,7 @@ def test_a_training_that_was_killed_continues_from_its_last_checkpoint(archive: 
 def test_what_was_learned_is_reported_and_serves(archive: Path, tmp_path: Path, run_main: RunMain) -> None:
     """With language: from the command line to a scene sharpened without learning."""
     output = tmp_path / "sensor.safetensors"
-    fast = ["--steps", "30", "-j", "1", "--coregister", "off", "--json", "--licence", "CC0-1.0"]
+    fast = ["--steps", "30", "--backbone", "apnn", "-j", "1", "--coregister", "off", "--json", "--licence", "CC0-1.0"]
     done = run_main(["adapt", str(archive), "-o", str(output), *fast])
     assert done.code == 0, done.stderr
     document = json.loads(done.stdout)
@@ -378,7 +379,7 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
     assert shown.code == 0 and "3 pairs" in shown.stdout
 
 
-PLAIN = ("--clip", "none", "--loss", "spec,wald", "--coregister", "off", "-j", "1", "--json")
+PLAIN = ("--backbone", "apnn", "--clip", "none", "--loss", "spec,wald", "--coregister", "off", "-j", "1", "--json")
 
 
 def command_of(archive: Path, output: Path, *options: str, processes: int) -> list[str]:

@@ -56,7 +56,7 @@ def empty_file(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.path("empty.tif"))
 
 
-@fails(INPUT, "notes.tif", "no format that clippan reads", "GTiff")
+@fails(INPUT, "notes.tif", "not in a format that clippan reads", "GTiff")
 def text_named_tif(desk: Desk) -> list[str]:
     Path(desk.path("notes.tif")).write_text("north field, two pictures\n" * 20)
     return desk.sharpen(ms=desk.path("notes.tif"))
@@ -499,12 +499,12 @@ def box_reversed(desk: Desk) -> list[str]:
     return desk.sharpen("--bbox", f"{right},{bottom},{left},{top}")
 
 
-@fails(USAGE, "--bbox", "nan", "no place on a map")
+@fails(USAGE, "--bbox", "nan", "beyond any map")
 def box_with_nan(desk: Desk) -> list[str]:
     return desk.sharpen("--bbox", "nan,5399976,500028,5399996")
 
 
-@fails(USAGE, "--bbox", "no place on a map")
+@fails(USAGE, "--bbox", "beyond any map")
 def box_beyond_all_bounds(desk: Desk) -> list[str]:
     return desk.sharpen("--bbox", "-1e308,-1e308,1e308,1e308")
 
@@ -581,7 +581,7 @@ def area_of_features_that_are_no_list(desk: Desk) -> list[str]:
     return desk.sharpen("--aoi", area(desk, {"type": "FeatureCollection", "features": 7}))
 
 
-@fails(INPUT, "area.geojson", "no place on a map")
+@fails(INPUT, "area.geojson", "beyond any map")
 def area_of_infinite_size(desk: Desk) -> list[str]:
     return desk.sharpen("--aoi", area(desk, polygon((0, 0), (1e999, 0), (10, 10))))
 

@@ -76,7 +76,7 @@ def test_only_the_terms_that_are_named_count(tags: Tags) -> None:
 
 def test_a_term_is_known_by_its_short_name_and_by_that_in_the_tags(desk: Desk, run_main: RunMain) -> None:
     def loss(terms: str) -> dict[str, float]:
-        outcome = run_main(desk.sharpen("--loss", terms, "--dry-run", "--json"))
+        outcome = run_main(desk.sharpen("--method", "network", "--loss", terms, "--dry-run", "--json"))
         assert outcome.code == 0, outcome.stderr
         found: dict[str, float] = json.loads(json.loads(outcome.stdout)["provenance"]["LOSS"])
         return found

@@ -28,7 +28,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from clippan_cli.rasters.gdal_errors import stderr_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
-from clippan_cli.writing import options as output_options
+from clippan_cli.writing import grid as output_grid
 from clippan_cli.writing import translation
 from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes, needs_bigtiff
 from clippan_cli.writing.options import Driver, OutputOptions
@@ -342,7 +342,7 @@ def test_bigtiff_is_chosen_by_the_uncompressed_size_with_overviews() -> None:
 def test_bigtiff_reaches_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: Driver, limit: int, version: int
 ) -> None:
-    monkeypatch.setattr(output_options, "_BIGTIFF_ABOVE_BYTES", limit)
+    monkeypatch.setattr(output_grid, "_BIGTIFF_ABOVE_BYTES", limit)
     save(tmp_path / "out.tif", grid_of(), OutputOptions(driver))
     assert (tmp_path / "out.tif").read_bytes()[2] == version
 

@@ -54,7 +54,9 @@ def adapted(steps: int, seed: int = 0) -> tuple[NetworkSharpener, Adapted, Obser
     scene = tiles()
     nominal = Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15)
     observation, _ = estimate_observation(scene[:3], nominal)
-    sharpener, result = fit_network(TileSource(scene, observation), AdaptOptions(steps=steps, seed=seed))
+    sharpener, result = fit_network(
+        TileSource(scene, observation), AdaptOptions(steps=steps, seed=seed, backbone="apnn")
+    )
     return sharpener, result, observation, scene
 
 
