@@ -189,6 +189,7 @@ def _without_ctrl_c() -> Iterator[None]:
 def _work(pipe: Connection, prepare: Callable[[], object] | None) -> None:
     """Do tasks until told to stop; the main function of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the pool ends us by it, also where the program ignores it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user is in the result
     logging.getLogger().addHandler(logging.NullHandler())

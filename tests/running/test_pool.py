@@ -121,6 +121,15 @@ def test_a_worker_that_dies_costs_only_its_task(workers: int) -> None:
         assert workers > 1 or not early & late
 
 
+@pytest.fixture(params=[signal.SIG_DFL, signal.SIG_IGN])
+def sigterm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A program that SIGTERM ends, and one that was started to ignore it."""
+    before = signal.signal(signal.SIGTERM, request.param)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm")
 def test_a_pool_that_is_left_stops_its_tasks(tmp_path: Path) -> None:
     """With time to clean up; what waits is not begun."""
     with ProcessPool(1) as pool:
@@ -132,6 +141,14 @@ def test_a_pool_that_is_left_stops_its_tasks(tmp_path: Path) -> None:
     assert time.monotonic() - started < 5
     assert stopped.exception() is not None and waiting.cancelled()
     assert not at_work(tmp_path) and not is_running(process)
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_an_idle_worker_goes_at_once() -> None:
+    with ProcessPool(1) as pool:
+        process = pool.submit(number_of_process, None).result(SOON)
+        started = time.monotonic()
+    assert time.monotonic() - started < 5 and not is_running(process)
 
 
 def test_a_worker_that_does_not_stop_is_killed(tmp_path: Path) -> None:
