@@ -124,7 +124,7 @@ def show(
     ],
     bands: _Bands = 4,
 ) -> None:
-    """Show a backbone: size, cost, reach, tiles, paper, and how it differs from the paper.
+    """Show a backbone: size, cost, halo, tiles, paper, and how it differs from the paper.
 
     For a file of weights that clippan has written, show its model card: training data, method and quality.
 
