@@ -55,7 +55,7 @@ class Run:
     @property
     def needs_guide(self) -> bool:
         """A CLIP has something to judge: a network that learns."""
-        return self.spec.language and not (self.initial is not None and self.options.adapt.steps == 0)
+        return self.spec.language and self.options.adapt.steps > 0
 
     def method(self, guide: Guide | None = None) -> Method:
         """The method with its options, its weights to begin with, and its guide."""

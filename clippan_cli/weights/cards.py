@@ -189,14 +189,14 @@ def with_learning(
     card: ModelCard, options: AdaptOptions, adapted: Adapted, guide: Guide | None, started_from: str
 ) -> ModelCard:
     """A card that also says how the network was trained and how well."""
-    before = adapted.curve[0]
-    after = next(point for point in adapted.curve if point.step == adapted.best_step)
+    best = [point for point in adapted.curve if point.step == adapted.best_step]
     return replace(
         card,
         clip=f"{guide.encoder.identity.name} {guide.encoder.identity.sha256}" if guide else "",
         prompts={"ms": guide.prompts.ms, "pan": guide.prompts.pan, "hrms": guide.prompts.hrms} if guide else {},
         validation={
-            when: {"total": point.total, **point.parts} for when, point in (("before", before), ("after", after))
+            when: {"total": point.total, **point.parts}
+            for when, point in zip(("before", "after"), (*adapted.curve[:1], *best), strict=False)
         },
         loss={term: weight for term, weight in asdict(options.weights).items() if weight},
         steps=adapted.steps,

@@ -9,6 +9,7 @@ say only "at least this much", take no part.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,9 @@ class Prior:
         trust: how far to move onto PAN's constraint, 0 (not at all) .. 1.
         ms_saturation: DN from which a band is saturated.
         pan_saturation: DN from which PAN is.
+        facts: about each band, `[C, 6]`, without unit: its correlation with MTF-degraded PAN, its gain and its
+            regression weight (between normalised images), the blur between it and PAN, how much of PAN the bands leave
+            unexplained, and the ratio.
     """
 
     ms_mean: Tensor
@@ -52,6 +56,7 @@ class Prior:
     trust: float
     ms_saturation: float
     pan_saturation: float
+    facts: Tensor
 
     def initial_fusion(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
         """Inject PAN's detail, half of it added and half multiplied: `[..., C, H, W]`, DN.
@@ -135,17 +140,33 @@ def fit_prior(
         return values.float()[:, None, None]
 
     scale = std[:bands].clamp(min=1e-6 * (mean[:bands].abs().max() + 1e-6))
+    pan_scale = max(float(std[bands]), 1e-6 * (abs(float(mean[bands])) + 1e-6))
+    low = std[bands + 1 :]
+    shared = cov[:bands, bands + 1 :].diagonal() / (scale * low.clamp(min=1e-6 * pan_scale))
+    unexplained = math.log(max(1 - observation.pan_r2, 1e-4))
+    facts = torch.stack(
+        [
+            shared,
+            gains * pan_scale / scale,
+            weights * scale / pan_scale * usable,
+            -torch.tensor(observation.ms_gain, dtype=torch.float64).log(),
+            torch.full((bands,), 0.2 * unexplained, dtype=torch.float64),
+            torch.full((bands,), math.log2(observation.sampling.ratio / 4), dtype=torch.float64),
+        ],
+        1,
+    )
     return Prior(
         ms_mean=per_band(mean[:bands]),
         ms_std=per_band(scale),
         pan_mean=float(mean[bands]),
-        pan_std=max(float(std[bands]), 1e-6 * (abs(float(mean[bands])) + 1e-6)),
+        pan_std=pan_scale,
         gains=per_band(gains),
         pan_weights=per_band(weights),
         pan_offset=observation.pan_offset,
         trust=observation.certainty if usable else 0.0,
         ms_saturation=ms_saturation,
         pan_saturation=pan_saturation,
+        facts=facts.float(),
     )
 
 
