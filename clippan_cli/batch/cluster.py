@@ -164,7 +164,7 @@ class ClusterPool:
             if answer and not isinstance(answer, OSError):  # such a worker is gone again
                 reason = f"cannot run clippan {__version__}: {answer}" if isinstance(answer, Exception) else answer
                 self._refused[worker] = reason
-                self._on_note(f"the worker {worker} gets no scene: it {reason}")
+                self._on_note(f"the worker {worker} is not used: it {reason}")
         accepted = {worker for worker, answer in answers.items() if not answer}
         self._fit = {w: threads for w, threads in there.items() if w in self._fit or w in accepted}
         if self._fit:

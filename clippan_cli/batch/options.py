@@ -28,7 +28,7 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:
-            raise UsageError(f"{self.workers}: 1 to 256", "workers")
+            raise UsageError(f"{self.workers}: must be 1 to 256", "workers")
         number, count = self.shard
         if not 1 <= number <= count:
-            raise UsageError(f"{number}/{count}: i/n with i of 1 to n", "shard")
+            raise UsageError(f"{number}/{count}: must be I/N with I from 1 to N", "shard")

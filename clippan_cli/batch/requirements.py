@@ -39,12 +39,12 @@ class Requirements:
         """What speaks against the worker in which this runs, to be read after "the worker"; empty: nothing."""
         mark = Path(self.mark)
         if __version__ != self.version:
-            return f"has clippan {__version__}, and this machine {self.version}: the results would differ"
+            return f"has clippan {__version__} but this machine has {self.version}: the results would differ"
         if not mark.is_file():
-            return f"does not see {mark.parents[1]} as this machine does: all must share the files by their paths"
+            return f"does not see {mark.parents[1]} as this machine does: all machines must see the same paths"
         clip = _clip(self.clip_name)
         if clip != self.clip:
-            return f"would judge by the CLIP {clip}, and this machine by {self.clip}: choose one with --clip"
+            return f"would use the CLIP {clip} but this machine uses {self.clip}: choose one with --clip"
         try:
             choose_device(self.device)
         except ClippanError as error:

@@ -31,9 +31,9 @@ def adapt(
     ] = None,
     **flags: Unpack[AdaptCommandFlags],
 ) -> None:
-    """Learn from an archive of one sensor: weights that sharpen its scenes without learning on each.
+    """Train weights on an archive of one sensor, which then sharpen its scenes without learning on each of them.
 
-    Pairs are found as `clippan batch` does. Every fifth scene is held out for validation, which chooses the best
+    Pairs are found as in `clippan batch`. Every fifth scene is held out for validation, which chooses the best
     step. An interrupted training continues with --resume.
 
     Example: clippan adapt archive/ -o sensor.safetensors
@@ -79,7 +79,7 @@ def _show(found: ArchiveResult, terminal: Terminal) -> None:
         _show_validation(found.validation, terminal)
     for item in found.left_out:
         terminal.say(f"left out   {item.path}: {item.reason}")
-    terminal.say(f"scenes     {len(found.learned_from)} learned from, {found.patches} patches of all")
+    terminal.say(f"scenes     {len(found.learned_from)} learned from, {found.patches} patches in total")
     terminal.say(
         f"adapted    {adapted.steps} steps in {adapted.seconds:.0f} s, best checkpoint at step {adapted.best_step}"
     )
@@ -97,7 +97,7 @@ def _show_validation(found: Validation, terminal: Terminal) -> None:
     ]
     heads = [f"{name} {'↑' if INDICES[name].higher_is_better else '↓'}" for name in ALL]
     if rows:
-        terminal.table("quality, mean: on the left of the scenes, on the right by Wald's protocol", ["", *heads], rows)
-    terminal.say(f"measured   {found.measured}; * best; learned: without a step on the scene")
+        terminal.table("mean quality: full resolution on the left, Wald's protocol on the right", ["", *heads], rows)
+    terminal.say(f"measured   {found.measured}; * best; learned: the new weights, without a step on the scene")
     for item in found.left_out:
         terminal.say(f"unmeasured {item.path}: {item.reason}")

@@ -27,17 +27,17 @@ def assess(
     fused: Annotated[
         list[str],
         typer.Argument(
-            metavar="FUSED...", help="Fused rasters on the PAN grid; or one folder or CSV file of many scenes."
+            metavar="FUSED...", help="Fused rasters on the PAN grid; or one folder or CSV file with many scenes."
         ),
     ],
     ms: MsFiles = None,
     pan: PanFile = None,
     **flags: Unpack[AssessCommandFlags],
 ) -> None:
-    """Measure fused images against the pair they were made from, and against the truth where there is one.
+    """Measure fused images against the pair that they were made from, and against a reference where there is one.
 
     The indices follow the definitions of published tables and leave out nodata. Interpolated MS and a classical method
-    are measured beside the images, since one number alone misleads.
+    are measured beside the images, because a single number can mislead.
 
     Example: clippan assess hrms.tif --ms ms.tif --pan pan.tif --report hrms.html
     """

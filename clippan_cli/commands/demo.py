@@ -16,7 +16,7 @@ from clippan_models.adaptation.options import AdaptOptions
 @command
 def demo(
     terminal: Terminal,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it.")] = Path("clippan-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the demo.")] = Path("clippan-demo"),
     steps: Annotated[
         int, typer.Option("--steps", metavar="N", help="Optimiser steps of the network.")
     ] = AdaptOptions.steps,

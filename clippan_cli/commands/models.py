@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 models = typer.Typer(
     no_args_is_help=True,
-    help="The networks of clippan, and weights of others that it can use. Example: clippan models list",
+    help="List networks, show weights, download a CLIP and convert weights. Example: clippan models list",
 )
 
 
@@ -24,22 +24,30 @@ models = typer.Typer(
 @command
 def fetch(
     terminal: Terminal,
-    what: Annotated[str, typer.Argument(metavar="clip", help="What to fetch: clip, the judge of --clip auto.")],
+    what: Annotated[str, typer.Argument(metavar="clip", help="What to fetch: clip, for --clip auto.")],
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", metavar="MODEL:PRETRAINED", help="Another CLIP, as open_clip names it; else ViT-B-32:openai."
+            "--model",
+            metavar="MODEL:PRETRAINED",
+            help="Another CLIP, as open_clip names it; if not given, ViT-B-32:openai.",
         ),
     ] = None,
     revision: Annotated[
         str | None,
         typer.Option(
-            "--revision", metavar="COMMIT", help="Commit, branch or tag on Hugging Face; else the one clippan knows."
+            "--revision",
+            metavar="COMMIT",
+            help="Commit, branch or tag on Hugging Face; if not given, the one that clippan knows.",
         ),
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option("--sha256", metavar="HEX", help="What the file must have; else what clippan or the hub knows."),
+        typer.Option(
+            "--sha256",
+            metavar="HEX",
+            help="SHA-256 that the file must have; if not given, that of clippan or of Hugging Face.",
+        ),
     ] = None,
 ) -> None:
     """Download the weights of a CLIP into the Hugging Face cache, and verify them.
@@ -69,13 +77,15 @@ def fetch(
     terminal.say("fetched and verified" if fetched.downloaded else "already in the cache, and intact")
 
 
-_Bands = Annotated[int, typer.Option("--bands", metavar="N", help="MS bands that the numbers hold for.")]
+_Bands = Annotated[
+    int, typer.Option("--bands", metavar="N", help="Number of MS bands that the costs are computed for.")
+]
 
 
 @models.command("list")
 @command
 def list_(terminal: Terminal, bands: _Bands = 4) -> None:
-    """List the backbones that --backbone and --teacher take, with what they cost.
+    """List the backbones for --backbone and --teacher, with their costs.
 
     Example: clippan models list
     """
@@ -109,14 +119,14 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|FILE", help="A backbone that clippan models list shows, or a .safetensors file of weights."
+            metavar="NAME|FILE", help="A backbone of clippan models list, or a .safetensors file of weights."
         ),
     ],
     bands: _Bands = 4,
 ) -> None:
-    """Show a backbone: size, cost, reach, tiles, paper, and how it differs from the paper.
+    """Show a backbone: size, cost, halo, tiles, paper, and how it differs from the paper.
 
-    Of a file of weights that clippan has written, show the model card: on what it learned, how, and how well.
+    For a file of weights that clippan has written, show its model card: training data, method and quality.
 
     Example: clippan models show lformer
     """
@@ -158,20 +168,20 @@ def show(
 @command
 def convert(
     terminal: Terminal,
-    source: Annotated[Path, typer.Argument(metavar="IN.pth", help="Weights that others have trained, from PyTorch.")],
+    source: Annotated[Path, typer.Argument(metavar="IN.pth", help="PyTorch file of weights trained elsewhere.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
-    backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="The network that they belong to.")],
+    backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="The backbone that they belong to.")],
     bands: Annotated[
-        int | None, typer.Option("--bands", metavar="N", help="MS bands; whatever number fits if not given.")
+        int | None, typer.Option("--bands", metavar="N", help="Number of MS bands; taken from the file if not given.")
     ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Read the file although it is a pickle; you know where it comes from.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
 ) -> None:
-    """Convert weights of others to a safetensors file of clippan.
+    """Convert PyTorch weights that were trained elsewhere to a safetensors file for clippan.
 
-    Only tensors are read, and only with --trust. Mind the licence of the weights: it stays theirs.
+    Only tensors are read, and only with --trust. The licence of the weights does not change.
 
     Example: clippan models convert theirs.pth ours.safetensors --backbone pnn --trust
     """

@@ -31,11 +31,11 @@ def sharpen(
     pan: PanFile = None,
     **flags: Unpack[SharpenFlags],
 ) -> None:
-    """Sharpen a multispectral image with its panchromatic one.
+    """Sharpen a multispectral image with its panchromatic image.
 
-    The result lies on the PAN grid, cropped to the overlap, in the type of MS. By default a small network adapts to
-    the scene itself first, guided by a CLIP that knows what a good pansharpened image is. The method network does
-    without that guide, the classical methods without adaptation.
+    The result lies on the PAN grid, cropped to the overlap, in the type of MS. By default a small network first learns
+    on the scene itself, guided by a CLIP that was trained to recognise good pansharpened images. The method network
+    works without CLIP, the classical methods without learning.
 
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """

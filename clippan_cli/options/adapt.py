@@ -21,7 +21,7 @@ _VALIDATION = Panel("Validation")
 
 
 class _StepsFlag(TypedDict, total=False):
-    steps: Annotated[int, Flag(ArchiveOptions.adapt.steps, "N", "Optimiser steps, of all scenes together.")]
+    steps: Annotated[int, Flag(ArchiveOptions.adapt.steps, "N", "Optimiser steps for all scenes together.")]
 
 
 class _TrainingFlags(TypedDict, total=False):
@@ -40,7 +40,8 @@ class _TrainingFlags(TypedDict, total=False):
         ),
     ]
     report: Annotated[
-        OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a page on what was learned and how good it is.")
+        OptionalPath,
+        OUTPUT.flag(None, "FILE.html", "Write an HTML page on the training and the quality of the weights."),
     ]
     licence: Annotated[str | None, OUTPUT.flag(None, "TEXT", "Licence of the weights, for their model card.")]
     validation: Annotated[
@@ -56,8 +57,8 @@ class _TrainingFlags(TypedDict, total=False):
         _VALIDATION.flag(
             ValidationOptions.scratch_steps,
             "N",
-            "Also compare with networks that learn on each of these scenes alone: N steps, at both resolutions; "
-            "0: do not.",
+            "Also compare with a network trained on each of these scenes alone, with N steps at each resolution; "
+            "0: no such comparison.",
         ),
     ]
     tensorboard: Annotated[
@@ -71,8 +72,8 @@ class _WorkersFlag(TypedDict, total=False):
         COMPUTE.flag(
             ArchiveOptions.workers,
             "N",
-            "Processes that read patches in advance; 0: none; if not given, as many as threads, at most 4, or none "
-            "for one.",
+            "Processes that read patches in advance; 0: none. If not given, one per CPU thread, at most 4; none if "
+            "there is only one thread.",
         ),
     ]
 
@@ -110,9 +111,9 @@ def archive_options(output: Path, given: Mapping[str, Any]) -> ArchiveOptions:
     """
     options = filled(AdaptFlags, given)
     if not options["snapshot_minutes"] > 0:
-        raise UsageError(f"{options['snapshot_minutes']:g}: more than 0", "snapshot_minutes")
+        raise UsageError(f"{options['snapshot_minutes']:g}: must be more than 0", "snapshot_minutes")
     if options["compare_scratch"] and not options["validation"]:
-        raise UsageError("--compare-scratch is a part of the validation; leave out --no-validation")
+        raise UsageError("--compare-scratch is part of the validation; leave out --no-validation")
     return ArchiveOptions(
         output=output,
         overwrite=options["overwrite"],

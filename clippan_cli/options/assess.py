@@ -28,14 +28,15 @@ class ReferenceFlag(TypedDict, total=False):
 
 class _ComparisonFlags(TypedDict, total=False):
     qnr: Annotated[
-        Convention, _COMPARISON.flag(AssessOptions.convention, "toolbox|paper", "Whose definition of D_lambda and D_s.")
+        Convention,
+        _COMPARISON.flag(AssessOptions.convention, "toolbox|paper", "Definition of D_lambda and D_s to use."),
     ]
     baselines: Annotated[
         bool, _COMPARISON.flag(True, None, "Compare with EXP, which only interpolates MS, and with GSA.")
     ]
     wald: Annotated[
         str | Sequence[str] | None,
-        _COMPARISON.flag(None, "METHOD,...", "Also sharpen the degraded pair by these methods, to compare with MS."),
+        _COMPARISON.flag(None, "METHOD,...", "Also assess these methods by Wald's protocol."),
     ]
     peak: Annotated[
         float | None, _COMPARISON.flag(AssessOptions.peak, "DN", "Largest possible value, for PSNR and SSIM.")
@@ -43,7 +44,7 @@ class _ComparisonFlags(TypedDict, total=False):
 
 
 class _ReportFlags(TypedDict, total=False):
-    report: Annotated[OptionalPath, _REPORT.flag(None, "FILE.html", "Write a page to look at.")]
+    report: Annotated[OptionalPath, _REPORT.flag(None, "FILE.html", "Write an HTML page with images, maps and charts.")]
     maps: Annotated[OptionalPath, _REPORT.flag(None, "DIR", "Write the local maps as GeoTIFFs.")]
     points: Annotated[OptionalPath, _REPORT.flag(None, "FILE.geojson", "Show spectra at these points.")]
     csv: Annotated[OptionalPath, _REPORT.flag(None, "FILE", "Write the numbers as CSV.")]
@@ -54,8 +55,12 @@ class GateFlags(TypedDict, total=False):
     """For scripts; in Python, look at the numbers."""
 
     min_qnr: Annotated[float | None, _GATES.flag(None, "X", "Exit with code 8 if a QNR is below X.")]
-    min: Annotated[list[str] | None, _GATES.flag(None, "METRIC=X", "Exit with code 8 if it is below X; repeat.")]
-    max: Annotated[list[str] | None, _GATES.flag(None, "METRIC=X", "Exit with code 8 if it is above X; repeat.")]
+    min: Annotated[
+        list[str] | None, _GATES.flag(None, "METRIC=X", "Exit with code 8 if this index is below X; can be repeated.")
+    ]
+    max: Annotated[
+        list[str] | None, _GATES.flag(None, "METRIC=X", "Exit with code 8 if this index is above X; can be repeated.")
+    ]
 
 
 class _SceneFlags(SensorFlag, FileFlags, DeviceFlags, total=False):

@@ -25,7 +25,12 @@ class PairsFlags(TypedDict, total=False):
 
 class _RunFlags(TypedDict, total=False):
     workers: Annotated[
-        int | None, BATCH.flag(None, "N", f"Scenes at once, each in a process; {BatchOptions.workers} if not given.")
+        int | None,
+        BATCH.flag(
+            None,
+            "N",
+            f"Scenes sharpened at the same time, each in its own process; {BatchOptions.workers} if not given.",
+        ),
     ]
     scheduler: Annotated[
         str | None,
@@ -40,12 +45,12 @@ class _RunFlags(TypedDict, total=False):
         BATCH.flag(
             "/".join(map(str, BatchOptions.shard)),
             "I/N",
-            "Only every N-th scene, from the I-th: one run for each of N machines.",
+            "Only every N-th scene, from the I-th on: shares the work among N machines.",
         ),
     ]
-    retry_failed: Annotated[bool, BATCH.flag(BatchOptions.retry_failed, None, "Try again what has failed before.")]
+    retry_failed: Annotated[bool, BATCH.flag(BatchOptions.retry_failed, None, "Try failed scenes again.")]
     report: Annotated[
-        OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a page on the quality of all results, sortable.")
+        OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a sortable HTML page on the quality of all results.")
     ]
 
 
@@ -88,4 +93,4 @@ def _shard(shard: str | tuple[int, int]) -> tuple[int, int]:
     try:
         return int(number), int(count)
     except ValueError as error:
-        raise UsageError(f"{shard}: I/N is needed, e.g. 1/4", "shard") from error
+        raise UsageError(f"{shard}: must be I/N, e.g. 1/4", "shard") from error

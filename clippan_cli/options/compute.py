@@ -21,7 +21,7 @@ class DeviceFlags(TypedDict, total=False):
 class RamFlag(TypedDict, total=False):
     """Of commands that plan for memory."""
 
-    ram: Annotated[int, COMPUTE.flag(ComputeOptions.ram_mb, "MB", "Memory to plan tiles for.")]
+    ram: Annotated[int, COMPUTE.flag(ComputeOptions.ram_mb, "MB", "Memory that the tiles may use.")]
 
 
 class TileFlag(TypedDict, total=False):

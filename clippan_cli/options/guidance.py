@@ -20,18 +20,20 @@ class GuidanceFlags(TypedDict, total=False):
         LEARNING.flag(
             GuidanceOptions.clip,
             "NAME|FILE",
-            "The CLIP that guides: auto, embedded, MODEL:PRETRAINED, a .safetensors file, or none.",
+            "CLIP that guides the training: auto, embedded, MODEL:PRETRAINED, a .safetensors file, or none.",
         ),
     ]
-    prompt: Annotated[str | None, LEARNING.flag(None, "TEXT", "What a good image is, in your own words.")]
+    prompt: Annotated[str | None, LEARNING.flag(None, "TEXT", "Description of a good image in your own words.")]
     prompts: Annotated[
         str | Path,
-        LEARNING.flag(DEFAULT, "NAME|FILE", "The texts to compare with: wald, khan, i, ii, noise, or a .toml file."),
+        LEARNING.flag(
+            DEFAULT, "NAME|FILE", "Prompt set to compare images with: wald, khan, i, ii, noise, or a .toml file."
+        ),
     ]
     stem: Annotated[
         StemKind,
         LEARNING.flag(
-            GuidanceOptions.stem, "NAME", "How bands become the three that CLIP sees: conv, pca, rgb, gbnir."
+            GuidanceOptions.stem, "NAME", "How the MS bands become the three channels of CLIP: conv, pca, rgb, gbnir."
         ),
     ]
     stage1_steps: Annotated[
@@ -59,7 +61,7 @@ def guidance_options(given: Mapping[str, Any]) -> GuidanceOptions:
     if stem not in get_args(StemKind):
         raise UsageError(f"{stem}: choose one of {', '.join(get_args(StemKind))}", "stem")
     if steps is not None and steps < 0:
-        raise UsageError(f"{steps}: 0 or more", "stage1_steps")
+        raise UsageError(f"{steps}: must be 0 or more", "stage1_steps")
     chosen = tuple(name.strip() for name in (terms.split(",") if isinstance(terms, str) else terms))
     unknown = [name for name in chosen if name not in STAGE1_TERMS]
     if unknown:

@@ -30,7 +30,9 @@ class _MethodFlags(TypedDict, total=False):
         ),
     ]
     preset: Annotated[str, METHOD.flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.")]
-    steps: Annotated[int | None, METHOD.flag(None, "N", "Optimiser steps of the network; the preset's if not given.")]
+    steps: Annotated[
+        int | None, METHOD.flag(None, "N", "Optimiser steps of the network; those of the preset if not given.")
+    ]
 
 
 class MethodFlags(_MethodFlags, TimeLimitFlag, total=False):
@@ -49,7 +51,7 @@ class NetworkFlags(TypedDict, total=False):
         LEARNING.flag(
             None,
             "NAME",
-            "The network that learns, see clippan models list; if not given, that of --weights or the preset's.",
+            "Architecture of the network, see clippan models list; if not given, that of --weights or of the preset.",
         ),
     ]
     teacher: Annotated[
@@ -57,8 +59,8 @@ class NetworkFlags(TypedDict, total=False):
         LEARNING.flag(
             AdaptOptions.teacher,
             "NAME",
-            "Whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa, a backbone such as ship, "
-            "or none.",
+            "Method whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa, a backbone such as "
+            "ship, or none.",
         ),
     ]
     projection: Annotated[
@@ -98,11 +100,11 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
     preset = find_preset(options["preset"])
     seed, steps, time_limit, teacher = options["seed"], options["steps"], options["time_limit"], options["teacher"]
     if not 0 <= seed < 2**63:
-        raise UsageError(f"{seed}: 0 to 2**63 - 1", "seed")
+        raise UsageError(f"{seed}: must be 0 to 2**63 - 1", "seed")
     if steps is not None and steps < 0:
-        raise UsageError(f"{steps}: 0 or more", "steps")
+        raise UsageError(f"{steps}: must be 0 or more", "steps")
     if time_limit is not None and not time_limit > 0:
-        raise UsageError(f"{time_limit:g}: more than 0 seconds", "time_limit")
+        raise UsageError(f"{time_limit:g}: must be more than 0 seconds", "time_limit")
     if teacher not in TEACHERS:
         raise UsageError(f"{teacher}: choose one of {', '.join(TEACHERS)}", "teacher")
     usual = AdaptOptions()
@@ -147,7 +149,7 @@ def loss_weights(terms: str | Mapping[str, float]) -> LossWeights:
             raise UsageError(f"{terms}: '{weight}' is not a number", "loss") from error
         if not 0 < chosen[term] < 1e6:
             raise UsageError(
-                f"{terms}: the weight of '{name}' must be more than 0; leave out what is not wanted", "loss"
+                f"{terms}: the weight of '{name}' must be more than 0; leave out terms that you do not want", "loss"
             )
     return LossWeights.only(**chosen)
 

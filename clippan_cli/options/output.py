@@ -29,7 +29,9 @@ class OverwriteFlag(TypedDict, total=False):
 class _EncodingFlags(TypedDict, total=False):
     of: Annotated[Driver, OUTPUT.flag(OutputOptions.driver, "cog|gtiff", "Output format.")]
     compress: Annotated[str, OUTPUT.flag(OutputOptions.compress, "NAME", "deflate, zstd, lzw, none ...")]
-    co: Annotated[list[str] | Mapping[str, Any] | None, OUTPUT.flag(None, "KEY=VALUE", "GDAL creation option; repeat.")]
+    co: Annotated[
+        list[str] | Mapping[str, Any] | None, OUTPUT.flag(None, "KEY=VALUE", "GDAL creation option; can be repeated.")
+    ]
 
 
 class EncodingFlags(_EncodingFlags, OverwriteFlag, total=False):
@@ -74,7 +76,7 @@ def band_numbers(bands: str | Sequence[int] | None) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in (bands.replace(",", " ").split() if isinstance(bands, str) else bands))
     except ValueError as error:
-        raise UsageError(f"{bands}: band numbers with commas between, e.g. 3,2,1", "bands") from error
+        raise UsageError(f"{bands}: must be band numbers separated by commas, e.g. 3,2,1", "bands") from error
 
 
 def _creation_options(given: Sequence[str] | Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -85,6 +87,6 @@ def _creation_options(given: Sequence[str] | Mapping[str, Any]) -> tuple[tuple[s
     for pair in given:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"{pair}: KEY=VALUE is needed", "co")
+            raise UsageError(f"{pair}: must be KEY=VALUE", "co")
         parsed.append((key, value))
     return tuple(parsed)

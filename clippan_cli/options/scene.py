@@ -23,7 +23,11 @@ class SensorFlag(TypedDict, total=False):
 
     sensor: Annotated[
         str,
-        SCENE.flag(ReadOptions.sensor, "auto|NAME|FILE.toml", "Sensor whose MTF is used where the pair tells none."),
+        SCENE.flag(
+            ReadOptions.sensor,
+            "auto|NAME|FILE.toml",
+            "Sensor whose MTF is used where it cannot be estimated from the pair.",
+        ),
     ]
 
 
@@ -139,5 +143,5 @@ def _box(value: str | Sequence[float]) -> tuple[float, float, float, float]:
     try:
         left, bottom, right, top = (float(part) for part in parts)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{value}: four numbers are needed, left,bottom,right,top", "bbox") from error
+        raise UsageError(f"{value}: must be four numbers: left,bottom,right,top", "bbox") from error
     return left, bottom, right, top

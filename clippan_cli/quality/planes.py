@@ -160,11 +160,11 @@ def place_of(fused: RasterSource, scene: Scene) -> Window:
         if (fused.height, fused.width) != (pan.height, pan.width):
             raise IncompatiblePairError(
                 f"{fused.name} has {fused.width}x{fused.height} pixels but {pan.name} {pan.width}x{pan.height}, "
-                "and there is no georeferencing to place it by"
+                "and there is no georeferencing that says where it lies"
             )
         return Window(0, 0, pan.height, pan.width)
     if not same_crs(fused.grid.crs, pan.grid.crs):
-        raise IncompatiblePairError(f"{fused.name} is not in the CRS of {pan.name}: is it made from this pair?")
+        raise IncompatiblePairError(f"{fused.name} is not in the CRS of {pan.name}: was it made from this pair?")
     to_pan = ~pan.grid.transform @ fused.grid.transform
     col, row = round(to_pan.c), round(to_pan.f)
     drift = max(abs(to_pan.a - 1) * fused.width, abs(to_pan.e - 1) * fused.height, abs(to_pan.b), abs(to_pan.d))
@@ -174,7 +174,7 @@ def place_of(fused: RasterSource, scene: Scene) -> Window:
             f"pixels and starts at column {to_pan.c:.3f}, row {to_pan.f:.3f}"
         )
     if row < 0 or col < 0 or row + fused.height > pan.height or col + fused.width > pan.width:
-        raise IncompatiblePairError(f"{fused.name} reaches beyond {pan.name}: is it made from this pair?")
+        raise IncompatiblePairError(f"{fused.name} reaches beyond {pan.name}: was it made from this pair?")
     return Window(row, col, fused.height, fused.width)
 
 

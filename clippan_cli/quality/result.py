@@ -120,7 +120,7 @@ class Gate:
         name, equals, number = text.partition("=")
         known = {key.lower(): key for key in INDICES}
         if not equals or name.strip().lower() not in known:
-            raise UsageError(f"{option} {text}: METRIC=VALUE is needed, with one of {', '.join(INDICES)}")
+            raise UsageError(f"{option} {text}: must be METRIC=VALUE with one of {', '.join(INDICES)}")
         try:
             value = float(number)
         except ValueError as error:

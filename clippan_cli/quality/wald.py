@@ -109,7 +109,9 @@ def degraded_size(scene: Scene) -> tuple[int, int]:
     ms, s = scene.pair.ms, scene.nominal.sampling
     height, width = math.floor(ms.height / s.ratio_y), math.floor(ms.width / s.ratio_x)
     if min(height, width) < _FEWEST:
-        raise InputError(f"{ms.name} is too small for Wald's protocol: {width}x{height} pixels would be left of it")
+        raise InputError(
+            f"{ms.name} is too small for Wald's protocol: only {width}x{height} pixels remain at reduced resolution"
+        )
     return height, width
 
 

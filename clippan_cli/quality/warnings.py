@@ -21,22 +21,22 @@ def warn_of_image(image: Assessment, scene: Scene, place: Window) -> Assessment:
     found = []
     if image.metrics["D_rho"] > _BLURRED_ALONE and image.path != "EXP":
         found.append(
-            f"D_rho is {image.metrics['D_rho']:.2f}: there is little of PAN's detail in this image, and then a good "
-            "D_lambda says nothing"
+            f"D_rho is {image.metrics['D_rho']:.2f}: this image has little of PAN's detail, so a good D_lambda means "
+            "nothing"
         )
     worst = max(image.bands, key=lambda band: band.at_limits)
     if worst.at_limits > _MANY_AT_LIMITS:
         found.append(
-            f"{worst.at_limits:.1%} of {worst.name} lies at the least or largest value that a pixel can hold: "
+            f"{worst.at_limits:.1%} of {worst.name} has the lowest or highest value that a pixel can hold: "
             "clipped or saturated"
         )
     if image.blocks < _FEW_BLOCKS:
-        found.append(f"only {image.blocks} blocks of 32 x 32 pixels counted: the second digit is chance already")
+        found.append(f"only {image.blocks} blocks of 32 x 32 pixels were measured: the second digit is random")
     if image.valid_share < 0.5:
         found.append(f"only {image.valid_share:.0%} of the pixels are valid")
     if max(band.maximum for band in image.bands) < _SMALL_VALUES:
         found.append(
-            "values are below 16: Q2n and D_lambda_K round to whole numbers, so store DN or scaled reflectance"
+            "all values are below 16: Q2n and D_lambda_K round to whole numbers, so store DN or scaled reflectance"
         )
     return replace(image, warnings=(*image.warnings, *found))
 
@@ -50,7 +50,7 @@ def warn_of_pair(scene: Scene, images: Sequence[Assessment]) -> tuple[str, ...]:
     if exp is not None:
         found += _of_unsharpened(exp, given)
     if len({image.valid_share for image in given}) > 1:
-        found.append("the images differ in which pixels are valid: their values are not of the same ground")
+        found.append("the images have different valid pixels: their values are not of the same extent")
     return tuple(found)
 
 
@@ -58,8 +58,8 @@ def _of_convention(image: Assessment) -> list[str]:
     if image.convention != "georeferenced":
         return []
     return [
-        "the grids do not divide, or the image is a part of PAN: it is measured by the georeferencing, near to "
-        "published values but not comparable with them digit by digit"
+        "the MS grid does not fit the PAN grid, or the image covers only a part of PAN: the indices are computed by "
+        "the georeferencing; they are close to published values but not comparable with them digit by digit"
     ]
 
 
@@ -82,8 +82,8 @@ def _of_phases(scene: Scene, image: Assessment) -> list[str]:
     if not moved:
         return []
     return [
-        f"MS lies off its place against PAN, in {', '.join(moved)} by more than a PAN pixel: D_s and QNR reward images "
-        "that keep that error, so compare by the R indices, which take the phase into account"
+        f"MS is shifted against PAN, in {', '.join(moved)} by more than a PAN pixel: D_s and QNR prefer images that "
+        "keep this shift, so compare by the R indices, which take the phase into account"
     ]
 
 
@@ -100,6 +100,6 @@ def _of_unsharpened(exp: Assessment, given: Sequence[Assessment]) -> list[str]:
     if preferred:
         found.append(
             f"QNR prefers the unsharpened MS ({exp.metrics['QNR']:.3f}, D_rho {exp.metrics['D_rho']:.3f}) to "
-            f"{' and '.join(preferred)}: on this scene QNR misleads, D_rho and the R indices tell more"
+            f"{' and '.join(preferred)}: on this scene QNR is misleading; use D_rho and the R indices"
         )
     return found

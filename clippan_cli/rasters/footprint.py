@@ -131,8 +131,10 @@ def _degrees(
         to_globe = pyproj.Transformer.from_crs(pyproj.CRS.from_user_input(crs.to_wkt()), "EPSG:4326", always_xy=True)
         lon, lat = to_globe.transform(x, y, errcheck=True)
     except pyproj.exceptions.ProjError as error:
-        raise InputError(f"its corners cannot be brought to the globe ({' '.join(str(error).split())})") from error
+        raise InputError(
+            f"its corners cannot be converted to longitude and latitude ({' '.join(str(error).split())})"
+        ) from error
     lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-        raise InputError("its corners do not lie on the globe")
+        raise InputError("its corners have no longitude and latitude")
     return lon, lat

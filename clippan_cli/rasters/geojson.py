@@ -83,7 +83,7 @@ def moves_to_pan(crs: str, pair: Pair, origin: str) -> tuple[Move, Move]:
         IncompatiblePairError: there is no way between the two.
     """
     if pair.crs is None:
-        raise UsageError(f"{origin} is in {crs}, but the scene has no CRS to bring it to")
+        raise UsageError(f"{origin} is in {crs}, but the scene has no CRS")
     try:
         source = pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError as error:

@@ -159,7 +159,7 @@ def _choose_pan_band(pan: RasterSource, ms: RasterSource, band: int | None) -> R
             f"{pan.name} has {pan.count} bands and {ms.name} one: were MS and PAN swapped? the order is MS, then PAN"
         )
     raise IncompatiblePairError(
-        f"{pan.name} is to be PAN but has {pan.count} bands; choose one with --pan-band, "
+        f"{pan.name} was given as PAN but has {pan.count} bands; choose one with --pan-band, "
         "or check the order: MS, then PAN"
     )
 
@@ -172,7 +172,7 @@ def _assume_aligned(ms: RasterSource, pan: RasterSource, options: PairOptions, n
     if not options.assume_aligned:
         bare = ms if not _georeferenced(ms.grid) else pan
         raise IncompatiblePairError(
-            f"{bare.name} has no geotransform, so MS and PAN cannot be laid over each other; "
+            f"{bare.name} has no geotransform, so MS and PAN cannot be related; "
             "if both have exactly the same extent, add --assume-aligned"
         )
     notes.append("without georeferencing, MS and PAN are assumed to have exactly the same extent (--assume-aligned)")
@@ -213,7 +213,7 @@ def _warp(ms: RasterSource, pan: RasterSource) -> tuple[RasterSource, Affine]:
     height = max(1, math.ceil((float(py.max()) - top) / ratio_y - 1e-3))
     if width * height > 16 * ms.width * ms.height + 10_000:
         raise IncompatiblePairError(
-            f"{ms.name} covers {width}x{height} pixels when seen on the grid of {pan.name}; are the two CRS right?"
+            f"{ms.name} covers {width}x{height} pixels on the grid of {pan.name}; are the two CRS right?"
         )
     place = Affine.translation(left, top) @ Affine.scale(ratio_x, ratio_y)
     return WarpedSource(ms, to_ms, place, (height, width)), place

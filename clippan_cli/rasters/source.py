@@ -280,7 +280,7 @@ def _check_sources(name: str, above: tuple[str, ...]) -> None:
             raise InputError(f"{name} reads a file that cannot be used: {_one_line(error)}") from error
         inner = os.path.realpath(source)
         if inner in above:
-            raise InputError(f"{name} reads itself, by way of {source}")
+            raise InputError(f"{name} reads itself through {source}")
         _check_sources(source, (*above, inner))
 
 

@@ -29,7 +29,7 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(f"--device {name}: choose auto, cpu, cuda, cuda:0 ... or mps") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ResourceError(
-            f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA devices; use --device cpu"
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ResourceError("--device mps: this machine has no Apple GPU that torch can use; use --device cpu")

@@ -36,11 +36,11 @@ class ComputeOptions:
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
-            raise UsageError(f"{self.threads}: 1 to {_MOST_THREADS} are possible", "threads")
+            raise UsageError(f"{self.threads}: must be 1 to {_MOST_THREADS}", "threads")
         if self.ram_mb < _LEAST_RAM_MB:
-            raise UsageError(f"{self.ram_mb}: at least {_LEAST_RAM_MB} MB are needed", "ram")
+            raise UsageError(f"{self.ram_mb}: must be at least {_LEAST_RAM_MB} MB", "ram")
         if self.tile is not None and not SMALLEST_TILE <= self.tile <= _LARGEST_TILE:
-            raise UsageError(f"{self.tile}: a tile has {SMALLEST_TILE} to {_LARGEST_TILE} pixels a side", "tile")
+            raise UsageError(f"{self.tile}: must be {SMALLEST_TILE} to {_LARGEST_TILE} pixels", "tile")
 
     @property
     def thread_count(self) -> int:

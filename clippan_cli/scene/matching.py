@@ -97,7 +97,7 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
             images.append(found)
         else:
             origins[path] = found
-            left_out.append(LeftOut(str(path), "clippan has made it"))
+            left_out.append(LeftOut(str(path), "it was made by clippan"))
     on_map, off_map = ([i for i in images if bool(i.area.is_empty) == bare] for bare in (False, True))
     pairs, alone = _join([i for i in on_map if i.bands > 1], [i for i in on_map if i.bands == 1])
     more, rest = _join_by_name(off_map)
@@ -167,7 +167,7 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFi
         elif best:
             reason = f"{names(pans, best)} fit it equally well; name its PAN in a CSV file"
         elif m in pans_at:
-            reason = f"neither name nor time ties it to {names(pans, pans_at[m])}, which overlaps it"
+            reason = f"neither its name nor its time matches {names(pans, pans_at[m])}, which overlaps it"
         else:
             reason = against.get(ms.path, "no file of one band overlaps it at a finer pixel size")
         alone.append(LeftOut(str(ms.path), reason))

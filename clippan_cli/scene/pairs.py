@@ -43,7 +43,7 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
         table = pairs_of_stac(path)
     else:
         raise InputError(
-            f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id, nor the JSON of STAC"
+            f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id, nor a STAC JSON file"
         )
     if not table.pairs:
         first = f"; {table.left_out[0].path}: {table.left_out[0].reason}" if table.left_out else ""

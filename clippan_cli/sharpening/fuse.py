@@ -77,7 +77,9 @@ def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observat
         raise ResourceError("not enough memory for a tile: use a smaller --tile or --ram") from error
     core = arrays.core
     if min(core.height, core.width) < 2 * SMALLEST_TILE:
-        raise ResourceError(f"the GPU's memory does not hold a tile of {core.width}x{core.height} pixels: --device cpu")
+        raise ResourceError(
+            f"a tile of {core.width}x{core.height} pixels does not fit into GPU memory; use --device cpu"
+        )
     out = np.empty((arrays.ms.shape[0], core.height, core.width), np.float32)
     for quarter in _quarters(core):
         out[:, *quarter.inside(core)] = sharpen_tile(_cut(arrays, quarter), sharpener, observation, device)

@@ -215,7 +215,7 @@ def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[
                 control.on_note(f"{job.files.id}: {record.error}")
             control.report(Progress("sharpen", len(results), len(jobs), note=job.files.id))
     except (Interrupted, ResourceError) as error:
-        left = f"{len(results)} of {len(jobs)} scenes were sharpened; the same command goes on"
+        left = f"{len(results)} of {len(jobs)} scenes were sharpened; run the same command again to continue"
         if isinstance(error, Interrupted):
             raise Interrupted(error.signal_number, left) from error
         raise ResourceError(f"{error}; {left}") from error

@@ -79,7 +79,7 @@ def run_demo(
     paths = {name: folder / f"{name}.tif" for name in ("ms", "pan", "truth", "hrms", "exp")}
     existing = [p for p in paths.values() if p.exists()]
     if existing and not overwrite:
-        raise OutputError(f"{existing[0]} exists; add --overwrite to make the demo anew, or name another folder")
+        raise OutputError(f"{existing[0]} exists; add --overwrite to replace the demo, or name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

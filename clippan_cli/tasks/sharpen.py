@@ -157,7 +157,7 @@ def _save_weights(run: Run, sharpened: Sharpened) -> None:
 def _measure(run: Run) -> Assessment | None:
     options, control = run.options, run.control
     if options.bands is not None:
-        control.on_note("quality is not measured for a choice of bands: the indices compare all of them")
+        control.on_note("quality is not measured with --bands: the indices compare all bands")
         return None
     try:
         with control.timed("assess"):

@@ -54,7 +54,7 @@ class TrainingLog:
             yield
         except OSError as error:
             self._writer = None
-            self._on_note(f"the log of the training ends at step {self._trainer.step}: {error.strerror or error}")
+            self._on_note(f"the TensorBoard log ends at step {self._trainer.step}: {error.strerror or error}")
 
 
 def check_training_log(folder: Path | None) -> None:

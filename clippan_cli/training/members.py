@@ -137,4 +137,4 @@ def _survey_tasks(members: Sequence[Member], teacher: str, images: int) -> list[
 
 
 def _nothing_to_learn_from(left_out: Sequence[LeftOut]) -> InputError:
-    return InputError(f"no scene can be learned from; {left_out[0].path}: {left_out[0].reason}")
+    return InputError(f"there is no scene to learn from; {left_out[0].path}: {left_out[0].reason}")

@@ -31,7 +31,7 @@ class ValidationOptions:
 
     def __post_init__(self) -> None:
         if self.scratch_steps < 0:
-            raise UsageError(f"{self.scratch_steps}: 0 steps or more", "compare_scratch")
+            raise UsageError(f"{self.scratch_steps}: must be 0 steps or more", "compare_scratch")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ArchiveOptions:
 
     def __post_init__(self) -> None:
         if self.workers is not None and not 0 <= self.workers <= _MOST_WORKERS:
-            raise UsageError(f"{self.workers}: 0 to {_MOST_WORKERS} are possible", "workers")
+            raise UsageError(f"{self.workers}: must be 0 to {_MOST_WORKERS}", "workers")
 
     @property
     def checkpoint(self) -> Path:

@@ -180,7 +180,7 @@ def _cut(scene: Scene, part: Window, folder: Path, control: Control) -> tuple[Sc
     rows = math.floor((part.row_stop - top) / s.ratio_y) - row
     cols = math.floor((part.col_stop - left) / s.ratio_x) - col
     if min(rows, cols) < 1:
-        raise InputError(f"{ms.name} has no part that could be measured")
+        raise InputError(f"{ms.name} has no part that can be measured")
     place = left + s.ratio_x * col, top + s.ratio_y * row
     within = Window(round(place[1]), round(place[0]), math.floor(rows * s.ratio_y), math.floor(cols * s.ratio_x))
     grid: Affine = pan.grid.transform

@@ -155,7 +155,7 @@ def convert_weights(options: ConvertOptions) -> Converted:
 
 def _check_bands(bands: int) -> None:
     if not 1 <= bands <= 1000:
-        raise UsageError(f"--bands {bands}: must lie in 1 .. 1000")
+        raise UsageError(f"--bands {bands}: must be 1 to 1000")
 
 
 def _describe(spec: BackboneSpec, bands: int) -> BackboneInfo:

@@ -203,7 +203,7 @@ def _download(wanted: _Wanted, control: Control) -> tuple[Path, str]:
     found = sha256_of(path)
     if found != expected:
         _remove(path)
-        raise WeightsError(f"{what} came with the SHA-256 {found}, not {expected} {says}; it was removed")
+        raise WeightsError(f"{what} was downloaded with the SHA-256 {found}, not {expected} {says}; it was removed")
     return path, found
 
 
@@ -214,7 +214,7 @@ def _look_up(wanted: _Wanted) -> tuple[str, HfFileMetadata]:
         with suppress(RemoteEntryNotFoundError):
             found = get_hf_file_metadata(hf_hub_url(wanted.repository, name, revision=revision))
             if found.commit_hash is None:
-                raise ValueError("it does not answer as Hugging Face does")
+                raise ValueError("it does not answer like Hugging Face")
             return name, found
     names = " and no ".join(wanted.names)
     raise WeightsError(f"{wanted.repository} has no {names} at revision {revision}; clippan reads no other format")
@@ -249,8 +249,8 @@ def _errors_in_one_line(wanted: _Wanted) -> Iterator[None]:
         ) from error
     except OfflineModeIsEnabled as error:
         raise WeightsError(
-            f"{repository} is not on this machine and HF_HUB_OFFLINE forbids to fetch it; unset it, or copy the folder "
-            f"models--{repository.replace('/', '--')} from another machine into {constants.HF_HUB_CACHE}"
+            f"{repository} is not on this machine and HF_HUB_OFFLINE does not allow a download; unset it, or copy the "
+            f"folder models--{repository.replace('/', '--')} from another machine into {constants.HF_HUB_CACHE}"
         ) from error
     except RevisionNotFoundError as error:
         raise UsageError(f"{repository} on {constants.ENDPOINT} has no revision {wanted.revision!r}") from error

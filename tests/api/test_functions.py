@@ -110,13 +110,13 @@ def test_a_mistake_is_told_in_the_words_of_python(pair: tuple[str, str], tmp_pat
     clippan.sharpen(*pair, out, **FAST)
     with pytest.raises(clippan.OutputError, match=r"out\.tif exists; add overwrite=True to replace it"):
         clippan.sharpen(*pair, out, **FAST)
-    with pytest.raises(clippan.UsageError, match=r"^steps -1: 0 or more$"):
+    with pytest.raises(clippan.UsageError, match=r"^steps -1: must be 0 or more$"):
         clippan.sharpen(*pair, out, steps=-1)
     with pytest.raises(clippan.UsageError, match=r"no method called 'gsb' \(did you mean gsa"):
         clippan.sharpen(*pair, out, method="gsb", overwrite=True)
     with pytest.raises(clippan.UsageError, match="leave out validation=False"):
         clippan.adapt(tmp_path, tmp_path / "w.safetensors", validation=False, compare_scratch=3)
-    with pytest.raises(clippan.UsageError, match=r"^threads 0: 1 to 1024"):
+    with pytest.raises(clippan.UsageError, match=r"^threads 0: must be 1 to 1024"):
         clippan.ComputeOptions(threads=0)
 
 

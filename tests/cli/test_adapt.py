@@ -370,7 +370,7 @@ def test_mistakes_of_usage(archive: Path, tmp_path: Path, run_main: RunMain) -> 
         (["-o", str(tmp_path / "w.safetensors"), "--teacher", "nobody"], 2, "choose one of self"),
         (["-o", str(tmp_path / "w.safetensors"), "--snapshot-minutes", "0"], 2, "more than 0"),
         (["-o", str(tmp_path / "w.safetensors"), "--scenes-per-step", "0"], 2, "multiple of the 1 processes"),
-        (["-o", str(tmp_path / "w.safetensors"), "--workers", "-1"], 2, "--workers -1: 0 to 256"),
+        (["-o", str(tmp_path / "w.safetensors"), "--workers", "-1"], 2, "--workers -1: must be 0 to 256"),
         (["-o", str(tmp_path / "w.safetensors"), "--weights", str(tmp_path / "absent")], 7, "cannot read"),
     ]:
         outcome = run_main(["adapt", str(archive), *extra])

@@ -104,7 +104,7 @@ def test_a_stopped_batch_leaves_nothing_running(cluster: Any, archive: Path, run
     options = BatchOptions(Path("sharp"), scheduler=cluster.scheduler_address)
     stopping = Thread(target=stop)
     stopping.start()
-    with pytest.raises(Interrupted, match="0 of 3 scenes were sharpened; the same command goes on") as stopped:
+    with pytest.raises(Interrupted, match="0 of 3 scenes were sharpened; run the same command again") as stopped:
         run_batch(find_pairs(archive, Trust(), control), scene, hours, options, control)
     stopping.join()
     assert stopped.value.exit_code == 143

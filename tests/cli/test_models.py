@@ -275,7 +275,7 @@ def test_offline_says_what_to_do(hub: Hub, run_main: RunMain, monkeypatch: pytes
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     done = run_main(FETCH)
     assert (done.code, done.notes) == (7, [])
-    assert "HF_HUB_OFFLINE forbids" in done.error_line and "copy the folder" in done.error_line
+    assert "HF_HUB_OFFLINE does not allow" in done.error_line and "copy the folder" in done.error_line
     assert hub.asked == []
 
 

@@ -79,7 +79,7 @@ def test_a_missing_partner_is_not_replaced_by_another_date(tmp_path: Path) -> No
     assert "another date in its name" in reasons(tmp_path)["20200101_ms.tif"]
     raster(tmp_path / "b" / "x_ms.tif", 4, 8.0, at=(600_000, 5_400_000))
     raster(tmp_path / "c" / "y_pan.tif", 1, 2.0, side=64, at=(600_000, 5_400_000))
-    assert "neither name nor time" in reasons(tmp_path)["x_ms.tif"]
+    assert "neither its name nor its time" in reasons(tmp_path)["x_ms.tif"]
 
 
 @pytest.mark.parametrize(("seconds", "joined"), [("01", True), ("02", True), ("05", False)])

@@ -103,8 +103,8 @@ def test_a_moved_ms_is_told(files: Files, town: DemoScene) -> None:
     pan = np.rint(np.roll(town.pan, 6, axis=2)).astype(np.uint16)
     pan_file = files.bench.write("moved_pan.tif", pan, files.grid)
     report = assess(SceneFiles((ms,), pan_file), UNMOVED, [files.gsa], PLAIN)
-    assert any("MS lies off its place" in warning for warning in report.warnings)
-    assert not any("MS lies off its place" in warning for warning in files.assess().warnings)
+    assert any("MS is shifted against PAN" in warning for warning in report.warnings)
+    assert not any("MS is shifted against PAN" in warning for warning in files.assess().warnings)
 
 
 def _coarse(files: Files) -> Any:
