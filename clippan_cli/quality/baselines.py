@@ -49,7 +49,6 @@ def _classical(scene: Scene, place: Window, options: AssessOptions, control: Con
     control.check()
     source = open_source([str(path)], "fused", scene.options.pair.trust, stack)
     at = place_of(source, scene)
-    row, col = max(at.row, place.row), max(at.col, place.col)
-    common = Window(row, col, min(at.row_stop, place.row_stop) - row, min(at.col_stop, place.col_stop) - col)
+    common = at.intersection(place)
     inside = Window(common.row - at.row, common.col - at.col, common.height, common.width)
     return Subject(Cropped(source, inside, options.baseline_method.upper()), common, "baseline")

@@ -287,11 +287,10 @@ def _against(
 
 
 def _intersection(one: Window, other: Window, name: str) -> Window:
-    row, col = max(one.row, other.row), max(one.col, other.col)
-    height, width = min(one.row_stop, other.row_stop) - row, min(one.col_stop, other.col_stop) - col
-    if height <= 0 or width <= 0:
+    common = one.intersection(other)
+    if common.pixels == 0:
         raise IncompatiblePairError(f"{name} and the fused image do not overlap")
-    return Window(row, col, height, width)
+    return common
 
 
 def _bands(

@@ -121,7 +121,7 @@ class RasterSource:
         """
         values = np.zeros((self.count, window.height, window.width), np.float32)
         valid = np.zeros(values.shape, np.bool_)
-        inner = _clip(window, self.height, self.width)
+        inner = window.intersection(Window(0, 0, self.height, self.width))
         if inner.pixels == 0:
             return values, valid
         rows, cols = inner.inside(window)
@@ -374,12 +374,6 @@ def _holds_image(name: str, dataset: Any, band: int) -> bool:
 def _has_mask_band(dataset: Any) -> bool:
     flags = dataset.mask_flag_enums[0]
     return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-
-
-def _clip(window: Window, height: int, width: int) -> Window:
-    row, col = min(max(window.row, 0), height), min(max(window.col, 0), width)
-    stop_row, stop_col = min(max(window.row_stop, row), height), min(max(window.col_stop, col), width)
-    return Window(row, col, stop_row - row, stop_col - col)
 
 
 def _unreadable(name: str, error: BaseException) -> InputError:

@@ -181,9 +181,7 @@ def _on_map(cell: Window, size: int) -> tuple[slice, slice]:
 
 def _shared(one: Window, other: Window) -> float:
     """Share of one window that the other covers."""
-    rows = min(one.row_stop, other.row_stop) - max(one.row, other.row)
-    cols = min(one.col_stop, other.col_stop) - max(one.col, other.col)
-    return max(rows, 0) * max(cols, 0) / one.pixels
+    return one.intersection(other).pixels / one.pixels
 
 
 def _normalised_difference(one: Floats, other: Floats) -> Floats:

@@ -9,7 +9,8 @@ from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.scene.scene import Scene
 from clippan_cli.sharpening.format import OutputFormat
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.writing.grid import estimate_disk_bytes
+from clippan_cli.writing.creation import BLOCK
+from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
 from clippan_models.methods.method import MethodCost
 
 _LARGEST_TILE, _SMALLEST_TILE = 1024, 256  # that are chosen by themselves
@@ -32,7 +33,7 @@ class Plan:
         tile: side of a tile in PAN pixels.
         halo: PAN pixels read around each.
         tiles: how many.
-        memory_mb: estimated peak of the tiles in flight, or of a step of learning.
+        memory_mb: estimated peak of the tiles in flight and of what waits to be written, or of a step of learning.
         disk_mb: estimated space needed beside the output.
         seconds: rough time on two cores of a server.
     """
@@ -56,7 +57,7 @@ def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: 
     pixel_bytes = cost.tile_bytes + _WAITING * (scene.pair.ms.count + 2) * _FLOAT_BYTES
     allowed = options.compute.ram_mb * 1e6 - _OTHER_BYTES - cost.fixed_bytes
     tile = options.compute.tile or _planned_tile(allowed, pixel_bytes, cost.halo)
-    fusing_bytes = _tile_bytes(tile, pixel_bytes, cost.halo) + cost.fixed_bytes
+    fusing_bytes = _tile_bytes(tile, pixel_bytes, cost.halo) + _waiting_bytes(tile, grid) + cost.fixed_bytes
     return Plan(
         width=grid.width,
         height=grid.height,
@@ -82,3 +83,8 @@ def _planned_tile(allowed_bytes: float, pixel_bytes: float, halo: int) -> int:
 def _tile_bytes(tile: int, pixel_bytes: float, halo: int) -> float:
     """Images of one tile at work, and of those that wait in the queues."""
     return (tile + 2 * halo) ** 2 * pixel_bytes
+
+
+def _waiting_bytes(tile: int, grid: OutputGrid) -> float:
+    """A row of blocks of the file, where tiles share them."""
+    return 0 if tile % BLOCK == 0 else grid.raw_bytes / grid.height * min(BLOCK, grid.height)

@@ -13,7 +13,7 @@ from clippan_cli.writing.grid import OutputGrid, needs_bigtiff
 from clippan_cli.writing.options import OutputOptions
 
 BLOCK = 512
-"""Side of the blocks in the file; windows on multiples of it are the fastest to write and to verify."""
+"""Side of the blocks in the file; windows on multiples of it take the least memory, and are the fastest to verify."""
 
 _PREDICTABLE = frozenset({"DEFLATE", "LZW", "ZSTD"})
 

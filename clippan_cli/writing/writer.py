@@ -28,6 +28,7 @@ from clippan_cli.rasters.gdal_errors import (
     write_failure,
 )
 from clippan_cli.rasters.metadata import DEFAULT_DOMAIN, PROVENANCE_DOMAIN, RasterMetadata
+from clippan_cli.writing.blocks import Blocks
 from clippan_cli.writing.creation import cog_options, create_geotiff, temporary_options
 from clippan_cli.writing.grid import OutputGrid
 from clippan_cli.writing.options import OutputOptions
@@ -113,7 +114,8 @@ class SafeWriter:
     def write(self, window: Window, data: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> None:
         """Write the pixels of a window.
 
-        A window may be written again, but two windows must not overlap otherwise: each is verified as it was written.
+        Windows may come in any order, but must not overlap. GDAL gets the blocks that are complete; the others wait in
+        memory.
 
         Args:
             window: where in the output.
@@ -127,11 +129,12 @@ class SafeWriter:
         pixels = self._filled(data, valid)
         validity = np.ones(data.shape[1:], bool) if valid is None else valid
         mask = validity.astype(np.uint8) * np.uint8(255) if self._grid.mask else None
-        place = raster_window(window)
         with self._gdal():
-            self._dataset.write(pixels, window=place)
+            for place, block in self._blocks.add(window, pixels):
+                self._dataset.write(block, window=raster_window(place))
             if mask is not None:
-                self._dataset.write_mask(mask, window=place)
+                for place, block in self._mask_blocks.add(window, mask[np.newaxis]):
+                    self._dataset.write_mask(block[0], window=raster_window(place))
         self._checksums[window] = Checksum.of(pixels, mask)
 
     def write_provenance(self, tags: Mapping[str, str]) -> None:
@@ -167,6 +170,8 @@ class SafeWriter:
             # Creating it exclusively reserves the name and leaves it to nobody else to have put a link there.
             os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             self._dataset = create_geotiff(self._temporary, self._grid, profile, self._metadata_to_write())
+        block = self._dataset.block_shapes[0]
+        self._blocks, self._mask_blocks = Blocks(self._grid.whole, *block), Blocks(self._grid.whole, *block)
 
     def _metadata_to_write(self) -> RasterMetadata | None:
         if self._metadata is None or self._options.driver == "gtiff":
@@ -177,8 +182,10 @@ class SafeWriter:
         grid = self._grid
         if data.shape != (grid.count, window.height, window.width) or data.dtype != grid.dtype:
             raise ValueError(f"{data.dtype} data of shape {data.shape} for {window} of {grid}")
-        if min(window.row, window.col) < 0 or window.row_stop > grid.height or window.col_stop > grid.width:
+        if window.intersection(grid.whole) != window:
             raise ValueError(f"{window} reaches outside {grid}")
+        if window in self._checksums:
+            raise ValueError(f"{window} is written twice")
         if valid is not None and not grid.mask and grid.nodata is None and not valid.all():
             raise ValueError("invalid pixels, but the output has neither nodata nor a mask to tell so")
         if grid.nbits is not None and data.size and data.max() >= 2**grid.nbits:

@@ -94,6 +94,12 @@ class Window:
         """The window with `margin` more pixels on every side; may reach outside the scene."""
         return Window(self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin)
 
+    def intersection(self, other: Window) -> Window:
+        """What both windows cover; without rows or columns where they do not overlap."""
+        row, col = max(self.row, other.row), max(self.col, other.col)
+        height, width = min(self.row_stop, other.row_stop) - row, min(self.col_stop, other.col_stop) - col
+        return Window(row, col, max(0, height), max(0, width))
+
     def inside(self, outer: Window) -> tuple[slice, slice]:
         """Row and column slices that cut this window out of an array that covers `outer`."""
         row, col = self.row - outer.row, self.col - outer.col

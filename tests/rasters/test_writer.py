@@ -176,14 +176,36 @@ def test_cogs_of_odd_sizes_can_be_written(tmp_path: Path, size: tuple[int, int])
         assert np.array_equal(dataset.read(), data)
 
 
-def test_a_window_may_be_written_again(tmp_path: Path) -> None:
-    grid = grid_of()
-    with SafeWriter(tmp_path / "out.tif", grid, OutputOptions("gtiff")) as writer:
-        fill(writer, grid, pixels_of(grid, seed=1))
-        fill(writer, grid, pixels_of(grid, seed=2))
-        writer.commit()
-    with rasterio.open(tmp_path / "out.tif") as dataset:
-        assert np.array_equal(dataset.read(), pixels_of(grid, seed=2))
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({}, {}),
+        ({"mask": True}, {}),
+        ({"nbits": 12}, {}),
+        ({}, {"BLOCKXSIZE": "256", "BLOCKYSIZE": "128", "INTERLEAVE": "BAND"}),
+        ({}, {"TILED": "NO", "BLOCKYSIZE": "17"}),
+    ],
+)
+def test_windows_that_share_blocks_make_the_file_that_whole_blocks_make(
+    tmp_path: Path, options: dict[str, Any], changes: dict[str, str]
+) -> None:
+    """A block that is compressed twice would leave a hole, and one that is looked for again might be an older one."""
+    grid = grid_of(1300, 1100, **options)
+    encoding = OutputOptions("gtiff", creation_options=tuple(changes.items()))
+    data, valid = pixels_of(grid), half_valid(grid) if grid.mask else None
+    sizes = []
+    for side in (1300, 100):
+        path = tmp_path / f"{side}.tif"
+        with (
+            rasterio.Env(GDAL_CACHEMAX=1_000_000),  # less than a block: nothing waits for the next window
+            SafeWriter(path, grid, encoding) as writer,
+        ):
+            fill(writer, grid, data, valid, side)
+            sizes.append(writer.commit().file_bytes)
+        with rasterio.open(path) as dataset:
+            assert np.array_equal(dataset.read(), data)
+            assert valid is None or np.array_equal(dataset.dataset_mask() > 0, valid)
+    assert sizes[1] <= 1.001 * sizes[0]
 
 
 @pytest.mark.parametrize("name", ["two words.tif", "a & b.tif", 'it\'s "so".tif', "Zürich 東京.tif", "new\nline.tif"])
@@ -486,6 +508,9 @@ def test_data_that_does_not_fit_its_window_is_a_mistake_of_the_caller(tmp_path: 
         ]:
             with pytest.raises(ValueError):
                 writer.write(window, values, valid)
+        writer.write(grid.whole, data)
+        with pytest.raises(ValueError, match="twice"):
+            writer.write(grid.whole, data)
 
 
 def test_progress_is_reported_for_both_stages(tmp_path: Path) -> None:
