@@ -77,7 +77,7 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
         scene = open_scene(files, read, control, stack)
         output = choose_output(scene, options.bands)
         weights, backbone = options.weights, options.adapt.backbone
-        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone)
+        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone, control.on_note)
         yield Run(scene, options, spec, output, initial, device, control)
 
 

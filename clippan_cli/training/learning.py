@@ -125,7 +125,7 @@ def _open(table: PairTable, read: ReadOptions, session: Session) -> _Archive:
     options, control = session.options, session.control
     members, unlike = find_members(table, read, control)
     weights, backbone = options.weights, options.adapt.backbone
-    initial = None if weights is None else load_fitting(weights, members[0].card, backbone)
+    initial = None if weights is None else load_fitting(weights, members[0].card, backbone, control.on_note)
     file = CheckpointFile(session, members)
     guide = guide_for(members[0], session)
     with control.timed("scenes"):

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Subset
 from clippan_models.adaptation.evidence import network_inputs
 from clippan_models.adaptation.processes import to_device
 from clippan_models.networks.anyband import AnyBand
+from clippan_models.store.weights_file import fill, read_weights
 from prior_training.batches import PairPatches, SimulatedBatches
 
 BORDER = 12
@@ -99,6 +100,16 @@ class PriorTraining:
         partial = path.with_suffix(".partial")
         save_file(tensors, partial, about)
         partial.replace(path)
+
+    def export(self, path: Path, about: dict[str, str]) -> None:
+        """Write the mean weights as they ship, in half precision, with facts about their training."""
+        tensors = {k: v.detach().cpu().half().contiguous() for k, v in self.mean.state_dict().items()}
+        save_file(tensors, path, {"steps": str(self.step), **about})
+
+    def begin_with(self, path: Path) -> None:
+        """Begin with exported weights, at step 0."""
+        fill(self.network, read_weights(path), "AnyBand")
+        self.mean.load_state_dict(self.network.state_dict())
 
     def resume(self, path: Path) -> None:
         """Continue from a file that `save` has written."""

@@ -78,7 +78,9 @@ def simulate(sharp: Tensor, rng: np.random.Generator) -> SimulatedPair:
     top = (math.inf, math.inf)
     if rng.random() < 0.15:  # saturated, at a level that the truth cannot exceed either
         share = 1 - math.exp(rng.uniform(math.log(5e-4), math.log(2e-2)))
-        top = float(np.quantile(ms.numpy(), share)), float(np.quantile(pan.numpy(), share))
+        found = float(np.quantile(ms.numpy(), share)), float(np.quantile(pan.numpy(), share))
+        if found[0] > 1.2 * float(ms.median()) and found[1] > 1.2 * float(pan.median()):  # not of a flat scene
+            top = found
     scale = level, level * math.exp(rng.uniform(-0.7, 0.7))
     ms, pan = (
         _recorded(image, s, noise * math.exp(rng.uniform(-1, 1)), limit, rng)

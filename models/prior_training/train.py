@@ -42,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m prior_training.train", description=__doc__)
     parser.add_argument("images", type=Path, help="folder of .npz files")
     parser.add_argument("--checkpoint", type=Path, required=True, help="written as training goes on, and resumed")
+    parser.add_argument("--out", type=Path, help="write the weights here at the end, as they ship (.safetensors)")
+    parser.add_argument("--begin-with", type=Path, help="weights to begin with, as --out writes them")
     parser.add_argument("--held-out", nargs="*", default=[], help="beginnings of names of images to validate on")
     parser.add_argument("--synthetic", type=int, default=120, help="number of synthetic scenes")
     parser.add_argument("--steps", type=int, default=4000)
@@ -69,6 +71,8 @@ def _train(options: argparse.Namespace) -> int:
         TrainOptions(options.steps, options.learning_rate, options.seed, options.workers, options.seconds),
         options.device,
     )
+    if options.begin_with is not None:
+        training.begin_with(options.begin_with)
     if options.checkpoint.exists():
         training.resume(options.checkpoint)
         print(f"resumed after step {training.step}", flush=True)
@@ -89,6 +93,9 @@ def _train(options: argparse.Namespace) -> int:
 
     training.run(batches, report)
     training.save(options.checkpoint)
+    if options.out is not None:
+        about = {"images": str(len(train)), "held_out": " ".join(options.held_out), "seed": str(options.seed)}
+        training.export(options.out, about)
     print(f"{training.step} steps; held out: {mean_gain(training.mean, validation, options.device):+.3f} dB")
     return 0
 
