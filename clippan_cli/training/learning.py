@@ -107,7 +107,7 @@ def learn(table: PairTable, read: ReadOptions, options: ArchiveOptions, control:
         output=options.output,
         card=_card(archive, options, adapted),
         learned_from=tuple(member.files.id for member in archive.members(archive.train)),
-        held_back={name: (before[name], after[name]) if name in before else None for name in names},
+        held_out={name: (before[name], after[name]) if name in before else None for name in names},
         left_out=(*table.left_out, *archive.left_out),
         adapted=adapted,
         patches=sum(len(one.survey.windows) for one in archive.scenes),

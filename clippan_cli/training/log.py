@@ -16,7 +16,7 @@ _FLUSH_SECONDS = 10
 
 
 class TrainingLog:
-    """The scalars of a training: `loss` of each step, and `held back/TERM` of each validation."""
+    """The scalars of a training: `loss` of each step, and `held-out/TERM` of each validation."""
 
     def __init__(self, trainer: Trainer, writer: Any, on_note: Callable[[str], None]) -> None:
         """Continue where the training is; a writer of None writes nothing."""
@@ -32,7 +32,7 @@ class TrainingLog:
                 self._writer.add_scalar("loss", loss, self._trainer.step)
             for point in self._trainer.curve[self._validations :]:
                 for name, value in {"total": point.total, **point.parts}.items():
-                    self._writer.add_scalar(f"held back/{name}", value, point.step)
+                    self._writer.add_scalar(f"held-out/{name}", value, point.step)
             self._validations = len(self._trainer.curve)
 
     def flush(self) -> None:

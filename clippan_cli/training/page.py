@@ -57,7 +57,7 @@ def write_adapt_report(
     """
     pairs = {pair.id: ", ".join((*pair.ms, pair.pan)) for pair in table.pairs}
     trained_on = tuple((name, pairs[name]) for name in found.learned_from)
-    held_out = tuple((name, pairs[name]) for name in found.held_back if name not in found.learned_from)
+    held_out = tuple((name, pairs[name]) for name in found.held_out if name not in found.learned_from)
     validation = found.validation
     content = TrainingContent(
         title=f"Training of {found.output.name} on {archive.resolve().name}",

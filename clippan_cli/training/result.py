@@ -53,14 +53,14 @@ class Validation:
 
     Attributes:
         scenes: one each.
-        held_back: how many scenes were held out.
+        held_out: how many scenes were held out.
         unseen: nothing was learned from them; False where there is but one scene.
         scratch_steps: of the method `SCRATCH`; 0 where it was not asked for.
         left_out: scenes that could not be measured, and why.
     """
 
     scenes: tuple[SceneScores, ...]
-    held_back: int
+    held_out: int
     unseen: bool
     scratch_steps: int = 0
     left_out: tuple[LeftOut, ...] = ()
@@ -91,10 +91,10 @@ class Validation:
             return "nothing could be measured"
         if not self.unseen:
             what = "the only scene, which was learned from"
-        elif len(self.scenes) == self.held_back:
-            what = f"all {self.held_back} held-out scenes" if self.held_back > 1 else "the held-out scene"
+        elif len(self.scenes) == self.held_out:
+            what = f"all {self.held_out} held-out scenes" if self.held_out > 1 else "the held-out scene"
         else:
-            what = f"{len(self.scenes)} of {self.held_back} held-out scenes"
+            what = f"{len(self.scenes)} of {self.held_out} held-out scenes"
         parts = [scene.part for scene in self.scenes if scene.part is not None]
         if not parts:
             return what
@@ -106,7 +106,7 @@ class Validation:
         """Plain data."""
         return {
             "measured": self.measured,
-            "held_back": self.held_back,
+            "held_out": self.held_out,
             "unseen": self.unseen,
             "scratch_steps": self.scratch_steps,
             "scenes": [{**plain(scene), "best": best_methods(scene.scores)} for scene in self.scenes],
@@ -139,7 +139,7 @@ class ArchiveResult:
         output: the file of weights.
         card: the model card.
         learned_from: names of the scenes.
-        held_back: loss of each held-out scene, before and after; None for those that did not choose the step.
+        held_out: loss of each held-out scene, before and after; None for those that did not choose the step.
         left_out: files that nothing was learned from, and why.
         adapted: how it went.
         patches: how many, of all scenes.
@@ -150,7 +150,7 @@ class ArchiveResult:
     output: Path
     card: ModelCard
     learned_from: tuple[str, ...]
-    held_back: dict[str, tuple[float, float] | None]
+    held_out: dict[str, tuple[float, float] | None]
     left_out: tuple[LeftOut, ...]
     adapted: Adapted
     patches: int
@@ -160,7 +160,7 @@ class ArchiveResult:
     @property
     def losses(self) -> dict[str, tuple[float, float]]:
         """The loss, before and after, of each scene that chose the step."""
-        return {name: found for name, found in self.held_back.items() if found is not None}
+        return {name: found for name, found in self.held_out.items() if found is not None}
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with everything a human is shown."""
@@ -169,8 +169,8 @@ class ArchiveResult:
             "output": str(self.output),
             "card": plain(self.card),
             "learned_from": list(self.learned_from),
-            "held_back": {
-                name: found and {"before": found[0], "after": found[1]} for name, found in self.held_back.items()
+            "held_out": {
+                name: found and {"before": found[0], "after": found[1]} for name, found in self.held_out.items()
             },
             "left_out": plain(self.left_out),
             "patches": self.patches,

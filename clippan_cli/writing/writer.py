@@ -48,7 +48,7 @@ from clippan_cli.writing.verification import Checksum, Mismatch, raster_window, 
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError, shown
 
-Progress = Callable[[Literal["translate", "verify"], float], None]
+OnCommit = Callable[[Literal["translate", "verify"], float], None]
 """Called several times a second while committing with the stage and the share done; may raise to abort."""
 
 
@@ -142,7 +142,7 @@ class SafeWriter:
         with self._gdal():
             self._dataset.update_tags(ns=PROVENANCE_DOMAIN, **tags)
 
-    def commit(self, on_progress: Progress | None = None) -> CommitReport:
+    def commit(self, on_progress: OnCommit | None = None) -> CommitReport:
         """Finish the file, verify it, and move it to the target.
 
         Raises:
@@ -209,7 +209,7 @@ class SafeWriter:
         with self._gdal():
             dataset.close()
 
-    def _translate(self, progress: Progress) -> Path:
+    def _translate(self, progress: OnCommit) -> Path:
         final = self._temporary.with_suffix(".cog.tif")
         with self._gdal():
             os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -223,7 +223,7 @@ class SafeWriter:
                 reveal_band_tags(final, sum(len(tags.get(DEFAULT_DOMAIN, {})) for tags in self._metadata.band_tags))
         return final
 
-    def _verify(self, final: Path, progress: Progress) -> None:
+    def _verify(self, final: Path, progress: OnCommit) -> None:
         try:
             verify_facts(final, self._rehearsal.facts, self._grid, self._options)
             checksums = self._checksums

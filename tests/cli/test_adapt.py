@@ -143,10 +143,10 @@ def test_what_was_learned_is_reported_and_serves(archive: Path, tmp_path: Path, 
     done = run_main(["adapt", str(archive), "-o", str(output), *fast])
     assert done.code == 0, done.stderr
     document = json.loads(done.stdout)
-    assert len(document["learned_from"]) == 1 and len(document["held_back"]) == 1
-    (held,) = document["held_back"].values()
+    assert len(document["learned_from"]) == 1 and len(document["held_out"]) == 1
+    (held,) = document["held_out"].values()
     assert held["after"] <= held["before"]
-    assert [scene["name"] for scene in document["validation"]["scenes"]] == [*document["held_back"]]
+    assert [scene["name"] for scene in document["validation"]["scenes"]] == [*document["held_out"]]
     reasons = {Path(item["path"]).name: item["reason"] for item in document["left_out"]}
     assert "unlike most others" in reasons["other_pan.tif"] and "broken.tif" in reasons
     card = load_checkpoint(output).card
@@ -169,7 +169,7 @@ def test_tensorboard_draws_the_curve(archive: Path, tmp_path: Path) -> None:
     expected: dict[str, list[tuple[int, Any]]] = {}
     for point in whole.adapted.curve:
         for name, value in {"total": point.total, **point.parts}.items():
-            expected.setdefault(f"held back/{name}", []).append((point.step, pytest.approx(value)))
+            expected.setdefault(f"held-out/{name}", []).append((point.step, pytest.approx(value)))
     assert [step for step, _ in drawn.pop("loss")] == list(range(1, STEPS + 1))
     assert drawn == expected and len(expected) > 3
 
@@ -270,7 +270,7 @@ def test_a_changed_file_is_noticed(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--force"):
         learn(tmp_path, output, resume=True)
     forced = learn(tmp_path, output, resume=True, force=True)
-    assert forced.resumed_at in (2, 3) and list(forced.held_back) == ["a"] == list(forced.learned_from)
+    assert forced.resumed_at in (2, 3) and list(forced.held_out) == ["a"] == list(forced.learned_from)
 
 
 @pytest.mark.parametrize("ratio", [4, 2])

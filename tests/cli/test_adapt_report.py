@@ -58,7 +58,7 @@ def test_its_numbers_are_those_of_the_json(made: Made) -> None:
     validation = document["validation"]
     (scene,) = validation["scenes"]
     rows = [[one["metrics"][n] for n in ALL] for one in (*validation["mean"], *scene["scores"])]
-    losses = [value for one in document["held_back"].values() for value in (one["before"], one["after"])]
+    losses = [value for one in document["held_out"].values() for value in (one["before"], one["after"])]
     cells = [float(str(cell["data-value"])) for cell in page.all("td") if "data-value" in cell]
     assert cells == [*(value for row in rows for value in row), *losses]
     classes = [cell.get("class") for cell in page.all("td") if "data-value" in cell]

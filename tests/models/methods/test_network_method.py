@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_image_and_another_does_not() -> None:
     assert torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
 
 
-def test_learning_lowers_the_held_back_loss_and_keeps_the_best_checkpoint() -> None:
+def test_learning_lowers_the_held_out_loss_and_keeps_the_best_checkpoint() -> None:
     _, result, _, _ = adapted(50)
     totals = {point.step: point.total for point in result.curve}
     assert totals[result.best_step] == min(totals.values())
