@@ -169,11 +169,11 @@ class BackboneSpec:
     def block_side(self, bands: int, memory: float = 0.0) -> int:
         """Side of the blocks in which a large image passes through the network, without their overlap.
 
-        They are at least 256 pixels and four overlaps wide, and beyond that no larger than `memory` bytes allow.
+        They are at least 256 pixels and eight overlaps wide, and beyond that no larger than `memory` bytes allow.
         """
         if self.window is not None:
             return self.stride
-        side = next((block for block in _BLOCKS if block >= 4 * self.block_overlap), _BLOCKS[-1])
+        side = next((block for block in _BLOCKS if block >= 8 * self.block_overlap), _BLOCKS[-1])
         while 2 * side <= _BLOCKS[-1] and self._block_bytes(2 * side, bands) <= memory:
             side *= 2
         return side
