@@ -63,8 +63,8 @@ class PriorTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             self.network = AnyBand()
-        self.network = self.network.to(device, memory_format=torch.channels_last)
-        self.mean = AnyBand().to(device, memory_format=torch.channels_last)
+        self.network = self.network.to(device)
+        self.mean = AnyBand().to(device)
         self.mean.load_state_dict(self.network.state_dict())
         self.step = 0
         self._options, self._device = options, torch.device(device)

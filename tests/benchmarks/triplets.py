@@ -81,11 +81,8 @@ def _simulated(path: Path) -> Triplet:
     noise = np.random.default_rng(0)
     ms = (decimate(truth, *grids) / coverage(*grids)).numpy()
     pan = truth.mean(0, keepdim=True).numpy()
-    return Triplet(
-        path.stem,
-        *((a + noise.normal(0, _NOISE, a.shape)).round().astype(np.float32) for a in (ms, pan)),
-        truth.numpy(),
-    )
+    ms, pan = ((a + noise.normal(0, _NOISE, a.shape)).round().astype(np.float32) for a in (ms, pan))
+    return Triplet(path.stem, ms, pan, truth.numpy())
 
 
 def _mosaic(stack: Image) -> Image:

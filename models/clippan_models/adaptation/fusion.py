@@ -25,6 +25,8 @@ _MODULATION = (0.25, 4.0)
 
 _LEAST_MS_TRUST = 0.5
 
+_LEAST_UNEXPLAINED = 1e-4  # of PAN: what quantisation alone leaves
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -140,34 +142,37 @@ def fit_prior(
         return values.float()[:, None, None]
 
     scale = std[:bands].clamp(min=1e-6 * (mean[:bands].abs().max() + 1e-6))
-    pan_scale = max(float(std[bands]), 1e-6 * (abs(float(mean[bands])) + 1e-6))
-    low = std[bands + 1 :]
-    shared = cov[:bands, bands + 1 :].diagonal() / (scale * low.clamp(min=1e-6 * pan_scale))
-    unexplained = math.log(max(1 - observation.pan_r2, 1e-4))
-    facts = torch.stack(
-        [
-            shared,
-            gains * pan_scale / scale,
-            weights * scale / pan_scale * usable,
-            -torch.tensor(observation.ms_gain, dtype=torch.float64).log(),
-            torch.full((bands,), 0.2 * unexplained, dtype=torch.float64),
-            torch.full((bands,), math.log2(observation.sampling.ratio / 4), dtype=torch.float64),
-        ],
-        1,
-    )
     return Prior(
         ms_mean=per_band(mean[:bands]),
         ms_std=per_band(scale),
         pan_mean=float(mean[bands]),
-        pan_std=pan_scale,
+        pan_std=max(float(std[bands]), 1e-6 * (abs(float(mean[bands])) + 1e-6)),
         gains=per_band(gains),
         pan_weights=per_band(weights),
         pan_offset=observation.pan_offset,
         trust=observation.certainty if usable else 0.0,
         ms_saturation=ms_saturation,
         pan_saturation=pan_saturation,
-        facts=facts.float(),
+        facts=_facts(moments, observation, gains, weights * usable),
     )
+
+
+def _facts(moments: Moments, observation: Observation, gains: Tensor, weights: Tensor) -> Tensor:
+    """`Prior.facts`; gains and weights are `[C]`, DN per DN."""
+    bands = len(gains)
+    std = moments.cov.diagonal().clamp(min=0).sqrt().clamp(min=1e-9)
+    ms, pan, pan_low = std[:bands], std[bands], std[bands + 1 :]
+    shared = moments.cov[:bands, bands + 1 :].diagonal()
+    unexplained = math.log(max(1 - observation.pan_r2, _LEAST_UNEXPLAINED))
+    facts = (
+        shared / (ms * pan_low),
+        gains * pan / ms,
+        weights * ms / pan,
+        -torch.tensor(observation.ms_gain, dtype=torch.float64).log(),
+        torch.full((bands,), 0.2 * unexplained, dtype=torch.float64),
+        torch.full((bands,), math.log2(observation.sampling.ratio / 4), dtype=torch.float64),
+    )
+    return torch.stack(facts, 1).float()
 
 
 def mean_normalisation(priors: Sequence[Prior]) -> Normalisation:

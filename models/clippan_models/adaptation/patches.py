@@ -169,8 +169,8 @@ def virtual_pairs(patches: Patches, shift: tuple[int, int]) -> Patches:
     if patches.before is None:
         raise ValueError("virtual pairs are made of the image by the network before it learned")
     image, pan, valid = (v.roll(shift, (-2, -1)) for v in (patches.before, patches.pan, patches.valid))
-    inside = torch.zeros_like(valid[:1, :1])
-    inside[..., *(slice(_BORDER, length - _BORDER) for length in valid.shape[-2:])] = True
+    inside = torch.zeros_like(valid)
+    inside[..., _BORDER:-_BORDER, _BORDER:-_BORDER] = True
     seen = valid.to(image.dtype)
     share = patches.down(seen.expand_as(image))
     whole = share.clamp(min=1e-3)
