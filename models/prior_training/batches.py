@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 from clippan_models.adaptation.evidence import shown_images
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.patches import Patches
+from clippan_models.errors import InputError
 from prior_training.images import SharpImage
 from prior_training.pairs import MARGIN, draw_sharp, simulate, with_bands
 
@@ -60,7 +62,11 @@ class SimulatedBatches(Dataset[list[PairPatches]]):
         rng = np.random.default_rng((self.seed, step))
         bands = int(rng.choice(_BANDS))
         count = self.pairs if bands <= 4 else max(1, self.pairs // 2)
-        return [self._pair(bands, rng) for _ in range(count)]
+        pairs: list[PairPatches] = []
+        while len(pairs) < count:
+            with suppress(InputError):  # a piece of a flat scene, of which nothing can be learned
+                pairs.append(self._pair(bands, rng))
+        return pairs
 
     def _pair(self, bands: int, rng: np.random.Generator) -> PairPatches:
         images = self.synthetic if self.synthetic and rng.random() < _SYNTHETIC else self.images

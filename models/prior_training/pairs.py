@@ -166,6 +166,7 @@ def _panchromatic(truth: Tensor, rng: np.random.Generator) -> Tensor:
         cover = torch.tanh(float(rng.uniform(1, 8)) * (one - other) / (one + other))
         pan = pan + truth.mean(0, keepdim=True) * (_either_sign(0.12, 0.9, rng) * cover)
         pan = pan + _either_sign(0.05, 0.6, rng) * one ** math.exp(rng.uniform(-0.8, 0.8))
+    pan = pan - min(0.0, float(pan.min()) - 0.01)  # light is not negative
     if rng.random() < 0.15:  # detail that no band has
         fine = torch.from_numpy(rng.standard_normal(pan.shape)).float()
         fine = torch.nn.functional.avg_pool2d(fine, 3, stride=1, padding=1)

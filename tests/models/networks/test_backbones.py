@@ -222,7 +222,7 @@ def test_half_precision_is_near(spec: BackboneSpec) -> None:
 
 @pytest.mark.parametrize("spec", [spec for spec in ALL if not spec.fuses], ids=named)
 def test_a_fixed_backbone_refuses_a_scene_and_says_what_to_use(spec: BackboneSpec) -> None:
-    with pytest.raises(UsageError, match=f"{spec.name} .*the teacher of one of apnn"):
+    with pytest.raises(UsageError, match=f"{spec.name} .*the teacher of one of anyband"):
         find_fusing_backbone(spec.name)
     with pytest.raises(UsageError, match="cannot fuse a scene"):
         run_network(spec, small(spec, 3), images(3, 40, 40))
