@@ -10,12 +10,11 @@ from clippan_cli.options.scene import SeedFlag, path_or_none
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.adaptation.options import (
     DEFAULT_PRESET,
-    FROM_PRIOR,
-    FROM_RANDOM_WEIGHTS,
     LOSS_NAMES,
     AdaptOptions,
     LossWeights,
     find_preset,
+    usual_weights,
 )
 from clippan_models.errors import UsageError
 
@@ -119,15 +118,14 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         raise UsageError(f"{time_limit:g}: must be more than 0 seconds", "time_limit")
     if teacher not in TEACHERS:
         raise UsageError(f"{teacher}: choose one of {', '.join(TEACHERS)}", "teacher")
-    backbone = find_fusing_backbone(_chosen_backbone(options) or preset.backbone)
-    usual = FROM_RANDOM_WEIGHTS if backbone.weights is None else FROM_PRIOR
+    backbone = find_fusing_backbone(_chosen_backbone(options) or preset.backbone).name
     return AdaptOptions(
         steps=preset.steps if steps is None else steps,
         time_limit=time_limit,
         seed=seed,
-        backbone=backbone.name,
+        backbone=backbone,
         rounds=AdaptOptions.rounds if options["projection"] else 0,
-        weights=usual if options["loss"] is None else loss_weights(options["loss"]),
+        weights=usual_weights(backbone) if options["loss"] is None else loss_weights(options["loss"]),
         teacher=teacher,
         orientations=preset.orientations,
     )

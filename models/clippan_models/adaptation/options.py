@@ -33,7 +33,7 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(75, "fusionnet"),
+    "fast": Preset(0, "anyband"),
     "balanced": Preset(100, DEFAULT_BACKBONE),
     "best": Preset(600, DEFAULT_BACKBONE),
 }
@@ -106,6 +106,13 @@ FROM_RANDOM_WEIGHTS = LossWeights(consistency=0.0)
 
 FROM_PRIOR = LossWeights.only(consistency=1.0, direction=0.5)
 """What a network learns from that can sharpen before it learns."""
+
+
+def usual_weights(backbone: str) -> LossWeights:
+    """What a backbone learns from unless a user says otherwise."""
+    from clippan_models.networks.registry import find_backbone
+
+    return FROM_RANDOM_WEIGHTS if find_backbone(backbone).weights is None else FROM_PRIOR
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +20,7 @@ from prior_training.images import synthetic_images
 from prior_training.pairs import with_bands
 from tests.models.methods.conftest import TileSource
 
-SIDE, MARGIN = 192, 32
+SIDE, MARGIN, HALO = 128, 32, 180
 PRIOR = AdaptOptions(steps=0, backbone="anyband", weights=FROM_PRIOR)
 
 
@@ -32,24 +31,31 @@ def truth(bands: int) -> Tensor:
 
 
 def pair(image: Tensor, ratio: float = 4.0, pan: Tensor | None = None) -> Tile:
-    """The pair of a truth with a margin; PAN is the mean of the bands unless another one is given."""
+    """The pair of a truth with a margin, as one tile with the halo that it is read with.
+
+    PAN is the mean of the bands unless another one is given.
+    """
     bands, count = len(image), int(SIDE / ratio)
     whole, samples = Window(0, 0, SIDE, SIDE), Window(0, 0, count, count)
     sampling = Sampling.area_registered(ratio, bands)
     ms = decimate(image, whole.grown(MARGIN), samples, sampling, (0.3,) * bands)
-    around = (MS_MARGIN,) * 4
     sharp = core(image).mean(0, keepdim=True) if pan is None else pan
-    yes = torch.ones_like(sharp, dtype=torch.bool)
+    around, below = int(HALO / ratio) + MS_MARGIN, HALO
+    inside = padded(torch.ones_like(sharp), below) > 0
     return Tile(
-        torch.nn.functional.pad(ms, around),
-        torch.nn.functional.pad(torch.ones_like(ms, dtype=torch.bool), around),
-        sharp,
-        yes,
-        yes.expand(bands, -1, -1),
-        samples.grown(MS_MARGIN),
-        whole,
+        padded(ms, around),
+        padded(torch.ones_like(ms), around) > 0,
+        padded(sharp, below),
+        inside,
+        inside.expand(bands, -1, -1),
+        samples.grown(around),
+        whole.grown(below),
         whole,
     )
+
+
+def padded(image: Tensor, margin: int) -> Tensor:
+    return torch.nn.functional.pad(image, (margin,) * 4)
 
 
 def core(image: Tensor) -> Tensor:
@@ -65,7 +71,7 @@ def fitted(tile: Tile, options: AdaptOptions = PRIOR, ratio: float = 4.0) -> tup
 
 def fused(tile: Tile, options: AdaptOptions = PRIOR, ratio: float = 4.0) -> Tensor:
     found, observation = fitted(tile, options, ratio)
-    return found.sharpener.sharpen(TileViews(tile, observation))
+    return found.sharpener.sharpen(TileViews(tile, observation))[:, *tile.core.inside(tile.pan_window)]
 
 
 def error(image: Tensor, sharp: Tensor) -> float:
@@ -79,7 +85,7 @@ CLOSED_FORM = replace(PRIOR, backbone="apnn", rounds=3)
 """The closed form with as many projections as the prior has."""
 
 
-@pytest.mark.parametrize(("bands", "ratio"), [(4, 2.0), (4, 3.0), (4, 4.0), (4, 4.015), (8, 4.0), (1, 4.0)])
+@pytest.mark.parametrize(("bands", "ratio"), [(4, 2.0), (8, 3.0), (4, 4.015)])
 def test_it_is_nearer_to_the_truth_than_the_closed_form(bands: int, ratio: float) -> None:
     image = truth(bands)
     tile = pair(image, ratio)
@@ -87,24 +93,20 @@ def test_it_is_nearer_to_the_truth_than_the_closed_form(bands: int, ratio: float
     assert error(fused(tile, PRIOR, ratio), sharp) < error(fused(tile, CLOSED_FORM, ratio), sharp)
 
 
-@pytest.mark.parametrize("order", [(3, 1, 0, 2), (1, 0, 3, 2)])
-def test_the_order_of_the_bands_makes_no_difference(order: Sequence[int]) -> None:
+def test_the_order_of_the_bands_makes_no_difference() -> None:
+    order = [3, 1, 0, 2]
     tile = pair(truth(4))
-    turned = replace(tile, ms=tile.ms[list(order)], ms_valid=tile.ms_valid[list(order)])
+    turned = replace(tile, ms=tile.ms[order], ms_valid=tile.ms_valid[order])
     one, two = fused(tile), fused(turned)
-    assert float((one[list(order)] - two).abs().max()) < 1e-2 * float(one.std())
+    assert float((one[order] - two).abs().max()) < 1e-2 * float(one.std())
 
 
-@pytest.mark.parametrize("seed", [0])
-def test_pan_that_has_nothing_to_do_with_the_bands_changes_nothing_and_is_told(seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    tile = pair(truth(4), pan=500 + 100 * torch.randn(1, SIDE, SIDE, generator=generator))
-    for steps in (0, 5):
-        found, observation = fitted(tile, replace(PRIOR, steps=steps))
-        assert "PAN does not follow from the bands" in found.note and found.tags["FALLBACK"] == found.note
-        views = TileViews(tile, observation)
-        closed = fused(tile, CLOSED_FORM)
-        assert torch.allclose(found.sharpener.sharpen(views), closed, atol=1e-2)
+def test_pan_that_has_nothing_to_do_with_the_bands_changes_nothing_and_is_told() -> None:
+    tile = pair(truth(4), pan=500 + 100 * torch.randn(1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)))
+    found, observation = fitted(tile, replace(PRIOR, steps=5))
+    assert "PAN does not follow from the bands" in found.note and found.tags["FALLBACK"] == found.note
+    image = found.sharpener.sharpen(TileViews(tile, observation))[:, *tile.core.inside(tile.pan_window)]
+    assert torch.allclose(image, fused(tile, CLOSED_FORM), atol=1e-2)
 
 
 def test_a_constant_band_stays_constant() -> None:
@@ -116,7 +118,7 @@ def test_a_constant_band_stays_constant() -> None:
 
 def test_learning_never_ends_worse_than_the_prior_on_held_out_windows() -> None:
     tile = pair(truth(4))
-    halves = [replace(tile, core=Window(32, col, 128, 64)) for col in (32, 96)]
+    halves = [replace(tile, core=Window(0, col, 128, 64)) for col in (0, 64)]
     nominal = Observation(Sampling.area_registered(4, 4), (0.25,) * 4, 0.15)
     observation, _ = estimate_observation([tile], nominal)
     options = replace(PRIOR, steps=3, validate_every=1, learning_rate=1e-3)
@@ -128,6 +130,7 @@ def test_learning_never_ends_worse_than_the_prior_on_held_out_windows() -> None:
     assert best.total <= curve[0].total
 
 
+@pytest.mark.slow
 def test_eight_orientations_are_not_worse() -> None:
     image = truth(4)
     tile = pair(image)
