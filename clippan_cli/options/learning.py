@@ -8,7 +8,14 @@ from typing import Annotated, Any, TypedDict
 from clippan_cli.options.flags import LEARNING, METHOD, OptionalPath, filled
 from clippan_cli.options.scene import SeedFlag, path_or_none
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_models.adaptation.options import DEFAULT_PRESET, LOSS_NAMES, AdaptOptions, LossWeights, find_preset
+from clippan_models.adaptation.options import (
+    DEFAULT_PRESET,
+    LOSS_NAMES,
+    AdaptOptions,
+    LossWeights,
+    find_preset,
+    usual_weights,
+)
 from clippan_models.errors import UsageError
 
 
@@ -44,7 +51,11 @@ class NetworkFlags(TypedDict, total=False):
 
     loss: Annotated[
         str | Mapping[str, float] | None,
-        LEARNING.flag(None, "TERM[=WEIGHT],...", "Loss terms: spec, spat, qnr, rho, ship, d, wald; all if not given."),
+        LEARNING.flag(
+            None,
+            "TERM[=WEIGHT],...",
+            "Loss terms: spec, spat, qnr, rho, ship, d, wald, ei; if not given, those for the backbone.",
+        ),
     ]
     backbone: Annotated[
         str | None,
@@ -107,15 +118,16 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         raise UsageError(f"{time_limit:g}: must be more than 0 seconds", "time_limit")
     if teacher not in TEACHERS:
         raise UsageError(f"{teacher}: choose one of {', '.join(TEACHERS)}", "teacher")
-    usual = AdaptOptions()
+    backbone = find_fusing_backbone(_chosen_backbone(options) or preset.backbone).name
     return AdaptOptions(
         steps=preset.steps if steps is None else steps,
         time_limit=time_limit,
         seed=seed,
-        backbone=find_fusing_backbone(_chosen_backbone(options) or preset.backbone).name,
-        rounds=usual.rounds if options["projection"] else 0,
-        weights=usual.weights if options["loss"] is None else loss_weights(options["loss"]),
+        backbone=backbone,
+        rounds=AdaptOptions.rounds if options["projection"] else 0,
+        weights=usual_weights(backbone) if options["loss"] is None else loss_weights(options["loss"]),
         teacher=teacher,
+        orientations=preset.orientations,
     )
 
 

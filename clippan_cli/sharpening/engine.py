@@ -62,6 +62,8 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
         method = run.method(guide)
         estimate = estimate or estimate_scene(scene, control)
         fitted = method.fit(FileSource(scene, estimate, run.device, control))
+        if fitted.note:
+            control.on_note(fitted.note)
         planned = _planned(run, method, estimate)
         provenance = planned.provenance | fitted.tags
         writer.write_provenance(provenance)

@@ -55,7 +55,7 @@ class Run:
     @property
     def needs_guide(self) -> bool:
         """A CLIP has something to judge: a network that learns."""
-        return self.spec.language and not (self.initial is not None and self.options.adapt.steps == 0)
+        return self.spec.language and self.options.adapt.steps > 0
 
     def method(self, guide: Guide | None = None) -> Method:
         """The method with its options, its weights to begin with, and its guide."""
@@ -77,7 +77,7 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
         scene = open_scene(files, read, control, stack)
         output = choose_output(scene, options.bands)
         weights, backbone = options.weights, options.adapt.backbone
-        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone)
+        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone, control.on_note)
         yield Run(scene, options, spec, output, initial, device, control)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ from clippan_models.adaptation.batches import ArchiveBatches
 from clippan_models.adaptation.clip_adaptation import Judge
 from clippan_models.adaptation.fusion import mean_normalisation
 from clippan_models.adaptation.scene import Guide
+from clippan_models.adaptation.teacher import Teacher
 from clippan_models.adaptation.trainer import Adapted, Trainer, new_network
 from clippan_models.errors import ClippanError, Interrupted, shown
 from clippan_models.networks.registry import find_fusing_backbone
@@ -123,7 +125,7 @@ def _open(table: PairTable, read: ReadOptions, session: Session) -> _Archive:
     options, control = session.options, session.control
     members, unlike = find_members(table, read, control)
     weights, backbone = options.weights, options.adapt.backbone
-    initial = None if weights is None else load_fitting(weights, members[0].card, backbone)
+    initial = None if weights is None else load_fitting(weights, members[0].card, backbone, control.on_note)
     file = CheckpointFile(session, members)
     guide = guide_for(members[0], session)
     with control.timed("scenes"):
@@ -146,11 +148,12 @@ def _trainer(archive: _Archive, session: Session) -> Trainer:
     with session.control.timed("teacher"):
         teacher = adapt_teacher(train, validation, archive.bands, session)
     priors = [one.survey.prior for one in archive.scenes]
-    windows.finish_with(finishing(priors, archive.judge, teacher, session.device))
     if archive.initial is None:
         network = new_network(find_fusing_backbone(options.backbone), archive.bands, options.seed, session.device)
     else:
         network = archive.initial.network.to(session.device)
+    before = Teacher(copy.deepcopy(network).eval(), options, session.device) if options.weights.consistency else None
+    windows.finish_with(finishing(priors, archive.judge, teacher, before, session.device))
     batches = ArchiveBatches(train, validation, options, processes, session.scenes_per_step)
     return Trainer(network, batches, options, archive.judge, processes)
 

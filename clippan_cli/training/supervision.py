@@ -67,8 +67,18 @@ def adapt_teacher(
     return train_teacher(options, batches, bands, session.processes, session.on_step)
 
 
-def finishing(priors: Sequence[Prior], judge: Judge | None, teacher: Teacher | None, device: torch.device) -> Finish:
-    """Adds to a window the CLIP features of its MS and PAN, and the teacher's image."""
+def finishing(
+    priors: Sequence[Prior], judge: Judge | None, teacher: Teacher | None, before: Teacher | None, device: torch.device
+) -> Finish:
+    """Adds to a window the CLIP features of its MS and PAN, and the images by the teacher and by `before`.
+
+    Args:
+        priors: of the scenes.
+        judge: an adapted CLIP.
+        teacher: a network to learn from.
+        before: the network itself, as it is before it learns.
+        device: of the judge.
+    """
 
     def finish(scene: int, window: ScenePatches) -> ScenePatches:
         full, prior = window.full, priors[scene]
@@ -77,6 +87,8 @@ def finishing(priors: Sequence[Prior], judge: Judge | None, teacher: Teacher | N
             full = to_device(full, torch.device("cpu"))
         if teacher is not None:
             full = teacher.with_images(full, prior)
+        if before is not None:
+            full = before.with_first_images(full, prior)
         return replace(window, full=full)
 
     return finish

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from clippan_models.adaptation.scene import Guide
 from clippan_models.adaptation.trainer import Adapted
 from clippan_models.errors import OutputError, UsageError, WeightsError, shown
 from clippan_models.networks.registry import find_backbone
+from clippan_models.sensors.guess import GENERIC
 from clippan_models.store.card import CardBand, ModelCard, mismatch
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
 
@@ -139,8 +140,10 @@ def check_weights_path(path: Path, others: Sequence[Path], *, overwrite: bool) -
     check_output_path(path, others, overwrite)
 
 
-def load_fitting(path: Path, scene: ModelCard, backbone: str) -> Checkpoint:
+def load_fitting(path: Path, scene: ModelCard, backbone: str, on_note: Callable[[str], None]) -> Checkpoint:
     """The network of a file, if it fits scenes such as that of a card.
+
+    Weights of a known sensor serve a scene that does not say of which sensor it is; a note says so.
 
     Raises:
         WeightsError: the file cannot be read, or its network is for another backbone or for other scenes; says why.
@@ -150,7 +153,11 @@ def load_fitting(path: Path, scene: ModelCard, backbone: str) -> Checkpoint:
         raise WeightsError(
             f"{path} holds the backbone {checkpoint.backbone}, not {backbone}; leave out --backbone to use it"
         )
-    difference = None if checkpoint.card is None else mismatch(checkpoint.card, scene)
+    card = checkpoint.card
+    if card is not None and card.sensor != scene.sensor == GENERIC:
+        on_note(f"the weights {shown(path)} are for the sensor {card.sensor}; which one the scene is from is not known")
+        scene = replace(scene, sensor=card.sensor)
+    difference = None if card is None else mismatch(card, scene)
     if checkpoint.bands != len(scene.bands):
         difference = f"they are for {checkpoint.bands} MS bands, but the scene has {len(scene.bands)}"
     if difference is not None:
@@ -189,14 +196,14 @@ def with_learning(
     card: ModelCard, options: AdaptOptions, adapted: Adapted, guide: Guide | None, started_from: str
 ) -> ModelCard:
     """A card that also says how the network was trained and how well."""
-    before = adapted.curve[0]
-    after = next(point for point in adapted.curve if point.step == adapted.best_step)
+    best = [point for point in adapted.curve if point.step == adapted.best_step]
     return replace(
         card,
         clip=f"{guide.encoder.identity.name} {guide.encoder.identity.sha256}" if guide else "",
         prompts={"ms": guide.prompts.ms, "pan": guide.prompts.pan, "hrms": guide.prompts.hrms} if guide else {},
         validation={
-            when: {"total": point.total, **point.parts} for when, point in (("before", before), ("after", after))
+            when: {"total": point.total, **point.parts}
+            for when, point in zip(("before", "after"), (*adapted.curve[:1], *best), strict=False)
         },
         loss={term: weight for term, weight in asdict(options.weights).items() if weight},
         steps=adapted.steps,

@@ -121,7 +121,7 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
         (("--preset", "slow"), USAGE, ("preset slow", "fast, balanced, best")),
         (("--teacher", "pnm"), USAGE, ("--teacher pnm", "self, bdsd-pc", "pnn", "ship")),
         (("--backbone", "pnm"), USAGE, ("'pnm'", "did you mean pnn", "lambda-pnn")),
-        (("--backbone", "ship"), USAGE, ("ship", "teacher of one of apnn")),
+        (("--backbone", "ship"), USAGE, ("ship", "teacher of one of anyband")),
         (("--stem", "hsv"), USAGE, ("--stem hsv", "conv")),
         (("--stage1-steps", "-1"), USAGE, ("--stage1-steps -1",)),
         (("--stage1-loss", "inter,outer"), USAGE, ("--stage1-loss inter,outer", "'outer'", "inter, intra, fusion")),

@@ -98,7 +98,6 @@ def test_a_file_of_weights_says_what_it_is(scene: Desk, run_main: RunMain) -> No
 @pytest.mark.parametrize(
     ("card", "words"),
     [
-        (replace(CARD, sensor="worldview-2"), "for the sensor worldview-2, but the scene is taken for one of generic"),
         (replace(CARD, bands=(CardBand(),) * 3), "for 3 MS bands, but the scene has 4"),
         (replace(CARD, bands=tuple(map(CardBand, ("red", "green", "blue", "nir")))), "in another order than"),
         (replace(CARD, bits=8), "values of 8 bits, but the scene has values of 16 bits"),
@@ -118,6 +117,20 @@ def test_weights_that_do_not_fit_are_refused_in_a_line(
         outcome = run_main(learning(desk, "--weights", str(path), *extra))
         assert outcome.code == WEIGHTS and words in outcome.error_line, outcome.stderr
     assert not desk.out.exists()
+
+
+def test_weights_of_a_sensor_serve_a_scene_that_does_not_name_its_own(desk: Desk, run_main: RunMain) -> None:
+    desk.ms()
+    desk.pan()
+    path = desk.folder / "other.safetensors"
+    card = replace(CARD, sensor="quickbird")
+    save_checkpoint(Checkpoint("apnn", 4, find_backbone("apnn").build(4), card=card), path)
+    served = run_main(learning(desk, "--weights", str(path), "--dry-run"))
+    assert served.code == 0 and "for the sensor quickbird; which one the scene is from is not known" in served.stderr
+    refused = run_main(learning(desk, "--weights", str(path), "--dry-run", "--sensor", "gaofen-2"))
+    assert refused.code == WEIGHTS and "for the sensor quickbird, but the scene is taken for one of gaofen-2" in (
+        refused.error_line
+    )
 
 
 def test_mistakes_of_usage(desk: Desk, run_main: RunMain) -> None:

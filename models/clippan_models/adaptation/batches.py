@@ -13,7 +13,7 @@ import torch
 from clippan_models.adaptation.archive import ArchiveScene, evenly
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.options import AdaptOptions
-from clippan_models.adaptation.patches import Patches, ScenePatches, draw
+from clippan_models.adaptation.patches import Patches, ScenePatches, draw, virtual_pairs
 from clippan_models.adaptation.processes import ALONE, Processes
 from clippan_models.errors import UsageError
 
@@ -22,6 +22,10 @@ _REDUCED_PER_FULL = 4  # patches at reduced resolution for each at full resoluti
 _VALIDATION_SCENES, _VALIDATION_WINDOWS = 16, 8  # used in every validation
 
 _PREFETCHED_STEPS = 16
+
+_FARTHEST = 2  # PAN pixels by which virtual pairs are moved
+
+_VALIDATION_SHIFT = (1, -2)
 
 _Orientation = tuple[bool, bool, bool]
 
@@ -100,15 +104,16 @@ class SceneBatches:
 
     def validation(self) -> Iterator[Batch]:
         """See `Batches`."""
-        yield Batch(self._set.prior, self._set.validation, representative=self._set.train.full)
+        yield Batch(self._set.prior, _validated(self._set.validation), representative=self._set.train.full)
 
     def _draw(self) -> ScenePatches:
         train, count = self._set.train, self._options.patches_per_step
         full = train.full.take(draw(len(train.full), count, self._generator))
-        if train.reduced is None or not self._options.weights.reduced:
-            return ScenePatches(full, None)
-        reduced = train.reduced.take(draw(len(train.reduced), _REDUCED_PER_FULL * count, self._generator))
-        return ScenePatches(full, reduced.turned(*_draw_orientation(self._generator)))
+        reduced = None
+        if train.reduced is not None and self._options.weights.reduced:
+            reduced = train.reduced.take(draw(len(train.reduced), _REDUCED_PER_FULL * count, self._generator))
+            reduced = reduced.turned(*_draw_orientation(self._generator))
+        return ScenePatches(full, reduced, _draw_again(full, self._generator))
 
 
 @dataclass(frozen=True)
@@ -119,19 +124,24 @@ class _Draw:
         scene: the scene.
         windows: numbers of the windows at full resolution.
         reduced: numbers of the patches at reduced resolution.
-        orientation: how the latter are turned.
+        orientation: how the latter, and virtual pairs, are turned.
+        shift: by how much virtual pairs are moved.
     """
 
     scene: ArchiveScene
     windows: tuple[int, ...]
     reduced: tuple[int, ...]
     orientation: _Orientation
+    shift: tuple[int, int]
 
     def batch(self) -> Batch:
         """The patches."""
         patches = self.scene.patches(self.windows, self.reduced)
         if patches.reduced is not None:
             patches = replace(patches, reduced=patches.reduced.turned(*self.orientation))
+        if patches.full.before is not None:
+            again = virtual_pairs(patches.full.turned(*self.orientation), self.shift)
+            patches = replace(patches, again=again)
         return Batch(self.scene.prior, patches, self.scene.name)
 
 
@@ -171,7 +181,7 @@ class ArchiveBatches:
             if following is not None and len(following.windows) <= following.cache.room:
                 following.prefetch(range(len(following.windows)))
             reduced = evenly(sum(scene.reduced), _REDUCED_PER_FULL * _VALIDATION_WINDOWS)
-            yield Batch(scene.prior, scene.patches(range(len(scene.windows)), reduced), scene.name)
+            yield Batch(scene.prior, _validated(scene.patches(range(len(scene.windows)), reduced)), scene.name)
 
     def _numbers(self, step: int) -> list[int]:
         """The batches of this process in a step; batches are counted from 1 throughout the training."""
@@ -198,7 +208,7 @@ class ArchiveBatches:
         reduced: list[int] = []
         if self._options.weights.reduced:
             reduced = draw(sum(scene.reduced), _REDUCED_PER_FULL * count, generator).tolist()
-        return _Draw(scene, tuple(windows), tuple(reduced), _draw_orientation(generator))
+        return _Draw(scene, tuple(windows), tuple(reduced), _draw_orientation(generator), _draw_shift(generator))
 
     def _scene_of(self, number: int) -> int:
         """Which scene a batch is of: each round has every scene once, in another order."""
@@ -217,6 +227,25 @@ def share_batches(wanted: int | None, processes: Processes) -> int:
     if count < 1 or count % processes.count:
         raise UsageError(f"{count}: a multiple of the {processes.count} processes is needed", "scenes_per_step")
     return count
+
+
+def _draw_again(full: Patches, generator: torch.Generator) -> Patches | None:
+    """Virtual pairs of patches, in one of eight orientations."""
+    if full.before is None:
+        return None
+    return virtual_pairs(full.turned(*_draw_orientation(generator)), _draw_shift(generator))
+
+
+def _draw_shift(generator: torch.Generator) -> tuple[int, int]:
+    """PAN pixels by which virtual pairs are moved."""
+    down, right = torch.randint(-_FARTHEST, _FARTHEST + 1, (2,), generator=generator).tolist()
+    return down, right
+
+
+def _validated(patches: ScenePatches) -> ScenePatches:
+    """Validation patches with virtual pairs, the same in every validation."""
+    full = patches.full
+    return patches if full.before is None else replace(patches, again=virtual_pairs(full, _VALIDATION_SHIFT))
 
 
 def _draw_orientation(generator: torch.Generator) -> _Orientation:

@@ -9,6 +9,7 @@ say only "at least this much", take no part.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ _MODULATION = (0.25, 4.0)
 """Bounds of a pixel over what PAN lets expect: where that is near 0, as over dark water, the ratio says nothing."""
 
 _LEAST_MS_TRUST = 0.5
+
+_LEAST_UNEXPLAINED = 1e-4  # of PAN: what quantisation alone leaves
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Prior:
         trust: how far to move onto PAN's constraint, 0 (not at all) .. 1.
         ms_saturation: DN from which a band is saturated.
         pan_saturation: DN from which PAN is.
+        facts: about each band, `[C, 6]`, without unit: its correlation with MTF-degraded PAN, its gain and its
+            regression weight (between normalised images), the blur between it and PAN, how much of PAN the bands leave
+            unexplained, and the ratio.
     """
 
     ms_mean: Tensor
@@ -52,6 +58,7 @@ class Prior:
     trust: float
     ms_saturation: float
     pan_saturation: float
+    facts: Tensor
 
     def initial_fusion(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
         """Inject PAN's detail, half of it added and half multiplied: `[..., C, H, W]`, DN.
@@ -146,7 +153,26 @@ def fit_prior(
         trust=observation.certainty if usable else 0.0,
         ms_saturation=ms_saturation,
         pan_saturation=pan_saturation,
+        facts=_facts(moments, observation, gains, weights * usable),
     )
+
+
+def _facts(moments: Moments, observation: Observation, gains: Tensor, weights: Tensor) -> Tensor:
+    """`Prior.facts`; gains and weights are `[C]`, DN per DN."""
+    bands = len(gains)
+    std = moments.cov.diagonal().clamp(min=0).sqrt().clamp(min=1e-9)
+    ms, pan, pan_low = std[:bands], std[bands], std[bands + 1 :]
+    shared = moments.cov[:bands, bands + 1 :].diagonal()
+    unexplained = math.log(max(1 - observation.pan_r2, _LEAST_UNEXPLAINED))
+    facts = (
+        shared / (ms * pan_low),
+        gains * pan / ms,
+        weights * ms / pan,
+        -torch.tensor(observation.ms_gain, dtype=torch.float64).log(),
+        torch.full((bands,), 0.2 * unexplained, dtype=torch.float64),
+        torch.full((bands,), math.log2(observation.sampling.ratio / 4), dtype=torch.float64),
+    )
+    return torch.stack(facts, 1).float()
 
 
 def mean_normalisation(priors: Sequence[Prior]) -> Normalisation:

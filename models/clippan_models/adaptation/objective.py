@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clippan_models.adaptation.clip_adaptation import Judge
+from clippan_models.adaptation.evidence import SceneNetwork, is_informed, shown_images
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.patches import Patches, ScenePatches
@@ -51,13 +52,14 @@ def with_clip_features(patches: Patches, judge: Judge, prior: Prior) -> Patches:
 
 def fuse(network: nn.Module, prior: Prior, patches: Patches, rounds: int) -> Tensor:
     """The fused patches `[N, C, H, W]`, DN: initial fusion, network, `rounds` of projections."""
-    initial = prior.initial_fusion(patches.ms_up, patches.pan, patches.pan_low)
-    image = network(prior.normalise(initial), prior.normalise_pan(patches.pan)) * prior.ms_std + prior.ms_mean
+
+    def onto_ms(image: Tensor) -> Tensor:
+        return prior.onto_ms(image, patches.ms, patches.down(image), patches.usable, patches.up)
+
+    image: Tensor = SceneNetwork(network, prior)(*shown_images(prior, patches, onto_ms, informed=is_informed(network)))
     for _ in range(rounds):
-        image = prior.onto_pan(image, patches.pan)
-        image = prior.onto_ms(image, patches.ms, patches.down(image), patches.usable, patches.up)
-    fused: Tensor = image
-    return fused
+        image = onto_ms(prior.onto_pan(image, patches.pan))
+    return image
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,8 @@ class Objective:
 
     def step_loss(self, patches: ScenePatches) -> Tensor:
         """The loss of a step, with a gradient."""
-        loss = self._total(self._full_parts(patches.full, self.options.judged))
-        if patches.reduced is not None and self.options.weights.reduced:
-            loss = loss + self.options.weights.reduced * self._reduced_part(patches.reduced)
-        return loss
+        parts = self._full_parts(patches.full, self.options.judged)
+        return self._total(parts) + self._total(self._truth_parts(patches))
 
     @torch.no_grad()
     def validation(self, patches: ScenePatches) -> tuple[float, dict[str, float]]:
@@ -89,9 +89,9 @@ class Objective:
         self.network.eval()
         parts = {k: float(v) for k, v in self._full_parts(patches.full, None).items()}
         total = float(self._total({k: torch.tensor(v) for k, v in parts.items()}))
-        if patches.reduced is not None and self.options.weights.reduced:
-            parts["reduced"] = float(self._reduced_part(patches.reduced))
-            total += self.options.weights.reduced * parts["reduced"]
+        for name, part in self._truth_parts(patches).items():
+            parts[name] = float(part)
+            total += getattr(self.options.weights, name) * parts[name]
         return total, parts
 
     @torch.no_grad()
@@ -105,7 +105,7 @@ class Objective:
     def _full_parts(self, patches: Patches, judged: int | None) -> dict[str, Tensor]:
         """The terms at full resolution that count, unweighted; the judge sees the first `judged` patches, or all."""
         prior, weights = self.prior, self.options.weights
-        if replace(weights, reduced=0.0) == _NOTHING:
+        if replace(weights, reduced=0.0, consistency=0.0) == _NOTHING:
             return {}
         fused = self._fuse(patches)
         parts: dict[str, Tensor] = {}
@@ -158,10 +158,16 @@ class Objective:
         scale = patches.valid / unit
         return qnr_loss(fused * scale, patches.ms_up * scale, patches.pan * scale, patches.pan_low * scale)
 
-    def _reduced_part(self, patches: Patches) -> Tensor:
-        """Distance to the truth at reduced resolution."""
+    def _truth_parts(self, patches: ScenePatches) -> dict[str, Tensor]:
+        """The terms that know a truth and count, unweighted."""
+        known = {"reduced": patches.reduced, "consistency": patches.again}
+        wanted = {name: part for name, part in known.items() if getattr(self.options.weights, name)}
+        return {name: self._distance(part) for name, part in wanted.items() if part is not None}
+
+    def _distance(self, patches: Patches) -> Tensor:
+        """Mean distance to the truth."""
         if patches.truth is None:
-            raise ValueError("reduced patches carry their truth")
+            raise ValueError("these patches carry their truth")
         prior = self.prior
         fused = self._fuse(patches)
         error = prior.normalise(fused) - prior.normalise(patches.truth)

@@ -24,14 +24,16 @@ class Preset:
     Attributes:
         steps: optimiser steps.
         backbone: the network.
+        orientations: of the image whose results are averaged, 1 or 8.
     """
 
     steps: int
     backbone: str
+    orientations: int = 1
 
 
 PRESETS = {
-    "fast": Preset(75, "fusionnet"),
+    "fast": Preset(0, "anyband"),
     "balanced": Preset(100, DEFAULT_BACKBONE),
     "best": Preset(600, DEFAULT_BACKBONE),
 }
@@ -55,7 +57,7 @@ def find_preset(name: str) -> Preset:
 class LossWeights:
     """Weight of each term of the loss; a term of weight 0 is left out.
 
-    CLIPPan's letters stand in brackets; `correlation` and `reduced` are ours.
+    CLIPPan's letters stand in brackets; `correlation`, `reduced` and `consistency` are ours.
 
     Attributes:
         spectral: the fused image, MTF-degraded, is MS (L_spec).
@@ -65,6 +67,8 @@ class LossWeights:
         ship: distance to the teacher's image (L_ship).
         direction: disagreement with the prompt, where there is a judge (L_d).
         reduced: distance to the truth at reduced resolution, by Wald's protocol.
+        consistency: distance to the network's own first result, sharpened again from what the sensor would have seen
+            of it from elsewhere (`patches.virtual_pairs`); for networks that can sharpen before they learn.
     """
 
     spectral: float = 1.0
@@ -74,6 +78,7 @@ class LossWeights:
     ship: float = 0.1
     direction: float = 0.5
     reduced: float = 4.0
+    consistency: float = 1.0
 
     @classmethod
     def only(cls, **weights: float) -> LossWeights:
@@ -89,10 +94,25 @@ _SHORT_NAMES = {
     "ship": "ship",
     "d": "direction",
     "wald": "reduced",
+    "ei": "consistency",
 }
 
 LOSS_NAMES = _SHORT_NAMES | {term.name: term.name for term in fields(LossWeights)}
 """The field of `LossWeights` by each name that a user may call it: a short one, mostly the paper's, or its own."""
+
+
+FROM_RANDOM_WEIGHTS = LossWeights(consistency=0.0)
+"""What a network learns from that begins with random weights."""
+
+FROM_PRIOR = LossWeights.only(consistency=1.0, direction=0.5)
+"""What a network learns from that can sharpen before it learns."""
+
+
+def usual_weights(backbone: str) -> LossWeights:
+    """What a backbone learns from unless a user says otherwise."""
+    from clippan_models.networks.registry import find_backbone
+
+    return FROM_RANDOM_WEIGHTS if find_backbone(backbone).weights is None else FROM_PRIOR
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,7 @@ class AdaptOptions:
         rounds: projections onto PAN and MS after the network, in training and for the result.
         weights: of the terms of the loss.
         teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
+        orientations: of the image whose results are averaged, 1 or 8.
     """
 
     steps: int = PRESETS[DEFAULT_PRESET].steps
@@ -122,8 +143,9 @@ class AdaptOptions:
     learning_rate: float | None = None
     validate_every: int = 25
     rounds: int = 1
-    weights: LossWeights = LossWeights()
+    weights: LossWeights = FROM_RANDOM_WEIGHTS
     teacher: str = NO_TEACHER
+    orientations: int = 1
 
     @property
     def patches_per_step(self) -> int:

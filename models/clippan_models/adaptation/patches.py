@@ -16,7 +16,10 @@ from clippan_models.ops.views import TileViews, bands_at_reference, project_to_m
 REDUCED_SIDE = 24
 """MS samples on a side of a patch at reduced resolution."""
 
-_IMAGES = ("ms", "usable", "ms_up", "pan", "pan_low", "valid", "truth", "teacher")
+_BORDER = 16
+"""PAN pixels at the edge of a virtual pair that do not count: what was moved in from the other side, and its reach."""
+
+_IMAGES = ("ms", "usable", "ms_up", "pan", "pan_low", "valid", "truth", "teacher", "before")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Patches:
         down_rows: `[N, C, h, H]`; with `down_cols [N, C, w, W]` it blurs and decimates.
         up_rows: `[N, C, H, h]`; with `up_cols [N, C, W, w]` it interpolates.
         teacher: images of another method to learn from, `[N, C, H, W]`, DN, or None.
+        before: images by the network before it learned on the scene, `[N, C, H, W]`, DN, or None.
         ms_feature: CLIP features of `ms_up`, `[N, D]`, or None without a judge.
         pan_feature: CLIP features of `pan`.
     """
@@ -50,6 +54,7 @@ class Patches:
     up_rows: Tensor
     up_cols: Tensor
     teacher: Tensor | None = None
+    before: Tensor | None = None
     ms_feature: Tensor | None = None
     pan_feature: Tensor | None = None
 
@@ -112,10 +117,13 @@ class ScenePatches:
     Attributes:
         full: at full resolution.
         reduced: at reduced resolution, with a truth; None where there is no room for any.
+        again: at full resolution, of pairs made from an image of the scene, which is their truth (`virtual_pairs`);
+            None where nothing is learned from them.
     """
 
     full: Patches
     reduced: Patches | None
+    again: Patches | None = None
 
 
 def full_patches(tiles: Sequence[Tile], observation: Observation) -> Patches:
@@ -145,6 +153,40 @@ def reduced_patches(tiles: Sequence[Tile], observation: Observation) -> Patches 
 def scene_patches(tiles: Sequence[Tile], observation: Observation) -> ScenePatches:
     """Patches at both resolutions; arguments as for `reduced_patches`."""
     return ScenePatches(full_patches(tiles, observation), reduced_patches(tiles, observation))
+
+
+def virtual_pairs(patches: Patches, shift: tuple[int, int]) -> Patches:
+    """Pairs that an image of the scene would give if the sensor stood elsewhere; `truth` is that image.
+
+    The image `patches.before` and PAN are moved against the MS grid and MTF-degraded by the scene's own operators, so
+    what a network makes of the pair ought to be the image again (equivariant imaging: Chen, Tachella, Davies, ICCV
+    2021). There is no gap of scale, and the truth is as sharp as the scene's own result.
+
+    Args:
+        patches: at full resolution, with `before`.
+        shift: PAN pixels down and right.
+    """
+    if patches.before is None:
+        raise ValueError("virtual pairs are made of the image by the network before it learned")
+    image, pan, valid = (v.roll(shift, (-2, -1)) for v in (patches.before, patches.pan, patches.valid))
+    inside = torch.zeros_like(valid)
+    inside[..., _BORDER:-_BORDER, _BORDER:-_BORDER] = True
+    seen = valid.to(image.dtype)
+    share = patches.down(seen.expand_as(image))
+    whole = share.clamp(min=1e-3)
+    ms, pan_at_ms = patches.down(image * seen) / whole, patches.down((pan * seen).expand_as(image)) / whole
+    return replace(
+        patches,
+        ms=ms,
+        usable=share > 0.95,
+        ms_up=patches.up(ms),
+        pan=pan,
+        pan_low=patches.up(pan_at_ms),
+        valid=valid & inside,
+        truth=image,
+        ms_feature=None,
+        pan_feature=None,
+    )
 
 
 def count_reduced(tile: Tile, observation: Observation) -> int:

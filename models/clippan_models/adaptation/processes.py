@@ -94,6 +94,8 @@ def to_device(value: T, device: torch.device) -> T:
     moved: Any = value
     if isinstance(value, Tensor):
         moved = value.to(device)
+    elif isinstance(value, tuple):
+        moved = tuple(to_device(item, device) for item in value)
     elif is_dataclass(value) and not isinstance(value, type):
         moved = replace(value, **{f.name: to_device(getattr(value, f.name), device) for f in fields(value)})
     return cast(T, moved)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from clippan_models.adaptation.batches import SceneBatches, TrainingSet
 from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages, ClipAdaptationOptions, adapt_clip
+from clippan_models.adaptation.evidence import can_correct
 from clippan_models.adaptation.fusion import Prior, fit_prior
 from clippan_models.adaptation.objective import unit_image, unit_pan, with_clip_features
 from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, OnStep
@@ -21,6 +22,7 @@ from clippan_models.adaptation.processes import Processes, to_device
 from clippan_models.adaptation.teacher import (
     CLASSICAL_TEACHERS,
     SHARP_EXAMPLE,
+    Teacher,
     core_images,
     fit_classical,
     teacher_options,
@@ -32,6 +34,7 @@ from clippan_models.errors import InputError
 from clippan_models.guidance.encoder import ClipEncoder
 from clippan_models.guidance.prompts import Prompts
 from clippan_models.networks.registry import find_fusing_backbone
+from clippan_models.networks.statistics import statistics_of
 from clippan_models.ops.moments import Moments
 from clippan_models.ops.views import TileViews
 
@@ -117,6 +120,13 @@ def learn_scene(
     """
     backbone = find_fusing_backbone(options.backbone)
     prior = to_device(scene.prior(), device)
+    if initial is None:
+        network = new_network(backbone, scene.observation.sampling.bands, options.seed, device)
+    else:
+        network = copy.deepcopy(initial).to(device)
+    needless = not options.steps and not statistics_of(network)
+    if needless or not can_correct(network, prior):
+        return prior, Adapted(network.eval(), (), best_step=0, steps=0, seconds=0.0, stopped="steps")
     train, validation = scene.split()
     training_set = _training_set(train, validation, prior, device)
     judge = None
@@ -128,10 +138,9 @@ def learn_scene(
         training_set = training_set.with_full(partial(with_clip_features, judge=judge, prior=prior))
     if options.weights.ship and options.teacher != NO_TEACHER:
         training_set = _with_teacher_images(training_set, train, validation, options, on_step)
-    if initial is None:
-        network = new_network(backbone, scene.observation.sampling.bands, options.seed, device)
-    else:
-        network = copy.deepcopy(initial).to(device)
+    if options.weights.consistency:
+        before = Teacher(network.eval(), options, device)
+        training_set = training_set.with_full(partial(before.with_first_images, prior=prior))
     trainer = Trainer(network, SceneBatches(training_set, options), options, judge, Processes(device=device))
     trainer.run(on_step)
     return prior, trainer.result()

@@ -76,15 +76,23 @@ class Teacher:
     options: AdaptOptions
     device: torch.device
 
-    @torch.no_grad()
     def with_images(self, patches: Patches, prior: Prior) -> Patches:
-        """The patches of a scene with the teacher's images, made one by one to bound memory."""
+        """The patches of a scene with the teacher's images."""
+        return replace(patches, teacher=self._images(patches, prior))
+
+    def with_first_images(self, patches: Patches, prior: Prior) -> Patches:
+        """The patches of a scene with the images by this network, which has not yet learned on it."""
+        return replace(patches, before=self._images(patches, prior))
+
+    @torch.no_grad()
+    def _images(self, patches: Patches, prior: Prior) -> Tensor:
+        """Images of the patches, made one by one to bound memory."""
         fuses = find_backbone(self.options.backbone).fuses
         network = self.network if fuses else InWindows(self.network, REDUCED_SIDE)
         prior, here = to_device(prior, self.device), to_device(patches, self.device)
         one_by_one = (here.take(torch.tensor([number])) for number in range(len(here)))
         images = torch.cat([fuse(network, prior, patch, self.options.rounds) for patch in one_by_one])
-        return replace(patches, teacher=images.to(patches.ms.device))
+        return images.to(patches.ms.device)
 
 
 def teacher_options(options: AdaptOptions) -> AdaptOptions:

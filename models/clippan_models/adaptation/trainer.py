@@ -25,6 +25,7 @@ from clippan_models.adaptation.processes import ALONE, Processes, to_device
 from clippan_models.errors import UsageError
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.store.training_checkpoint import CurvePoint, TrainingCheckpoint
+from clippan_models.store.weights_file import fill, read_weights, shipped
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ class Adapted:
 
 
 def new_network(backbone: BackboneSpec, bands: int, seed: int, device: torch.device) -> nn.Module:
-    """A network with random weights of its own seed."""
+    """A network with the weights that it comes with, or with random ones of its own seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return backbone.build(bands).to(device)
+        network = backbone.build(bands).to(device)
+    if backbone.weights is not None:
+        fill(network, read_weights(shipped(backbone.weights)), backbone.name)
+    return network
 
 
 class Trainer:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,7 @@ from clippan_models.guidance.options import AUTO, EMBEDDED, NONE
 from clippan_models.guidance.pinned import PINNED
 from clippan_models.guidance.radiometry import clip_normalise
 from clippan_models.store.hub_cache import cached_commits, cached_file
-from clippan_models.store.weights_file import WeightsFile, fill, read_weights
+from clippan_models.store.weights_file import WeightsFile, fill, read_weights, shipped
 
 AUTO_PRETRAINED = ("ViT-B-32", "openai")
 """What `auto` takes if it is in the cache: the model of the paper's code."""
@@ -165,7 +164,7 @@ def load_clip(spec: str, device: torch.device, cache: Path | None = None) -> Cli
 
 def embedded_weights() -> Path:
     """The file of weights that comes with clippan."""
-    return Path(str(resources.files("clippan_models") / "assets" / "embedded-clip.safetensors"))
+    return shipped("embedded-clip.safetensors")
 
 
 def pretrained_location(model: str, pretrained: str) -> tuple[str, tuple[str, ...]]:

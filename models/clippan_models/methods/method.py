@@ -102,11 +102,13 @@ class Fitted:
         sharpener: fuses any tile of the scene.
         tags: what the tags of the result say of the fit, beside `Method.tags`.
         learned: what it learned, where it is a network.
+        note: what a user must know of the result, if anything.
     """
 
     sharpener: Sharpener
     tags: dict[str, str] = field(default_factory=dict)
     learned: Learned | None = None
+    note: str = ""
 
 
 class Method(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from clippan_models.adaptation.evidence import SceneNetwork, can_correct, is_informed, shown_images
 from clippan_models.adaptation.fusion import Prior, mean_normalisation
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.patches import REDUCED_SIDE, training_core
@@ -15,7 +16,7 @@ from clippan_models.adaptation.teacher import SELF
 from clippan_models.contracts import Observation, Sampling, Views
 from clippan_models.methods.method import Fitted, Learned, MethodCost, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
-from clippan_models.networks.blocks import run_network
+from clippan_models.networks.blocks import run_in_orientations, run_network
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.views import fit_halo, lowpass_halo
@@ -70,12 +71,13 @@ class NetworkMethod:
     def cost(self, observation: Observation) -> MethodCost:
         """What it takes on a scene; the memory of a teacher is not counted."""
         sampling = observation.sampling
-        bands = sampling.bands
+        bands, passes = sampling.bands, self.options.adapt.orientations
         return MethodCost(
-            halo=self.backbone.overlap + (self.options.adapt.rounds + 1) * lowpass_halo(observation),
+            halo=self.backbone.overlap
+            + (self.backbone.projections + self.options.adapt.rounds + 1) * lowpass_halo(observation),
             tile_bytes=_TILE_BYTES,
             fixed_bytes=self.backbone.block_bytes(bands),
-            seconds=self.backbone.fusing_seconds(bands) / _CORES + _BAND_SECONDS * bands,
+            seconds=passes * self.backbone.fusing_seconds(bands) / _CORES + _BAND_SECONDS * bands,
             learning_bytes=self.backbone.training_bytes(bands, sum(self._learning_pixels(sampling))),
             learning_seconds=self.options.adapt.steps * self._step_seconds(sampling),
         )
@@ -100,9 +102,17 @@ class NetworkMethod:
             tiles = source.training_tiles(training_core(observation.sampling), fit_halo(observation))
             scene = SceneTiles(tiles, observation, source.saturation)
             prior, adapted = learn_scene(scene, adapt, source.device, guide, self.options.initial, on_step)
-        sharpener = NetworkSharpener(self.backbone, adapted.network, prior, lowpass_halo(observation), adapt.rounds)
+        rim = lowpass_halo(observation)
+        sharpener = NetworkSharpener(self.backbone, adapted.network, prior, rim, adapt.rounds, adapt.orientations)
         tags = (guide_tags(guide) if self.language else {}) | curve_tags(adapted)
-        return Fitted(sharpener, tags, Learned(adapted, sharpener.checkpoint(), guide))
+        note = ""
+        if not can_correct(adapted.network, prior):
+            note = (
+                f"PAN does not follow from the bands (R2 {observation.pan_r2:.2f}): "
+                f"{self.backbone.name} corrects nothing, and the result is the initial fusion"
+            )
+            tags["FALLBACK"] = note
+        return Fitted(sharpener, tags, Learned(adapted, sharpener.checkpoint(), guide), note)
 
     def _step_seconds(self, sampling: Sampling) -> float:
         """Seconds of a step with its judge, and its share of the teacher's lessons."""
@@ -136,6 +146,7 @@ class NetworkSharpener:
         prior: of the scene, on the device of the network.
         rim: PAN pixels at the edge of a tile where its low-pass views are not exact, so that the network need not look.
         rounds: projections onto PAN and MS after the network.
+        orientations: of the image whose results are averaged, 1 or 8.
     """
 
     backbone: BackboneSpec
@@ -143,37 +154,40 @@ class NetworkSharpener:
     prior: Prior
     rim: int
     rounds: int
+    orientations: int = 1
 
     @property
     def halo(self) -> int:
         """PAN pixels around a tile for an exact result, where its low-pass views are exact."""
-        return self.backbone.overlap + self.rounds * self.rim  # each projection reaches as far as the low-pass does
+        # each projection reaches as far as the low-pass does
+        return self.backbone.overlap + (self.backbone.projections + self.rounds) * self.rim
 
     @torch.inference_mode()
     def sharpen(self, views: Views) -> Tensor:
         """The fused image `[C, H, W]`, DN, float32."""
         prior = self.prior
-        image = prior.initial_fusion(views.ms_up, views.pan, views.pan_low)
-        inner = (slice(None), *(slice(self.rim, side - self.rim) for side in image.shape[-2:]))
-        origin = views.pan_window.row + self.rim, views.pan_window.col + self.rim
-        image[inner] = self._correct(image[inner], views.pan[inner], origin)
-        for _ in range(self.rounds):
-            image = prior.onto_pan(image, views.pan)
+
+        def onto_ms(image: Tensor) -> Tensor:
             degraded, share = views.down(image)
-            image = prior.onto_ms(image, views.ms, degraded, share > 0.5, views.up)
+            return prior.onto_ms(image, views.ms, degraded, share > 0.5, views.up)
+
+        images = shown_images(prior, views, onto_ms, informed=is_informed(self.network))
+        image, rim = images[0], self.rim * (1 + self.backbone.projections)
+        inner = (slice(None), *(slice(rim, side - rim) for side in image.shape[-2:]))
+        origin = views.pan_window.row + rim, views.pan_window.col + rim
+        image[inner] = self._correct([shown[inner][None] for shown in images], origin)
+        for _ in range(self.rounds):
+            image = onto_ms(prior.onto_pan(image, views.pan))
         return image
 
     def checkpoint(self) -> Checkpoint:
         """The network with all that is needed to use it again, to be written by `store.checkpoint`."""
         return Checkpoint(self.backbone.name, len(self.prior.gains), self.network, mean_normalisation([self.prior]))
 
-    def _correct(self, start: Tensor, pan: Tensor, origin: tuple[int, int]) -> Tensor:
-        prior = self.prior
-        inputs = prior.normalise(start)[None], prior.normalise_pan(pan)[None]
-        if start.is_cuda:  # large blocks keep it busy
-            with torch.autocast("cuda", dtype=torch.bfloat16):
-                corrected = run_network(self.backbone, self.network, *inputs, origin, _GPU_BLOCK_BYTES)
-        else:
-            corrected = run_network(self.backbone, self.network, *inputs, origin)
-        image: Tensor = corrected[0].float() * prior.ms_std + prior.ms_mean
-        return image
+    def _correct(self, images: list[Tensor], origin: tuple[int, int]) -> Tensor:
+        network = SceneNetwork(self.network, self.prior)
+        run = run_network if self.orientations == 1 else run_in_orientations
+        if not images[0].is_cuda:
+            return run(self.backbone, network, images, origin)[0]
+        with torch.autocast("cuda", dtype=torch.bfloat16):  # large blocks keep it busy
+            return run(self.backbone, network, images, origin, _GPU_BLOCK_BYTES)[0]

@@ -22,6 +22,7 @@ def learning_tags(options: AdaptOptions) -> dict[str, str]:
         "TEACHER": options.teacher,
         "LOSS": json.dumps({term: weight for term, weight in asdict(options.weights).items() if weight}),
         "PROJECTIONS": str(options.rounds),
+        "ORIENTATIONS": str(options.orientations),
     }
 
 

@@ -23,8 +23,7 @@ pages, and convolutions are half as fast again as on images of 1024 pixels."""
 def run_network(
     spec: BackboneSpec,
     network: nn.Module,
-    start: Tensor,
-    pan: Tensor,
+    images: Sequence[Tensor],
     origin: tuple[int, int] = (0, 0),
     memory: float = 0.0,
 ) -> Tensor:
@@ -32,9 +31,8 @@ def run_network(
 
     Args:
         spec: what kind of network it is.
-        network: in evaluation mode.
-        start: `[B, C, H, W]`, normalised.
-        pan: `[B, 1, H, W]`, normalised.
+        network: in evaluation mode; called with the images.
+        images: what it looks at, each `[B, any, H, W]`; the first is like its output.
         origin: row and column of the first pixel on the PAN grid of the scene.
         memory: bytes that it may take, where there are enough pixels; it takes what a small block needs in any case.
 
@@ -46,9 +44,36 @@ def run_network(
     if not is_recorded(network):
         raise UsageError(f"the backbone {spec.name} has not seen a scene: adapt it, which records its statistics")
     if spec.window is not None:
-        return run_in_windows(network, start, pan, spec.window, spec.stride, origin)
-    grid = BlockGrid(spec.block_overlap, spec.block_side(start.shape[1], memory), spec.align)
-    return run_in_blocks(network, start, pan, grid, origin)
+        return run_in_windows(network, images, spec.window, spec.stride, origin)
+    grid = BlockGrid(spec.block_overlap, spec.block_side(images[0].shape[1], memory), spec.align)
+    return run_in_blocks(network, images, grid, origin)
+
+
+def run_in_orientations(
+    spec: BackboneSpec,
+    network: nn.Module,
+    images: Sequence[Tensor],
+    origin: tuple[int, int] = (0, 0),
+    memory: float = 0.0,
+) -> Tensor:
+    """The mean of the outputs for the eight orientations of the images, each turned back; arguments as `run_network`.
+
+    Fusion has no preferred direction, so the mean of eight answers is nearer to the truth than one (self-ensemble:
+    Timofte, Rothe, Van Gool, CVPR 2016).
+    """
+    height, width = images[0].shape[-2:]
+    above, before = (first % spec.align for first in origin)
+    below, behind = -(above + height) % spec.align, -(before + width) % spec.align
+    # the pixels that belong together do so in every orientation
+    whole = [nn.functional.pad(image, (before, behind, above, below), mode="replicate") for image in images]
+    total = torch.zeros_like(whole[0])
+    for flips in ((), (-2,), (-1,), (-2, -1)):
+        for turned in (False, True):
+            seen = [image.flip(flips) for image in whole]
+            seen = [image.transpose(-2, -1).contiguous() for image in seen] if turned else seen
+            result = run_network(spec, network, seen, memory=memory)
+            total += (result.transpose(-2, -1) if turned else result).flip(flips)
+    return (total / 8)[..., above : above + height, before : before + width]
 
 
 @dataclass(frozen=True)
@@ -67,30 +92,29 @@ class BlockGrid:
 
 
 def run_in_blocks(
-    network: nn.Module, start: Tensor, pan: Tensor, grid: BlockGrid, origin: tuple[int, int] = (0, 0)
+    network: nn.Module, images: Sequence[Tensor], grid: BlockGrid, origin: tuple[int, int] = (0, 0)
 ) -> Tensor:
     """The output of a network, block by block: what it gives in one piece, up to rounding.
 
     Args:
-        network: `(start, pan) -> [B, C, H, W]`.
-        start: `[B, C, H, W]`; what lies between the first block and the image is replicated.
-        pan: `[B, 1, H, W]`.
+        network: called with pieces of the images.
+        images: see `run_network`; what lies between the first block and the image is replicated.
         grid: the blocks.
         origin: row and column of the first pixel in the scene.
     """
     halo, side = grid.halo, grid.side
     above, before = origin[0] % grid.align, origin[1] % grid.align
     if above or before:
-        start, pan = (nn.functional.pad(image, (before, 0, above, 0), mode="replicate") for image in (start, pan))
-    height, width = start.shape[-2:]
-    out = torch.empty_like(start)
+        images = [nn.functional.pad(image, (before, 0, above, 0), mode="replicate") for image in images]
+    height, width = images[0].shape[-2:]
+    out = torch.empty_like(images[0])
     for row in range(0, height, side):
         for col in range(0, width, side):
             top, left = max(row - halo, 0), max(col - halo, 0)
             seen = (..., slice(top, row + side + halo), slice(left, col + side + halo))
             core = (..., slice(row, row + side), slice(col, col + side))
             target = out[core]
-            result = network(start[seen], pan[seen])
+            result = network(*(image[seen] for image in images))
             target.copy_(result[..., row - top :, col - left :][..., : target.shape[-2], : target.shape[-1]])
     return out[..., above:, before:]
 
@@ -113,7 +137,7 @@ class WindowGrid:
 
 
 def run_in_windows(
-    network: nn.Module, start: Tensor, pan: Tensor, side: int, stride: int, origin: tuple[int, int] = (0, 0)
+    network: nn.Module, images: Sequence[Tensor], side: int, stride: int, origin: tuple[int, int] = (0, 0)
 ) -> Tensor:
     """The output of a network in windows that lie fixed in the scene, blended where they overlap.
 
@@ -122,39 +146,38 @@ def run_in_windows(
     fusion.
 
     Args:
-        network: `(start, pan) -> [B, C, side, side]`.
-        start: `[B, C, H, W]`.
-        pan: `[B, 1, H, W]`.
+        network: called with windows of the images.
+        images: see `run_network`.
         side: of a window.
         stride: distance of the windows, at most `side`.
         origin: row and column of the first pixel in the scene.
     """
-    lengths = zip(origin, start.shape[-2:], strict=True)
+    lengths = zip(origin, images[0].shape[-2:], strict=True)
     rows, cols = (_anchored(first, length, side, stride) for first, length in lengths)
-    return blend_windows(network, start, pan, WindowGrid(side, side - stride, rows, cols))
+    return blend_windows(network, images, WindowGrid(side, side - stride, rows, cols))
 
 
-def blend_windows(network: nn.Module, start: Tensor, pan: Tensor, grid: WindowGrid) -> Tensor:
-    """The output of a network in the windows of a grid; what lies in none keeps the initial fusion.
+def blend_windows(network: nn.Module, images: Sequence[Tensor], grid: WindowGrid) -> Tensor:
+    """The output of a network in the windows of a grid; what lies in none keeps the first image, the initial fusion.
 
     Windows may reach beyond the image, which is replicated there. Where several overlap, their weighted mean counts;
     the weights fall smoothly over the outer `overlap` pixels.
     """
-    (height, width), side = start.shape[-2:], grid.side
+    (height, width), side = images[0].shape[-2:], grid.side
     above, before = max(0, -grid.rows[0]), max(0, -grid.cols[0])
     below, behind = max(0, grid.rows[-1] + side - height), max(0, grid.cols[-1] + side - width)
     margins = (before, behind, above, below)
-    wide_start, wide_pan = (nn.functional.pad(image, margins, mode="replicate") for image in (start, pan))
-    weight = _window_weight(side, grid.overlap).to(start)
-    total, weights = torch.zeros_like(wide_start), torch.zeros_like(wide_pan[:1, :1])
+    wide = [nn.functional.pad(image, margins, mode="replicate") for image in images]
+    weight = _window_weight(side, grid.overlap).to(images[0])
+    total, weights = torch.zeros_like(wide[0]), torch.zeros_like(wide[0][:1, :1])
     for row in grid.rows:
         for col in grid.cols:
             place = (..., slice(row + above, row + above + side), slice(col + before, col + before + side))
-            total[place] += weight * network(wide_start[place], wide_pan[place])
+            total[place] += weight * network(*(image[place] for image in wide))
             weights[place] += weight
     inner = (..., slice(above, above + height), slice(before, before + width))
     mean = total[inner] / weights[inner].clamp(min=torch.finfo(weights.dtype).tiny)
-    return torch.where(weights[inner] > 0, mean, start)
+    return torch.where(weights[inner] > 0, mean, images[0])
 
 
 class InWindows(nn.Module):
@@ -169,7 +192,7 @@ class InWindows(nn.Module):
     def forward(self, start: Tensor, pan: Tensor) -> Tensor:
         """The blended output `[B, C, H, W]` of an image of at least one window."""
         rows, cols = (self._spread(length) for length in start.shape[-2:])
-        return blend_windows(self.network, start, pan, WindowGrid(self.side, self.side // 3, rows, cols))
+        return blend_windows(self.network, (start, pan), WindowGrid(self.side, self.side // 3, rows, cols))
 
     def _spread(self, length: int) -> list[int]:
         count = max(1, -(-(length - self.side) // (self.side * 2 // 3)) + 1)

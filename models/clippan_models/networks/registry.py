@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from clippan_models.errors import UsageError, unknown_name
-from clippan_models.networks import apnn, arbrpn, fusionnet, lambda_pnn, lformer, pan_mamba, pannet, pnn, ship
+from clippan_models.networks import anyband, apnn, arbrpn, fusionnet, lambda_pnn, lformer, pan_mamba, pannet, pnn, ship
 from clippan_models.networks.spec import BackboneSpec
 
 _SPECS = (
+    anyband.SPEC,
     apnn.SPEC,
     pnn.SPEC,
     fusionnet.SPEC,

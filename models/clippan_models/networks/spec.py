@@ -112,6 +112,8 @@ class BackboneSpec:
         window: side of the windows, fixed in the scene, that it runs in; None: it takes any size.
         global_operations: operations that look at a whole image at once.
         extra: the extra of the package that makes it faster, if any.
+        projections: onto MS before it sees the scene, each of which reaches as far as the blur does.
+        weights: file in `assets` that it starts from; None: it starts from random weights.
         version: increases when the meaning of stored weights changes.
     """
 
@@ -130,6 +132,8 @@ class BackboneSpec:
     window: int | None = None
     global_operations: tuple[str, ...] = ()
     extra: str | None = None
+    projections: int = 0
+    weights: str | None = None
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -165,11 +169,11 @@ class BackboneSpec:
     def block_side(self, bands: int, memory: float = 0.0) -> int:
         """Side of the blocks in which a large image passes through the network, without their overlap.
 
-        They are at least 256 pixels and four overlaps wide, and beyond that no larger than `memory` bytes allow.
+        They are at least 256 pixels and eight overlaps wide, and beyond that no larger than `memory` bytes allow.
         """
         if self.window is not None:
             return self.stride
-        side = next((block for block in _BLOCKS if block >= 4 * self.block_overlap), _BLOCKS[-1])
+        side = next((block for block in _BLOCKS if block >= 8 * self.block_overlap), _BLOCKS[-1])
         while 2 * side <= _BLOCKS[-1] and self._block_bytes(2 * side, bands) <= memory:
             side *= 2
         return side

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from clippan_models.sensors.loader import builtin_sensors, load_sensor
 from clippan_models.sensors.sensor import Sensor
 
+GENERIC = "generic"
+"""The sensor that stands for one that is not known."""
+
 # Last parts of tag names that hold the name of a satellite or camera; GDAL puts prefixes such as `IMAGERY` or
 # `Dataset_Sources.Source_Identification.Strip_Source` in front of them.
 _SATELLITE_TAGS = frozenset(
@@ -119,7 +122,7 @@ def _judge(finds: Sequence[_Find], bands: int, ratio: float) -> SensorGuess:
 
 
 def _generic(why: str) -> SensorGuess:
-    sensor = load_sensor("generic")
+    sensor = load_sensor(GENERIC)
     return SensorGuess(sensor, f"{why}: {sensor.key} gains {sensor.default_gain:.2f}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import torch
@@ -55,6 +56,11 @@ def read_weights(path: Path) -> WeightsFile:
             f"{path} is not an intact safetensors file ({error}); other formats, such as pickles, are not read"
         ) from error
     return WeightsFile(path, finite(stored, path), metadata, sha256)
+
+
+def shipped(name: str) -> Path:
+    """The path of weights that come with clippan, by the name of their file."""
+    return Path(str(resources.files("clippan_models") / "assets" / name))
 
 
 def finite(stored: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

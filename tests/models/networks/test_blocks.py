@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from clippan_models.networks.apnn import APNN
-from clippan_models.networks.blocks import BlockGrid, run_in_blocks
+from clippan_models.networks.blocks import BlockGrid, run_in_blocks, run_in_orientations
+from clippan_models.networks.registry import find_backbone
 
 
 def trained(bands: int) -> APNN:
@@ -24,7 +27,7 @@ def test_blocks_leave_no_trace(height: int, width: int) -> None:
     network = trained(3)
     ms, pan = torch.randn(1, 3, height, width), torch.randn(1, 1, height, width)
     with torch.inference_mode():
-        whole, joined = network(ms, pan), run_in_blocks(network, ms, pan, BlockGrid(APNN.HALO))
+        whole, joined = network(ms, pan), run_in_blocks(network, (ms, pan), BlockGrid(APNN.HALO))
     torch.testing.assert_close(joined, whole, rtol=0, atol=2e-5)
 
 
@@ -32,4 +35,20 @@ def test_a_smaller_halo_would_show() -> None:
     network = trained(3)
     ms, pan = torch.randn(1, 3, 300, 300), torch.randn(1, 1, 300, 300)
     with torch.inference_mode():
-        assert (network(ms, pan) - run_in_blocks(network, ms, pan, BlockGrid(APNN.HALO - 1))).abs().max() > 1e-3
+        assert (network(ms, pan) - run_in_blocks(network, (ms, pan), BlockGrid(APNN.HALO - 1))).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("align", [1, 2])
+def test_the_mean_of_orientations_has_none(align: int) -> None:
+    """A turned image gives the turned result, in tiles too: what is paired stays paired."""
+    spec = replace(find_backbone("apnn"), align=align)
+    network = trained(3)
+    ms, pan = torch.randn(1, 3, 40, 52), torch.randn(1, 1, 40, 52)
+    with torch.inference_mode():
+        result = run_in_orientations(spec, network, (ms, pan))
+        turned = run_in_orientations(spec, network, (ms.flip(-1).transpose(-2, -1), pan.flip(-1).transpose(-2, -1)))
+        tile = run_in_orientations(spec, network, (ms[..., 3:, 5:], pan[..., 3:, 5:]), origin=(3, 5))
+    torch.testing.assert_close(turned, result.flip(-1).transpose(-2, -1), rtol=0, atol=2e-5)
+    inner = (..., slice(spec.overlap + 2, -spec.overlap), slice(spec.overlap + 2, -spec.overlap))
+    torch.testing.assert_close(tile[inner], result[..., 3:, 5:][inner], rtol=0, atol=2e-5)
+    assert (result - network(ms, pan)).abs().max() > 1e-3

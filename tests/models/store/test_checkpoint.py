@@ -20,6 +20,7 @@ from clippan_models.networks.statistics import recording, statistics_of
 from clippan_models.store.card import CardBand, ModelCard
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
 from clippan_models.store.foreign import fit_foreign, read_foreign
+from tests.models.networks.test_backbones import inputs
 
 ALL = list(BACKBONES.values())
 EARLIER_HEADER = (
@@ -57,9 +58,9 @@ def test_a_backbone_comes_back_as_it_was(spec: BackboneSpec, tmp_path: Path) -> 
         torch.equal(total, s.total) and torch.equal(count, s.count) and bool(count)
         for (total, count), s in zip(frozen, statistics_of(loaded.network), strict=True)
     )
-    start, pan = torch.randn(1, 3, 16, 24), torch.randn(1, 1, 16, 24)
+    shown = inputs(spec, 3, 16, 24)
     with torch.no_grad():
-        assert torch.equal(loaded.network(start, pan), network(start, pan))
+        assert torch.equal(loaded.network(*shown), network(*shown))
     assert list(tmp_path.iterdir()) == [path]
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,0 +1,131 @@
+"""AnyBand: one network for any number of bands of any sensor, told what the observation model knows of each band.
+
+All bands pass through the same small layers, and share what they see through a wider trunk: after each block the mean
+and the maximum over the bands of its output enter the trunk, whose features come back to every band. So a band's result
+does not depend on its place among the others, and the trunk costs the same whatever their number. Everything happens at
+half the resolution of PAN, on 2 x 2 pixels as channels (pixel unshuffle, Shi et al. 2016). Pooling over a set is that
+of Deep Sets (Zaheer et al. 2017).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from clippan_models.networks.layers import same, zeroed
+from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
+
+_IMAGES, _FACTS = 6, 6  # of each band
+_BLOCKS = 6
+_FACTOR = 2  # pixels a side that become channels
+_LARGEST = 4.0  # of a fact: weights of bands that resemble each other can be anything
+
+
+class AnyBand(nn.Module):
+    """The network; `forward` takes any number of bands."""
+
+    def __init__(self, bands: int = 0, features: int = 32, shared: int = 64, blocks: int = _BLOCKS) -> None:
+        """Make it with random weights from torch's generator and a zero head.
+
+        Args:
+            bands: of the scenes, which make no difference.
+            features: of each band.
+            shared: features of the trunk.
+            blocks: residual blocks of both.
+        """
+        super().__init__()
+        self.enter = same(_IMAGES * _FACTOR**2, features)
+        self.facts = nn.Linear(_FACTS, features)
+        self.share = nn.Conv2d(2 * features, shared, 1)
+        self.blocks = nn.ModuleList(_Block(features, shared) for _ in range(blocks))
+        self.leave = zeroed(same(features, _FACTOR**2))
+        for parameter in self.parameters():
+            if parameter.ndim == 4:  # half as fast again on CPUs
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def forward(
+        self,
+        start: Tensor,
+        pan: Tensor,
+        ms_up: Tensor,
+        detail: Tensor,
+        unexplained: Tensor,
+        missing: Tensor,
+        facts: Tensor,
+    ) -> Tensor:
+        """Correct the initial fusion, `[B, C, H, W]`; all images are normalised (`adaptation.evidence.network_inputs`).
+
+        Args:
+            start: the initial fusion, `[B, C, H, W]`.
+            pan: `[B, 1, H, W]`.
+            ms_up: MS on the grid of PAN, `[B, C, H, W]`.
+            detail: PAN less MTF-degraded PAN, `[B, C, H, W]`.
+            unexplained: what the initial fusion does not explain of PAN, `[B, 1, H, W]`.
+            missing: what MS misses of the initial fusion, `[B, C, H, W]`.
+            facts: about each band, `[B, C, 6]` (`adaptation.fusion.Prior`).
+        """
+        (count, bands), (height, width) = start.shape[:2], start.shape[-2:]
+        shown = (start, ms_up, pan.expand_as(start), detail, unexplained.expand_as(start), missing)
+        images = torch.stack(shown, 2).flatten(0, 1)
+        if height % _FACTOR or width % _FACTOR:
+            images = nn.functional.pad(images, (0, -width % _FACTOR, 0, -height % _FACTOR), mode="replicate")
+        images = nn.functional.pixel_unshuffle(images, _FACTOR)
+        own = self.enter(images.contiguous(memory_format=torch.channels_last))
+        known = self.facts(facts.clamp(-_LARGEST, _LARGEST)).flatten(0, 1)
+        own = own + known[..., None, None].to(own.dtype)
+        trunk = self.share(_over_bands(own, bands))
+        for block in self.blocks:
+            own, trunk = block(own, trunk, bands)
+        correction = nn.functional.pixel_shuffle(self.leave(own), _FACTOR)
+        return start + correction.view(count, bands, *correction.shape[-2:])[..., :height, :width]
+
+
+class _Block(nn.Module):
+    """Two convolutions for each band, two for the trunk, and what they tell each other."""
+
+    def __init__(self, features: int, shared: int) -> None:
+        super().__init__()
+        self.first, self.second = same(features, features), same(features, features)
+        self.trunk_first, self.trunk_second = same(shared, shared), same(shared, shared)
+        self.to_trunk, self.to_bands = nn.Conv2d(2 * features, shared, 1), zeroed(nn.Conv2d(shared, features, 1))
+
+    def forward(self, own: Tensor, trunk: Tensor, bands: int) -> tuple[Tensor, Tensor]:
+        """New features of the bands `[B C, f, h, w]` and of the trunk `[B, s, h, w]`."""
+        found = self.second(nn.functional.gelu(self.first(own)))
+        shared = trunk + self.to_trunk(_over_bands(found, bands))
+        trunk = trunk + self.trunk_second(nn.functional.gelu(self.trunk_first(shared)))
+        return own + found + self.to_bands(trunk).repeat_interleave(bands, 0), trunk
+
+
+def _over_bands(features: Tensor, bands: int) -> Tensor:
+    """Mean and maximum over the bands: `[B C, f, h, w] -> [B, 2 f, h, w]`."""
+    each = features.view(-1, bands, *features.shape[1:])
+    return torch.cat([each.mean(1), each.amax(1)], 1).contiguous(memory_format=torch.channels_last)
+
+
+_REACH = _FACTOR * (1 + 4 * _BLOCKS + 1)  # own and trunk features take turns: each block reaches four pixels further
+
+SPEC = BackboneSpec(
+    name="anyband",
+    title="AnyBand: one network for any bands, trained beforehand on many images",
+    network=AnyBand,
+    tile_mode="exact",
+    halo=ByBands(_REACH + _FACTOR - 1),
+    overlap=_REACH + _FACTOR,
+    padding="zero",
+    cost=Cost(
+        macs=ByBands(120_832, 29_664),
+        training_bytes=ByBands(1800, 1400),
+        working_bytes=ByBands(300, 260),
+        cpu_seconds=ByBands(2.0, 0.6),
+    ),
+    training=Training(learning_rate=5e-5),
+    provenance=Provenance(
+        paper='of clippan; pooling over bands after Zaheer et al., "Deep Sets", NeurIPS 2017',
+        doi="10.48550/arXiv.1703.06114",
+        licence="Apache-2.0, with weights",
+    ),
+    align=_FACTOR,
+    projections=3,
+    weights="anyband.safetensors",
+)
