@@ -34,10 +34,10 @@ def main() -> None:
 
 def row(spec: BackboneSpec, bands: int, side: int) -> dict[str, Any]:
     """Measured beside stated, for one backbone."""
-    network, start, pan = spec.build(bands), torch.randn(1, bands, side, side), torch.randn(1, 1, side, side)
-    trained = kept_bytes(network, start, pan) / side**2
+    network, shown = spec.build(bands), inputs(spec, bands, side)
+    trained = kept_bytes(network, shown) / side**2
     with recording(network.eval()), torch.no_grad():
-        network(start, pan)
+        network(*shown)
     cost = spec.cost
     return {
         "backbone": spec.name,
@@ -45,14 +45,22 @@ def row(spec: BackboneSpec, bands: int, side: int) -> dict[str, Any]:
         "parameters": spec.parameters(bands),
         "training B/px": trained,
         "stated": cost.training_bytes.at(bands),
-        "working B/px": peak_bytes(network, start, pan) / side**2,
+        "working B/px": peak_bytes(network, shown) / side**2,
         "stated ": cost.working_bytes.at(bands),
-        "s/Mpx": seconds(network, start, pan) / side**2 * 1e6,
+        "s/Mpx": seconds(network, shown) / side**2 * 1e6,
         "stated  ": cost.cpu_seconds.at(bands),
     }
 
 
-def kept_bytes(network: nn.Module, start: Tensor, pan: Tensor) -> int:
+def inputs(spec: BackboneSpec, bands: int, side: int) -> tuple[Tensor, ...]:
+    """What a backbone is called with: the initial fusion, PAN, and more where it is an informed one."""
+    image, pan = torch.randn(1, bands, side, side), torch.randn(1, 1, side, side)
+    if not spec.projections:
+        return image, pan
+    return image, pan, image, image, pan, image, torch.randn(1, bands, 6)
+
+
+def kept_bytes(network: nn.Module, shown: tuple[Tensor, ...]) -> int:
     """Bytes of activations that the backward pass of a network needs."""
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}
@@ -64,15 +72,15 @@ def kept_bytes(network: nn.Module, start: Tensor, pan: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = network.train()(start, pan)
+        out = network.train()(*shown)
     del out
     return sum(kept.values())
 
 
-def peak_bytes(network: nn.Module, start: Tensor, pan: Tensor) -> int:
+def peak_bytes(network: nn.Module, shown: tuple[Tensor, ...]) -> int:
     """Peak of what a network allocates while it fuses."""
     with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        network(start, pan)
+        network(*shown)
     assert profiled.profiler is not None and profiled.profiler.kineto_results is not None
     events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
     held = peak = 0
@@ -82,12 +90,12 @@ def peak_bytes(network: nn.Module, start: Tensor, pan: Tensor) -> int:
     return peak
 
 
-def seconds(network: nn.Module, start: Tensor, pan: Tensor) -> float:
+def seconds(network: nn.Module, shown: tuple[Tensor, ...]) -> float:
     """Processor time of a forward pass."""
     with torch.inference_mode():
-        network(start, pan)
+        network(*shown)
         began = time.process_time()
-        network(start, pan)
+        network(*shown)
     return time.process_time() - began
 
 
