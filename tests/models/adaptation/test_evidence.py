@@ -56,7 +56,8 @@ def test_an_image_that_the_closed_form_finds_comes_back(patches: Patches) -> Non
     prior = SceneTiles([tile], observation).prior()
     pair = virtual_pairs(patches, (1, 2))
     assert pair.truth is not None
-    error = (fuse(APNN(1).eval(), prior, pair, 1) - pair.truth)[pair.valid]
+    with torch.no_grad():
+        error = (fuse(APNN(1).eval(), prior, pair, 1) - pair.truth)[pair.valid]
     assert float(error.abs().mean()) < 0.01 * float(image.std())
 
 
