@@ -127,7 +127,6 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         rounds=AdaptOptions.rounds if options["projection"] else 0,
         weights=usual_weights(backbone) if options["loss"] is None else loss_weights(options["loss"]),
         teacher=teacher,
-        orientations=preset.orientations,
     )
 
 

@@ -1,39 +1,24 @@
 """What a network is shown of a scene, in DN, and its answer.
 
-Every network corrects the initial fusion. Most see that and PAN. An informed one (`BackboneSpec.informed`) corrects the
-initial fusion after `ROUNDS` projections onto both originals, and also sees MS, what MTF-degrading takes from PAN, and
-what the initial fusion still misses of each original.
+Every network corrects the initial fusion. Most see that and PAN. An informed one (`BackboneSpec.projections`) corrects
+the initial fusion after `ROUNDS` projections onto both originals, and also sees MS, what MTF-degrading takes from PAN,
+and what the initial fusion still misses of each original.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from clippan_models.adaptation.fusion import Prior
-from clippan_models.networks.anyband import AnyBand
+from clippan_models.adaptation.patches import Patches
+from clippan_models.contracts import Views
+from clippan_models.networks.anyband import SPEC, AnyBand
 
-ROUNDS = 2
-"""Projections of the initial fusion before an informed network sees it."""
-
-
-class Images(Protocol):
-    """A tile, or patches of one: `[..., C, H, W]`, PAN `[..., 1, H, W]`, DN."""
-
-    @property
-    def ms_up(self) -> Tensor:
-        """MS interpolated to the PAN grid."""
-
-    @property
-    def pan(self) -> Tensor:
-        """PAN."""
-
-    @property
-    def pan_low(self) -> Tensor:
-        """MTF-degraded PAN."""
+ROUNDS = SPEC.projections - 1
+"""Projections of the initial fusion before an informed network sees it; one more shows what MS still misses of it."""
 
 
 def is_informed(network: nn.Module) -> bool:
@@ -47,13 +32,13 @@ def can_correct(network: nn.Module, prior: Prior) -> bool:
 
 
 def shown_images(
-    prior: Prior, images: Images, onto_ms: Callable[[Tensor], Tensor], *, informed: bool
+    prior: Prior, images: Views | Patches, onto_ms: Callable[[Tensor], Tensor], *, informed: bool
 ) -> tuple[Tensor, ...]:
     """What `SceneNetwork` is called with; the first is what it corrects.
 
     Args:
         prior: of the scene.
-        images: of a tile, or of patches.
+        images: a tile, or patches of one.
         onto_ms: projects an image onto MS.
         informed: the network is an informed one.
     """

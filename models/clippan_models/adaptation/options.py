@@ -24,12 +24,10 @@ class Preset:
     Attributes:
         steps: optimiser steps.
         backbone: the network.
-        orientations: of the image whose results are averaged, 1 or 8.
     """
 
     steps: int
     backbone: str
-    orientations: int = 1
 
 
 PRESETS = {

@@ -112,7 +112,8 @@ class BackboneSpec:
         window: side of the windows, fixed in the scene, that it runs in; None: it takes any size.
         global_operations: operations that look at a whole image at once.
         extra: the extra of the package that makes it faster, if any.
-        projections: onto MS before it sees the scene, each of which reaches as far as the blur does.
+        projections: onto MS before it sees the scene, each of which reaches as far as the blur does; where there are
+            any, it is shown more than `start` and `pan` (`adaptation.evidence.network_inputs`).
         weights: file in `assets` that it starts from; None: it starts from random weights.
         version: increases when the meaning of stored weights changes.
     """
