@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
 from clippan_cli.rasters.dimap import files_of_product
@@ -134,7 +135,10 @@ class _Opening:
             raise InputError(f"{name} reads itself through {file}")
         try:
             _check_path(file)
-            with self.open(file) as dataset:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # masks and overviews rarely are
+                dataset = self.open(file)
+            with dataset:
                 return [file, *_files_of(file, dataset)]
         except InputError as error:
             raise _leads_astray(name, error) from error
