@@ -22,6 +22,7 @@ from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
+from clippan_cli.running.network import keep_gdal_off_the_network
 from clippan_models.errors import ClippanError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -71,6 +72,8 @@ def main() -> NoReturn:
     # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. torch reads this
     # when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "--allow-remote" not in sys.argv:
+        keep_gdal_off_the_network()
     handle_stop_signals(_leave)
     code = _run()
     # Python takes a while to end; a signal meanwhile would show a traceback, and hide how the run ended.

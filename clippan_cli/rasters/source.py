@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,20 +12,13 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError, RasterioIOError
-from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.gdal_errors import small_cache
+from clippan_cli.rasters.opening import one_line, open_dataset, options_of_gdal
 from clippan_cli.rasters.options import Trust
-from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
-
-DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2ECW", "JP2KAK", "NITF", "DIMAP", "ENVI", "HFA", "PCIDSK", "EHdr", "PNG")
-"""GDAL drivers that read pixels from the file named and from nothing else."""
-
-_NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
-_PATIENCE = {"GDAL_HTTP_CONNECTTIMEOUT": "20", "GDAL_HTTP_TIMEOUT": "120", "GDAL_HTTP_MAX_RETRY": "3"}
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 
@@ -201,8 +191,8 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
         InputError: not a raster that clippan reads.
         IncompatiblePairError: several files that do not share a grid.
     """
-    stack.enter_context(rasterio.Env(**small_cache(), **_options_of_gdal(trust)))
-    datasets = tuple(stack.enter_context(_open(name, trust)) for name in names)
+    stack.enter_context(rasterio.Env(**small_cache(), **options_of_gdal(trust)))
+    datasets = tuple(stack.enter_context(open_dataset(name, trust)) for name in names)
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
         _check_same_grid(names[0], datasets[0], name, dataset)
@@ -230,90 +220,6 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
             "give one multi-band raster instead"
         )
     return RasterSource(tuple(names), datasets, bands, alphas, notes)
-
-
-def _options_of_gdal(trust: Trust) -> dict[str, str]:
-    """Keep GDAL from the network, whatever a file refers to; or from waiting for it for ever."""
-    if not trust.remote:
-        return _NO_NETWORK
-    return {key: value for key, value in _PATIENCE.items() if key not in os.environ}
-
-
-def _open(name: str, trust: Trust) -> Any:
-    _check_path(name, trust)
-    drivers = list(DRIVERS)
-    if _is_vrt(name):
-        if not trust.vrt:
-            raise InputError(f"{name} is a VRT, which can read any other file; add --allow-vrt if you trust it")
-        if not trust.remote:
-            _check_sources(name, (os.path.realpath(name),))
-        drivers.append("VRT")
-    # a remote folder is not to be listed
-    listing = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if _is_remote(name) else {}
-    try:
-        with rasterio.Env(**listing):
-            # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
-            return DatasetReader(name, driver=drivers)
-    except (RasterioError, RasterioIOError) as error:
-        words = _one_line(error)
-        if _is_remote(name):
-            raise InputError(f"{name} cannot be read: {words}") from error
-        if "not recognized" in words:
-            raise InputError(f"{name} is not in a format that clippan reads ({', '.join(DRIVERS)})") from error
-        raise InputError(f"{name} cannot be opened: {words}; is it damaged or incomplete?") from error
-
-
-def _check_sources(name: str, above: tuple[str, ...]) -> None:
-    """Refuse a VRT that reads anything but local rasters: other drivers fetch what a file tells them to.
-
-    Args:
-        name: the VRT.
-        above: real paths of the VRTs that have led here, and of this one.
-    """
-    for source in sources_of(name):
-        try:
-            _check_path(source, Trust())
-            if not looks_like_vrt(source):
-                DatasetReader(source, driver=list(DRIVERS)).close()
-                continue
-        except (InputError, RasterioError, RasterioIOError) as error:
-            raise InputError(f"{name} reads a file that cannot be used: {_one_line(error)}") from error
-        inner = os.path.realpath(source)
-        if inner in above:
-            raise InputError(f"{name} reads itself through {source}")
-        _check_sources(source, (*above, inner))
-
-
-def _check_path(name: str, trust: Trust) -> None:
-    if any("\udc80" <= letter <= "\udcff" for letter in name):
-        raise InputError(f"{name!a} is not a UTF-8 name; rename the file")
-    if _is_remote(name):
-        if not trust.remote:
-            raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
-        return
-    if name.startswith("/vsi") or (":" in name.split(os.sep)[0] and not Path(name).exists()):
-        raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
-    try:
-        mode = os.stat(name).st_mode
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
-    if stat.S_ISDIR(mode):
-        raise InputError(f"{name} is a folder; name the raster file inside it")
-    if not stat.S_ISREG(mode):
-        raise InputError(f"{name} is not a regular file")
-    if not os.access(name, os.R_OK):
-        raise InputError(f"{name} cannot be read: permission denied")
-    if os.path.getsize(name) == 0:
-        raise InputError(f"{name} is empty (0 bytes)")
-
-
-def _is_remote(name: str) -> bool:
-    remote = ("http://", "https://", "s3://", "gs://", "az://", "/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "ftp://")
-    return name.lower().startswith(remote)
-
-
-def _is_vrt(name: str) -> bool:
-    return name.lower().endswith(".vrt") if _is_remote(name) else looks_like_vrt(name)
 
 
 def _check_content(name: str, dataset: Any) -> None:
@@ -377,9 +283,4 @@ def _has_mask_band(dataset: Any) -> bool:
 
 
 def _unreadable(name: str, error: BaseException) -> InputError:
-    return InputError(f"{name} cannot be read: {_one_line(error)}; is it damaged or incomplete?")
-
-
-def _one_line(error: BaseException) -> str:
-    cause = error if isinstance(error, InputError) else error.__cause__ or error
-    return " ".join(str(cause).split()).rstrip(".")
+    return InputError(f"{name} cannot be read: {one_line(error)}; is it damaged or incomplete?")

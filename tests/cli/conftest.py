@@ -126,6 +126,7 @@ def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(argv: Sequence[str]) -> Outcome:
+        monkeypatch.setenv("GDAL_SKIP", "")  # main sets it, for its process alone
         monkeypatch.setattr(sys, "argv", ["clippan", *argv])
         capfd.readouterr()
         with pytest.raises(SystemExit) as leaving:

@@ -1,0 +1,211 @@
+"""Open a raster with the drivers allowed, and only where all that it leads to may be read as well.
+
+GDAL opens what lies beside a raster (its mask, its overviews) and behind it (the image of a DIMAP product) with any
+driver that it has. So these files are checked first, each like a raster that the user has named.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
+
+from clippan_cli.rasters.dimap import files_of_product
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
+from clippan_models.errors import InputError
+
+DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2ECW", "JP2KAK", "NITF", "DIMAP", "ENVI", "HFA", "PCIDSK", "EHdr", "PNG")
+"""GDAL drivers that read pixels from the file named, or from others in its folder."""
+
+_RASTERS_BESIDE = (".msk", ".ovr")
+_NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
+_PATIENCE = {"GDAL_HTTP_CONNECTTIMEOUT": "20", "GDAL_HTTP_TIMEOUT": "120", "GDAL_HTTP_MAX_RETRY": "3"}
+
+
+def options_of_gdal(trust: Trust) -> dict[str, str]:
+    """Keep GDAL from the network, whatever a file refers to; or from waiting for it for ever."""
+    if not trust.remote:
+        return _NO_NETWORK
+    return {key: value for key, value in _PATIENCE.items() if key not in os.environ}
+
+
+def open_dataset(name: str, trust: Trust) -> Any:
+    """Open a raster for reading.
+
+    Args:
+        name: its path or, where allowed, its remote address.
+        trust: what may be opened besides local files.
+
+    Raises:
+        InputError: it cannot be opened, or it leads to a file that must not be read.
+    """
+    if not is_remote(name):
+        _check_path(name)
+        return _Opening(trust, _folders_of(name)).open(name)
+    if not trust.remote:
+        raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
+    is_vrt = name.lower().endswith(".vrt")
+    if is_vrt and not trust.vrt:
+        raise _untrusted_vrt(name)
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):  # a remote folder is not to be listed
+        return _opened(name, is_vrt)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """How a local raster is opened, and all that it leads to.
+
+    Attributes:
+        trust: what may be opened besides local files.
+        folders: the real paths of the folders in which all that it leads to must lie.
+        above: real paths of the files that have led here.
+    """
+
+    trust: Trust
+    folders: frozenset[str]
+    above: tuple[str, ...] = ()
+
+    def open(self, name: str) -> Any:
+        """Open a raster after what it leads to."""
+        is_vrt = looks_like_vrt(name)
+        if is_vrt and not self.trust.vrt:
+            raise _untrusted_vrt(name)
+        inside = _Opening(self.trust, self.folders, (*self.above, os.path.realpath(name)))
+        if is_vrt and not self.trust.remote:
+            for source in sources_of(name):
+                _Opening(self.trust, _folders_of(source), inside.above)._follow(source, name)
+        product = files_of_product(name)
+        for document in product.documents:
+            self._check_place(document, name)
+        seen = {file for image in product.images for file in inside._check(image, name)}
+        dataset = _opened(name, is_vrt)
+        try:
+            inside._check_beside(name, dataset, seen)
+            if not is_vrt:
+                inside._check_files(name, dataset, seen)
+        except BaseException:
+            dataset.close()
+            raise
+        return dataset
+
+    def _check_beside(self, name: str, dataset: Any, seen: set[str]) -> None:
+        """Check the mask and the overviews before GDAL looks for them."""
+        beside = [name + ending for suffix in _RASTERS_BESIDE for ending in (suffix, suffix.upper())]
+        for file in filter(os.path.lexists, beside):
+            seen.update(self._check(file, name))
+        if overviews := dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE"):
+            base, found, rest = overviews.partition(":::BASE:::")
+            place = os.path.join(os.path.dirname(name), rest) if found and not base else overviews
+            seen.update(self._check(place, name))
+
+    def _check_files(self, name: str, dataset: Any, seen: set[str]) -> None:
+        """Check the files that GDAL reads for a raster, all but itself and those seen before."""
+        for file in sorted(set(_files_of(name, dataset)) - seen - {name}):
+            self._check_place(file, name)
+            if Path(file).suffix.lower() in _RASTERS_BESIDE or looks_like_vrt(file):
+                self._check(file, name)
+
+    def _check(self, file: str, name: str) -> list[str]:
+        """Check a raster that another one leads to; the files that GDAL reads for it."""
+        if is_remote(file) and self.trust.remote:
+            return [file]
+        self._check_place(file, name)
+        return self._follow(file, name)
+
+    def _check_place(self, file: str, name: str) -> None:
+        """Refuse what is not a regular file in the folder of the input."""
+        try:
+            _check_path(file)
+        except InputError as error:
+            raise _leads_astray(name, error) from error
+        if not any(Path(os.path.realpath(file)).is_relative_to(folder) for folder in self.folders):
+            raise InputError(f"{name} leads to {file}, which lies outside its folder; copy it there, or remove it")
+
+    def _follow(self, file: str, name: str) -> list[str]:
+        if os.path.realpath(file) in self.above:
+            raise InputError(f"{name} reads itself through {file}")
+        try:
+            _check_path(file)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # masks and overviews rarely are
+                dataset = self.open(file)
+            with dataset:
+                return [file, *_files_of(file, dataset)]
+        except InputError as error:
+            raise _leads_astray(name, error) from error
+
+
+def is_remote(name: str) -> bool:
+    """Whether GDAL would fetch what has this name."""
+    remote = ("http://", "https://", "s3://", "gs://", "az://", "/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "ftp://")
+    return name.lower().startswith(remote)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, or GDAL beneath it, in one line."""
+    cause = error if isinstance(error, InputError) else error.__cause__ or error
+    return " ".join(str(cause).split()).rstrip(".")
+
+
+def _opened(name: str, is_vrt: bool) -> Any:
+    try:
+        # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
+        return DatasetReader(name, driver=[*DRIVERS, "VRT"] if is_vrt else list(DRIVERS))
+    except (RasterioError, RasterioIOError) as error:
+        words = one_line(error)
+        if is_remote(name):
+            raise InputError(f"{name} cannot be read: {words}") from error
+        if "not recognized" in words:
+            raise InputError(f"{name} is not in a format that clippan reads ({', '.join(DRIVERS)})") from error
+        raise InputError(f"{name} cannot be opened: {words}; is it damaged or incomplete?") from error
+
+
+def _files_of(name: str, dataset: Any) -> list[str]:
+    """The files that GDAL reads for a raster; it looks for the mask and the overviews now."""
+    try:
+        return [str(file) for file in dataset.files]
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{name} leads to a file that cannot be read: {one_line(error)}") from error
+
+
+def _folders_of(name: str) -> frozenset[str]:
+    """The folder that a name is in and, where it is a link, that of the file."""
+    return frozenset({os.path.realpath(os.path.dirname(name) or "."), os.path.dirname(os.path.realpath(name))})
+
+
+def _untrusted_vrt(name: str) -> InputError:
+    return InputError(f"{name} is a VRT, which can read any other file; add --allow-vrt if you trust it")
+
+
+def _leads_astray(name: str, error: InputError) -> InputError:
+    return InputError(f"{name} reads a file that cannot be used: {one_line(error)}")
+
+
+def _check_path(name: str) -> None:
+    if any("\udc80" <= letter <= "\udcff" for letter in name):
+        raise InputError(f"{name!a} is not a UTF-8 name; rename the file")
+    if is_remote(name):
+        raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
+    if name.startswith("/vsi") or (":" in name.split(os.sep)[0] and not Path(name).exists()):
+        raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
+    try:
+        mode = os.stat(name).st_mode
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name} is a folder; name the raster file inside it")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{name} is not a regular file")
+    if not os.access(name, os.R_OK):
+        raise InputError(f"{name} cannot be read: permission denied")
+    if os.path.getsize(name) == 0:
+        raise InputError(f"{name} is empty (0 bytes)")
