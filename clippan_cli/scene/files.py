@@ -57,6 +57,7 @@ class ReadOptions:
         bbox_crs: its CRS; None: that of PAN.
         aoi: read only the polygons of this GeoJSON file.
         sensor: "auto", a known name, or the path of a TOML file.
+        sensor_bands: which of the sensor's bands those of MS are, by name; empty: as the files tell.
         coregister: estimate and compensate the shift of each band, or trust the geotransforms.
         seed: of the choice of sample windows.
     """
@@ -66,6 +67,7 @@ class ReadOptions:
     bbox_crs: str | None = None
     aoi: Path | None = None
     sensor: str = "auto"
+    sensor_bands: tuple[str, ...] = ()
     coregister: Coregister = "auto"
     seed: int = 0
 
