@@ -49,6 +49,14 @@ class _RunFlags(TypedDict, total=False):
         ),
     ]
     retry_failed: Annotated[bool, BATCH.flag(BatchOptions.retry_failed, None, "Try failed scenes again.")]
+    ignore_unpaired: Annotated[
+        bool,
+        BATCH.flag(
+            BatchOptions.ignore_unpaired,
+            None,
+            "Do not count files as failed that look like half a pair but are in none.",
+        ),
+    ]
     report: Annotated[
         OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a sortable HTML page on the quality of all results.")
     ]
@@ -84,7 +92,9 @@ def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:
     if workers is not None and scheduler is not None:
         raise UsageError("--workers is for this machine and --scheduler for a cluster: give one of them")
     usual = BatchOptions.workers if workers is None else workers
-    return BatchOptions(folder, usual, scheduler, _shard(options["shard"]), options["retry_failed"])
+    return BatchOptions(
+        folder, usual, scheduler, _shard(options["shard"]), options["retry_failed"], options["ignore_unpaired"]
+    )
 
 
 def _shard(shard: str | tuple[int, int]) -> tuple[int, int]:

@@ -74,10 +74,17 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that is in no pair, and why."""
+    """A file that is in no pair, and why.
+
+    Attributes:
+        path: the file.
+        reason: why.
+        unpaired: it looks like the MS or the PAN of a scene that is missing now.
+    """
 
     path: str
     reason: str
+    unpaired: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,11 @@ class PairTable:
 
     pairs: tuple[SceneFiles, ...]
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def unpaired(self) -> tuple[LeftOut, ...]:
+        """The files that look like half a pair."""
+        return tuple(item for item in self.left_out if item.unpaired)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""

@@ -9,7 +9,7 @@ from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, SceneFiles
 from clippan_cli.scene.matching import pairs_of_folder
-from clippan_cli.scene.names import name_without_role, safe_name, with_unique_ids
+from clippan_cli.scene.names import safe_name, scene_name, with_unique_ids
 from clippan_cli.scene.stac import ENDINGS, pairs_of_stac
 from clippan_cli.scene.tables import FileRow, read_file_table
 from clippan_models.errors import InputError
@@ -58,7 +58,7 @@ def _of_row(row: FileRow) -> SceneFiles:
     return SceneFiles(
         ms,
         pan[0],
-        id=safe_name(row.text("id") or row.text("name") or name_without_role(ms[0])),
+        id=safe_name(row.text("id") or row.text("name") or scene_name(ms[0])),
         reason=f"line {row.line} of {row.table.name}",
         fused=row.files("fused"),
         reference=next(iter(row.files("reference")), None),
