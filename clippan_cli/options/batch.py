@@ -10,8 +10,8 @@ from clippan_cli.batch.options import BatchOptions
 from clippan_cli.options.compute import ComputeFlags
 from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
 from clippan_cli.options.learning import MethodFlags
-from clippan_cli.options.output import EncodingFlags, QualityFlag
-from clippan_cli.options.scene import ExtentFlag, ReadFlags, SeedFlag
+from clippan_cli.options.output import BandsFlag, EncodingFlags, QualityFlag
+from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag
 from clippan_cli.options.sharpen import LearningFlags
 from clippan_models.errors import UsageError
 
@@ -64,11 +64,12 @@ class _RunFlags(TypedDict, total=False):
 
 class BatchFlags(
     _RunFlags,
+    BandsFlag,
     MethodFlags,
     LearningFlags,
     SeedFlag,
     ReadFlags,
-    ExtentFlag,
+    RegionFlags,
     EncodingFlags,
     QualityFlag,
     ComputeFlags,

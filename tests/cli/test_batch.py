@@ -54,6 +54,18 @@ def test_half_a_pair_counts_as_failed(archive: Path, desk: Desk, run_main: RunMa
     assert known.code == 0 and json.loads(known.stdout)["totals"] == {"scenes": 1, "failed": 0, "left_out": 2}
 
 
+def test_bands_and_region_are_those_of_sharpen(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    with rasterio.open(archive / "a_pan.tif") as pan:
+        left, _, _, top = pan.bounds
+        size = 24 * pan.res[0]
+    part = ["--bands", "3,1", f"--bbox={left},{top - size},{left + size},{top}"]
+    assert run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), *FAST, *part]).code == 0
+    assert run_main([*desk.sharpen(ms=str(archive / "a_ms.tif"), pan=str(archive / "a_pan.tif")), *part]).code == 0
+    with rasterio.open(desk.folder / "sharp" / "a.tif") as made, rasterio.open(desk.out) as alone:
+        assert (made.count, made.width, made.height) == (2, 24, 24)
+        assert np.array_equal(made.read(), alone.read())
+
+
 def test_pixels_and_work_do_not_depend_on_the_number_of_workers(archive: Path, desk: Desk, run_main: RunMain) -> None:
     options = ["--method", "gsa", "--no-quality", "--of", "gtiff", "--json"]
     two = run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), "--workers", "2", *options])
