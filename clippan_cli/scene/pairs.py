@@ -27,7 +27,7 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
     in one cell with semicolons between, relative to the CSV or by their address.
 
     Args:
-        path: the folder, the CSV, or the JSON of STAC.
+        path: the folder, the CSV (`-`: from the standard input), or the JSON of STAC.
         trust: what may be opened besides local rasters.
         control: progress and the request to stop.
 
@@ -37,7 +37,7 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
     """
     if path.is_dir():
         table = pairs_of_folder(path, trust, control)
-    elif path.suffix.lower() == ".csv":
+    elif path.suffix.lower() == ".csv" or str(path) == "-":
         table = PairTable(with_unique_ids([_of_row(row) for row in read_file_table(path, ("ms", "pan"))]))
     elif path.suffix.lower() in ENDINGS:
         table = pairs_of_stac(path)

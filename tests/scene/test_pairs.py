@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -273,3 +274,9 @@ def test_what_looks_like_half_a_pair_is_told_from_other_rasters(tmp_path: Path) 
     raster(tmp_path / "b_ms.tif", 4, 8.0, at=(700_000, 5_400_000))
     raster(tmp_path / "c.tif", 4, 8.0, at=(800_000, 5_400_000))
     assert unpaired(tmp_path) == {"b_pan.tif", "b_ms.tif", "c.tif"}
+
+
+def test_pairs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("ms,pan\nin/x_ms.tif,in/x_pan.tif\n/data/y_ms.tif,/data/y_pan.tif\n"))
+    names = [(pair.id, pair.ms[0], pair.pan) for pair in table(Path("-")).pairs]
+    assert names == [("x", "in/x_ms.tif", "in/x_pan.tif"), ("y", "/data/y_ms.tif", "/data/y_pan.tif")]
