@@ -18,6 +18,7 @@ class BatchOptions:
         scheduler: address of a Dask scheduler, whose workers do it instead, or None.
         shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
         retry_failed: try again what failed by the same inputs and parameters.
+        ignore_unpaired: files that look like half a pair do not count as failed.
     """
 
     folder: Path
@@ -25,6 +26,7 @@ class BatchOptions:
     scheduler: str | None = None
     shard: tuple[int, int] = (1, 1)
     retry_failed: bool = False
+    ignore_unpaired: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:

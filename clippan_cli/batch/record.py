@@ -90,8 +90,10 @@ class Record:
 def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Job:
     """A job with its key: a hash of the bytes of its inputs, the parameters, and the version.
 
-    Where the result goes and whether it may replace another is no part of the key.
+    Where the result goes and whether it may replace another is no part of the key, and neither is the number of threads
+    where the pixels do not depend on it.
     """
+    compute, learns = options.compute, find_method(options.method).learns
     used = [options.weights, read.aoi, *(Path(name) for name in (read.sensor, options.guidance.clip))]
     parameters: dict[str, Any] = {
         "version": __version__,
@@ -103,7 +105,7 @@ def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Jo
                 weights=None,
                 save_weights=None,
                 encoding=replace(options.encoding, overwrite=False),
-                compute=replace(options.compute, threads=options.compute.thread_count),
+                compute=replace(compute, threads=compute.thread_count if learns else None),
             )
         ),
         "pixels": pixels_of(files, read),

@@ -71,7 +71,9 @@ def _show(found: BatchResult, terminal: Terminal) -> None:
     terminal.table("batch", ["scene", "outcome", "seconds", *HEADLINE], rows)
     for scene in found.failed:
         terminal.say(f"failed     {scene.pair.id}: {scene.record.error}")
+    for item in found.unpaired:
+        terminal.say(f"half       {item.path}: {item.reason}")
     if terminal.quiet:
         return
-    for item in found.table.left_out:
+    for item in (item for item in found.table.left_out if item not in found.unpaired):
         terminal.say(f"left out   {item.path}: {item.reason}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clippan_cli.running.control import Control
     from clippan_cli.scene.files import PairTable
 
-ARCHIVE_HELP = "A folder with rasters, a CSV file with ms,pan[,id], or a STAC JSON file."
+ARCHIVE_HELP = "A folder with rasters, a CSV file with ms,pan[,id] (- for standard input), or a STAC JSON file."
 
 
 def found_pairs(archive: Path, flags: Mapping[str, Any], control: Control, *, write: bool = True) -> PairTable:

@@ -10,8 +10,8 @@ from clippan_cli.batch.options import BatchOptions
 from clippan_cli.options.compute import ComputeFlags
 from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
 from clippan_cli.options.learning import MethodFlags
-from clippan_cli.options.output import EncodingFlags, QualityFlag
-from clippan_cli.options.scene import ExtentFlag, ReadFlags, SeedFlag
+from clippan_cli.options.output import BandsFlag, EncodingFlags, QualityFlag
+from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag
 from clippan_cli.options.sharpen import LearningFlags
 from clippan_models.errors import UsageError
 
@@ -49,6 +49,14 @@ class _RunFlags(TypedDict, total=False):
         ),
     ]
     retry_failed: Annotated[bool, BATCH.flag(BatchOptions.retry_failed, None, "Try failed scenes again.")]
+    ignore_unpaired: Annotated[
+        bool,
+        BATCH.flag(
+            BatchOptions.ignore_unpaired,
+            None,
+            "Do not count files as failed that look like half a pair but are in none.",
+        ),
+    ]
     report: Annotated[
         OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a sortable HTML page on the quality of all results.")
     ]
@@ -56,11 +64,12 @@ class _RunFlags(TypedDict, total=False):
 
 class BatchFlags(
     _RunFlags,
+    BandsFlag,
     MethodFlags,
     LearningFlags,
     SeedFlag,
     ReadFlags,
-    ExtentFlag,
+    RegionFlags,
     EncodingFlags,
     QualityFlag,
     ComputeFlags,
@@ -84,7 +93,9 @@ def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:
     if workers is not None and scheduler is not None:
         raise UsageError("--workers is for this machine and --scheduler for a cluster: give one of them")
     usual = BatchOptions.workers if workers is None else workers
-    return BatchOptions(folder, usual, scheduler, _shard(options["shard"]), options["retry_failed"])
+    return BatchOptions(
+        folder, usual, scheduler, _shard(options["shard"]), options["retry_failed"], options["ignore_unpaired"]
+    )
 
 
 def _shard(shard: str | tuple[int, int]) -> tuple[int, int]:

@@ -29,6 +29,12 @@ class SensorFlag(TypedDict, total=False):
             "Sensor whose MTF is used where it cannot be estimated from the pair.",
         ),
     ]
+    sensor_bands: Annotated[
+        str | Sequence[str] | None,
+        SCENE.flag(
+            None, "NAME,NAME,...", "Which of the sensor's bands those of MS are, in their order, e.g. blue,green,red."
+        ),
+    ]
 
 
 class CoregisterFlag(TypedDict, total=False):
@@ -112,6 +118,7 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
         bbox_crs=bbox_crs,
         aoi=path_or_none(options["aoi"]),
         sensor=options["sensor"],
+        sensor_bands=_names(options["sensor_bands"]),
         coregister=options["coregister"],
         seed=options["seed"],
     )
@@ -136,6 +143,10 @@ def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
 def path_or_none(value: str | Path | None) -> Path | None:
     """A path that may be absent."""
     return None if value is None else Path(value)
+
+
+def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(value.replace(",", " ").split() if isinstance(value, str) else value or ())
 
 
 def _box(value: str | Sequence[float]) -> tuple[float, float, float, float]:

@@ -136,6 +136,7 @@ def degrade(scene: Scene, folder: Path, control: Control) -> tuple[SceneFiles, R
     read = ReadOptions(
         pair=PairOptions(assume_aligned=True),
         sensor=scene.options.sensor if scene.options.sensor != "auto" else scene.sensor.key,
+        sensor_bands=tuple(band.name for band in scene.sensor.bands),
         seed=scene.options.seed,
     )
     return SceneFiles((str(folder / "ms.tif"),), str(folder / "pan.tif")), read

@@ -57,6 +57,7 @@ class ReadOptions:
         bbox_crs: its CRS; None: that of PAN.
         aoi: read only the polygons of this GeoJSON file.
         sensor: "auto", a known name, or the path of a TOML file.
+        sensor_bands: which of the sensor's bands those of MS are, by name; empty: as the files tell.
         coregister: estimate and compensate the shift of each band, or trust the geotransforms.
         seed: of the choice of sample windows.
     """
@@ -66,16 +67,24 @@ class ReadOptions:
     bbox_crs: str | None = None
     aoi: Path | None = None
     sensor: str = "auto"
+    sensor_bands: tuple[str, ...] = ()
     coregister: Coregister = "auto"
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that is in no pair, and why."""
+    """A file that is in no pair, and why.
+
+    Attributes:
+        path: the file.
+        reason: why.
+        unpaired: it looks like the MS or the PAN of a scene that is missing now.
+    """
 
     path: str
     reason: str
+    unpaired: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,11 @@ class PairTable:
 
     pairs: tuple[SceneFiles, ...]
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def unpaired(self) -> tuple[LeftOut, ...]:
+        """The files that look like half a pair."""
+        return tuple(item for item in self.left_out if item.unpaired)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""

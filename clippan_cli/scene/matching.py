@@ -24,7 +24,15 @@ from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
-from clippan_cli.scene.names import name_without_role, named_by_folder, with_unique_ids
+from clippan_cli.scene.names import (
+    is_no_half,
+    is_tile,
+    name_without_role,
+    named_by_folder,
+    says_its_role,
+    scene_name,
+    with_unique_ids,
+)
 from clippan_models.errors import ClippanError, in_one_line
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
@@ -32,6 +40,7 @@ _FUSED_ENDINGS = (".tif", ".tiff")
 _TRUTHS = ("gt", "truth", "reference")
 _RATIOS = (1.2, 16.5)  # PAN pixels per MS pixel of any camera, with some room
 _OVERLAP = 0.5  # share of the smaller footprint that both must cover
+_TILE_OVERLAP = 0.9  # share of the larger one, where a name says that an image is one tile of several
 _SECONDS = 2.0
 
 
@@ -88,10 +97,13 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
     origins: dict[Path, frozenset[str]] = {}
     for number, path in enumerate(paths, start=1):
         control.report(Progress("look", number, len(paths)))
+        if is_no_half(path.name):
+            left_out.append(LeftOut(str(path), "its name says that it is neither MS nor PAN"))
+            continue
         try:
             found = _look(path, trust)
         except ClippanError as error:
-            left_out.append(LeftOut(str(path), in_one_line(error)))
+            left_out.append(LeftOut(str(path), in_one_line(error), unpaired=says_its_role(path.name)))
             continue
         if isinstance(found, _Image):
             images.append(found)
@@ -103,7 +115,9 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
     more, rest = _join_by_name(off_map)
     named = with_unique_ids(named_by_folder([*pairs, *more], folder))
     complete = _with_fused(sorted(named, key=lambda pair: pair.id), paths, origins)
-    return PairTable(complete, tuple(sorted([*left_out, *alone, *rest], key=lambda item: item.path)))
+    known = {name for pair in complete for name in (*pair.fused, pair.reference)}
+    alone = [replace(item, unpaired=item.unpaired and item.path not in known) for item in [*alone, *rest]]
+    return PairTable(complete, tuple(sorted([*left_out, *alone], key=lambda item: item.path)))
 
 
 def _may_be_raster(path: Path, folder: Path) -> bool:
@@ -137,7 +151,8 @@ def _tags(source: RasterSource) -> dict[str, str]:
 
 def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFiles], list[LeftOut]]:
     """Pairs of MS and PAN that choose each other, and why the others found none."""
-    fits, against = _matches(sharp, pans)
+    touching = _touching(sharp, pans)
+    fits, against = _matches(sharp, pans, touching)
     pans_of, sharp_of = Counter(m for m, _ in fits), Counter(p for _, p in fits)
     sure = {
         (m, p): match
@@ -147,7 +162,7 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFi
     best_pan, best_sharp = _best_partners(sure), _best_partners({(p, m): match for (m, p), match in sure.items()})
     mutual = {m: best[0] for m, best in best_pan.items() if len(best) == 1 and best_sharp[best[0]] == [m]}
     pairs = [
-        SceneFiles((str(sharp[m].path),), str(pans[p].path), sharp[m].key, sure[m, p].reason)
+        SceneFiles((str(sharp[m].path),), str(pans[p].path), scene_name(str(sharp[m].path)), sure[m, p].reason)
         for m, p in sorted(mutual.items())
     ]
 
@@ -170,21 +185,30 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFi
             reason = f"neither its name nor its time matches {names(pans, pans_at[m])}, which overlaps it"
         else:
             reason = against.get(ms.path, "no file of one band overlaps it at a finer pixel size")
-        alone.append(LeftOut(str(ms.path), reason))
+        covered = any(p in mutual.values() for p in touching.get(m, ()))
+        alone.append(LeftOut(str(ms.path), reason, unpaired=says_its_role(ms.path.name) or not covered))
     for p in set(range(len(pans))) - set(mutual.values()):
         reason = against.get(pans[p].path, "no file of several bands overlaps it at a coarser pixel size")
         touched = names(sharp, sharp_at.get(p, []))
-        alone.append(LeftOut(str(pans[p].path), f"not the PAN of {touched}" if touched else reason))
+        spare = any(m in mutual for m in sharp_at.get(p, ()))
+        alone.append(LeftOut(str(pans[p].path), f"not the PAN of {touched}" if touched else reason, unpaired=not spare))
     return pairs, alone
 
 
-def _matches(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[dict[tuple[int, int], _Match], dict[Path, str]]:
-    """How well each MS fits each PAN that it touches, and for files that touch but do not fit, the first reason."""
+def _touching(sharp: Sequence[_Image], pans: Sequence[_Image]) -> dict[int, list[int]]:
+    """For each MS the PANs whose footprints it touches."""
     tree = STRtree([pan.area for pan in pans])
+    return {m: sorted(int(i) for i in tree.query(ms.area, predicate="intersects")) for m, ms in enumerate(sharp)}
+
+
+def _matches(
+    sharp: Sequence[_Image], pans: Sequence[_Image], touching: Mapping[int, Sequence[int]]
+) -> tuple[dict[tuple[int, int], _Match], dict[Path, str]]:
+    """How well each MS fits each PAN that it touches, and for files that touch but do not fit, the first reason."""
     fits: dict[tuple[int, int], _Match] = {}
     against: dict[Path, str] = {}
     for m, ms in enumerate(sharp):
-        for p in sorted(int(i) for i in tree.query(ms.area, predicate="intersects")):
+        for p in touching[m]:
             match, reason = _compare(ms, pans[p])
             if match is not None:
                 fits[m, p] = match
@@ -200,12 +224,14 @@ def _join_by_name(images: Sequence[_Image]) -> tuple[list[SceneFiles], list[Left
     for image in images:
         groups.setdefault((image.path.parent, image.key), []).append(image)
     pairs, alone = [], []
-    for (_, key), group in groups.items():
+    for group in groups.values():
         pan, ms = ([i for i in group if (i.bands == 1) == single] for single in (True, False))
         if len(pan) == len(ms) == 1:
-            pairs.append(SceneFiles((str(ms[0].path),), str(pan[0].path), key, "names agree; no CRS"))
+            name = scene_name(str(ms[0].path))
+            pairs.append(SceneFiles((str(ms[0].path),), str(pan[0].path), name, "names agree; no CRS"))
         else:
-            alone += [LeftOut(str(i.path), "it has no CRS; name its pair in a CSV file") for i in group]
+            reason = "it has no CRS; name its pair in a CSV file"
+            alone += [LeftOut(str(i.path), reason, unpaired=says_its_role(i.path.name)) for i in group]
     return pairs, alone
 
 
@@ -275,6 +301,12 @@ def _compare(ms: _Image, pan: _Image) -> tuple[_Match | None, str]:
     overlap = ms.area.intersection(pan.area).area / min(ms.area.area, pan.area.area)
     if overlap < _OVERLAP:
         return None, f"only {overlap:.0%} of the smaller one overlaps"
+    of_larger = ms.area.intersection(pan.area).area / max(ms.area.area, pan.area.area)
+    if of_larger < _TILE_OVERLAP and (is_tile(ms.path.name) or is_tile(pan.path.name)):
+        return None, (
+            f"tiles that share {of_larger:.0%} of their area; join the tiles of each image with gdalbuildvrt, and add "
+            "--allow-vrt"
+        )
     timed = False
     if ms.time is not None and pan.time is not None:
         apart = abs((ms.time - pan.time).total_seconds())

@@ -12,23 +12,53 @@ from clippan_cli.rasters.footprint import without_time
 from clippan_cli.scene.files import SceneFiles
 
 _ROLES = {
-    *("ms", "mss", "mul", "multi", "multispectral", "xs", "m", "bgrn", "rgbn", "mtd"),
+    *("ms", "mss", "mul", "multi", "multispectral", "mux", "xs", "m", "bgrn", "rgbn", "mtd"),
     *("pan", "panchromatic", "p", "p1bs", "m1bs", "p2as", "m2as", "b8", "b08"),
 }
-_MS_ROLE, _PAN_ROLE = re.compile(r"^(ms|mss|mul|m)(\d*)$"), re.compile(r"^(pan|p)(\d*)$")
+_MS_ROLE, _PAN_ROLE = re.compile(r"^(ms|mss|mul|mux|m)(\d*)$"), re.compile(r"^(pan|p)(\d*)$")
+_NO_HALVES = {"udm", "udm2", "visual", "pansharpened", "dn"}
+_TILE = re.compile(r"^r\d+c\d+$")
 
 
 def name_without_role(path: str) -> str:
-    """The name of a file without the words for its role (ms, pan ...) and the time: the same for MS and PAN."""
-    words = re.split(r"[^0-9a-z]+", without_time(Path(path).stem).lower())
-    return "-".join(word for word in (_without_role(word) for word in words) if word)
+    """What the names of MS and PAN have in common, to be compared: lower case, with hyphens between its words."""
+    return "-".join(_words(scene_name(path)))
+
+
+def scene_name(path: str) -> str:
+    """The name of a file as it was written, without the words for its role (ms, pan ...) and the time."""
+    parts = re.split(r"([\W_]+)", without_time(Path(path).stem))
+    name = ""
+    for word, joint in zip(parts[::2], [*parts[1::2], ""], strict=True):
+        if kept := _without_role(word):
+            name += kept + joint
+    return name.strip("-_. ")
+
+
+def says_its_role(path: str) -> bool:
+    """Whether a name holds a word for MS or PAN."""
+    return any(_without_role(word) != word for word in _words(Path(path).stem))
+
+
+def is_no_half(path: str) -> bool:
+    """Whether a name says that an image is neither MS nor PAN: masks and finished images that come with SkySat."""
+    return bool(_NO_HALVES & set(_words(Path(path).stem)))
+
+
+def is_tile(path: str) -> bool:
+    """Whether a name says that an image is one tile of a product, such as R1C2."""
+    return any(_TILE.match(word) for word in _words(Path(path).stem))
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\W_]+", name.lower()) if word]
 
 
 def _without_role(word: str) -> str:
     for role in (_MS_ROLE, _PAN_ROLE):
-        if match := role.match(word):
+        if match := role.match(word.lower()):
             return match[2]  # PAN1 and MS1 are the parts of one scene
-    return "" if word in _ROLES else word
+    return "" if word.lower() in _ROLES else word
 
 
 def safe_name(name: str) -> str:

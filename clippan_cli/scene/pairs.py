@@ -9,7 +9,7 @@ from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, SceneFiles
 from clippan_cli.scene.matching import pairs_of_folder
-from clippan_cli.scene.names import name_without_role, safe_name, with_unique_ids
+from clippan_cli.scene.names import safe_name, scene_name, with_unique_ids
 from clippan_cli.scene.stac import ENDINGS, pairs_of_stac
 from clippan_cli.scene.tables import FileRow, read_file_table
 from clippan_models.errors import InputError
@@ -27,7 +27,7 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
     in one cell with semicolons between, relative to the CSV or by their address.
 
     Args:
-        path: the folder, the CSV, or the JSON of STAC.
+        path: the folder, the CSV (`-`: from the standard input), or the JSON of STAC.
         trust: what may be opened besides local rasters.
         control: progress and the request to stop.
 
@@ -37,7 +37,7 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
     """
     if path.is_dir():
         table = pairs_of_folder(path, trust, control)
-    elif path.suffix.lower() == ".csv":
+    elif path.suffix.lower() == ".csv" or str(path) == "-":
         table = PairTable(with_unique_ids([_of_row(row) for row in read_file_table(path, ("ms", "pan"))]))
     elif path.suffix.lower() in ENDINGS:
         table = pairs_of_stac(path)
@@ -58,7 +58,7 @@ def _of_row(row: FileRow) -> SceneFiles:
     return SceneFiles(
         ms,
         pan[0],
-        id=safe_name(row.text("id") or row.text("name") or name_without_role(ms[0])),
+        id=safe_name(row.text("id") or row.text("name") or scene_name(ms[0])),
         reason=f"line {row.line} of {row.table.name}",
         fused=row.files("fused"),
         reference=next(iter(row.files("reference")), None),

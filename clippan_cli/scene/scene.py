@@ -17,13 +17,14 @@ from clippan_cli.rasters.source import Mask
 from clippan_cli.rasters.tiles import TileArrays, TileReader, plan_tiles
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
+from clippan_cli.scene.band_clues import band_clues
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
-from clippan_models.errors import InputError
+from clippan_models.errors import InputError, UsageError
 from clippan_models.observation import Registration, estimate_observation
 from clippan_models.ops.views import MS_MARGIN, fit_halo
-from clippan_models.sensors import Sensor, guess_sensor, load_sensor
+from clippan_models.sensors import BandClue, Sensor, as_in_image, guess_sensor, load_sensor
 
 MS_READ_MARGIN = MS_MARGIN + 3
 """MS samples read around a tile: what the views need, and shifts of up to an MS pixel."""
@@ -88,7 +89,7 @@ def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack:
     for note in pair.notes:
         control.on_note(note)
     region = _region(pair, options)
-    sensor, reason = _sensor(pair, files.sensor or options.sensor)
+    sensor, reason = _sensor(pair, files.sensor or options.sensor, options.sensor_bands)
     gains = sensor.ms_gains(pair.ms.count)
     nominal = Observation(pair.sampling, tuple(gains), sensor.pan_gain)
     return Scene(
@@ -189,9 +190,15 @@ def _region(pair: Pair, options: ReadOptions) -> Region:
     return Region(pair.window)
 
 
-def _sensor(pair: Pair, name: str) -> tuple[Sensor, str]:
+def _sensor(pair: Pair, name: str, band_names: tuple[str, ...]) -> tuple[Sensor, str]:
+    """The sensor with the bands of the image, and why this one."""
+    if band_names and len(band_names) != pair.ms.count:
+        raise UsageError(f"names {len(band_names)} bands, but {pair.ms.name} has {pair.ms.count}", "sensor_bands")
     if name != "auto":
-        return load_sensor(name), "chosen by the user"
+        sensor = load_sensor(name)
+        if band_names:
+            return sensor.with_bands(band_names), f"chosen by the user, {', '.join(band_names)}"
+        return as_in_image(sensor, band_clues(pair.ms)) or sensor, "chosen by the user"
     tags: dict[str, str] = {}
     for dataset in (*pair.ms.datasets, *pair.pan.datasets):
         for domain in dataset.tag_namespaces():
@@ -200,7 +207,10 @@ def _sensor(pair: Pair, name: str) -> tuple[Sensor, str]:
         tags.update(dataset.tags())
     descriptions = [pair.ms.datasets[d].descriptions[i - 1] for d, i in pair.ms.bands]
     names = [Path(n).name for n in (*pair.ms.names, *pair.pan.names)]
-    guess = guess_sensor(tags, pair.ms.count, pair.sampling.ratio, descriptions, names)
+    clues = [BandClue((band,)) for band in band_names] or band_clues(pair.ms)
+    guess = guess_sensor(tags, clues, pair.sampling.ratio, descriptions, names)
+    if band_names and not guess.sensor.bands:
+        raise UsageError(f"{','.join(band_names)}: of which sensor? add --sensor; {guess.reason}", "sensor_bands")
     return guess.sensor, guess.reason
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +37,17 @@ class FileRow:
 
 
 def read_file_table(path: Path, needed: tuple[str, ...]) -> Iterator[FileRow]:
-    """The lines of a table below its header, of which there is at least one.
+    """The lines of a table below its header, of which there is at least one; `-` is the standard input.
 
     Raises:
         InputError: it cannot be read, has none, or lacks a column that is needed.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        if str(path) == "-":
+            rows = list(csv.DictReader(sys.stdin))
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV: {error}") from error
     missing = [column for column in needed if not rows or column not in rows[0]]

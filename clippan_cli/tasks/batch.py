@@ -28,7 +28,7 @@ from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.running.pool import ProcessPool, WorkerLost
-from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
+from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import file_sha256
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import sharpen
@@ -86,10 +86,18 @@ class SceneResult:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The results of all scenes."""
+    """The results of all scenes.
+
+    Attributes:
+        scenes: their results.
+        table: where they were found.
+        unpaired: files that look like half a pair and count as failed.
+        seconds: wall time by stage.
+    """
 
     scenes: tuple[SceneResult, ...]
     table: PairTable
+    unpaired: tuple[LeftOut, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -103,20 +111,35 @@ class BatchResult:
             "schema": SCHEMA,
             "scenes": [scene.as_json() for scene in self.scenes],
             "left_out": self.table.as_json()["left_out"],
-            "failed": len(self.failed),
+            "failed": len(self.failed) + len(self.unpaired),
+            "totals": {
+                "scenes": len(self.scenes),
+                "failed": len(self.failed) + len(self.unpaired),
+                "left_out": len(self.table.left_out),
+            },
         }
 
     def check(self) -> None:
-        """Say that scenes failed, once everything else is done.
+        """Say that scenes failed or are incomplete, once everything else is done.
 
         Raises:
             BatchError: some did.
         """
+        half = ""
+        if self.unpaired:
+            lone = self.unpaired[0]
+            half = (
+                f"{len(self.unpaired)} files look like half a pair, first {lone.path}: {lone.reason} "
+                "(--ignore-unpaired if that is right)"
+            )
         if self.failed:
             first = self.failed[0]
             raise BatchError(
                 f"{len(self.failed)} of {len(self.scenes)} scenes failed, first {first.pair.id}: {first.record.error}"
+                + (f"; {half}" if half else "")
             )
+        if half:
+            raise BatchError(half)
 
 
 def in_shard(pairs: Sequence[SceneFiles], shard: tuple[int, int]) -> tuple[SceneFiles, ...]:
@@ -143,7 +166,12 @@ def run_batch(
         OutputError: the folder cannot be made.
         Interrupted: a signal asked to stop; finished scenes are complete and remembered.
     """
-    find_method(sharpening.method)
+    if find_method(sharpening.method).learns and sharpening.compute.threads is None and options.scheduler is None:
+        threads = sharpening.compute.shared_by(options.workers).thread_count
+        control.on_note(
+            f"what a network learns depends on the number of threads, here {threads}: with another number of --workers "
+            "or CPUs all scenes are made again, unless --threads is given"
+        )
     if read.sensor != "auto":
         load_sensor(read.sensor)
     pairs = in_shard(table.pairs, options.shard)
@@ -151,7 +179,8 @@ def run_batch(
         known, missing = _compare(pairs, read, replace(sharpening, compute=compute), options, control)
         with control.timed("sharpen"):
             results = known | _sharpen_all(missing, submit, control)
-    return BatchResult(tuple(results[pair.id] for pair in pairs), table, dict(control.seconds))
+    unpaired = () if options.ignore_unpaired else table.unpaired
+    return BatchResult(tuple(results[pair.id] for pair in pairs), table, unpaired, dict(control.seconds))
 
 
 @contextmanager

@@ -194,6 +194,7 @@ def _cut(scene: Scene, part: Window, folder: Path, control: Control) -> tuple[Sc
         scene.options,
         pair=PairOptions(assume_aligned=True),
         sensor=scene.options.sensor if scene.options.sensor != "auto" else scene.sensor.key,
+        sensor_bands=tuple(band.name for band in scene.sensor.bands),
     )
     return SceneFiles((str(ms_path),), str(pan_path)), read, within
 

@@ -6,7 +6,9 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 
 from clippan_cli.batch.options import BatchOptions
@@ -37,6 +39,52 @@ def archive(desk: Desk) -> Path:
 
 def outcomes(stdout: str) -> dict[str, str]:
     return {scene["id"]: scene["outcome"] for scene in json.loads(stdout)["scenes"]}
+
+
+def test_half_a_pair_counts_as_failed(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    (archive / "b_pan.tif").write_bytes(b"II*\0 cut off")
+    command = ["batch", str(archive), "-o", str(desk.folder / "sharp"), "--json", *FAST]
+    found = run_main(command)
+    assert (
+        found.code == FAILED and "b_ms.tif" in found.error_line and "2 files look like half a pair" in found.error_line
+    )
+    assert outcomes(found.stdout) == {"a": "done"}
+    assert json.loads(found.stdout)["totals"] == {"scenes": 1, "failed": 2, "left_out": 2}
+    known = run_main([*command, "--ignore-unpaired"])
+    assert known.code == 0 and json.loads(known.stdout)["totals"] == {"scenes": 1, "failed": 0, "left_out": 2}
+
+
+def test_bands_and_region_are_those_of_sharpen(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    with rasterio.open(archive / "a_pan.tif") as pan:
+        left, _, _, top = pan.bounds
+        size = 24 * pan.res[0]
+    part = ["--bands", "3,1", f"--bbox={left},{top - size},{left + size},{top}"]
+    assert run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), *FAST, *part]).code == 0
+    assert run_main([*desk.sharpen(ms=str(archive / "a_ms.tif"), pan=str(archive / "a_pan.tif")), *part]).code == 0
+    with rasterio.open(desk.folder / "sharp" / "a.tif") as made, rasterio.open(desk.out) as alone:
+        assert (made.count, made.width, made.height) == (2, 24, 24)
+        assert np.array_equal(made.read(), alone.read())
+
+
+def test_pixels_and_work_do_not_depend_on_the_number_of_workers(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    options = ["--method", "gsa", "--no-quality", "--of", "gtiff", "--json"]
+    two = run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), "--workers", "2", *options])
+    assert outcomes(two.stdout) == {"a": "done", "b": "done"}
+    one = run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), "--workers", "1", "-j", "3", *options])
+    assert outcomes(one.stdout) == {"a": "unchanged", "b": "unchanged"}
+    run_main(["batch", str(archive), "-o", str(desk.folder / "other"), "-j", "2", *options])
+    images = [rasterio.open(desk.folder / folder / "a.tif").read() for folder in ("other", "sharp")]
+    assert np.array_equal(*images)
+
+
+@pytest.mark.parametrize(("extra", "said"), [(("gsa",), False), (("network",), True), (("network", "-j", "1"), False)])
+def test_that_networks_depend_on_threads_is_said_before(
+    extra: tuple[str, ...], said: bool, archive: Path, run_main: RunMain
+) -> None:
+    table = archive / "none.csv"
+    table.write_text("ms,pan\nabsent.tif,absent.tif\n")
+    found = run_main(["batch", str(table), "-o", str(archive / "out"), "--method", *extra])
+    assert found.code == FAILED and ("depends on the number of threads" in found.stderr) == said
 
 
 def test_a_scene_is_made_once_and_as_sharpen_makes_it(archive: Path, desk: Desk, run_main: RunMain) -> None:

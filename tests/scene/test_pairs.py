@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_two_dates_of_one_place_are_kept_apart_by_name(tmp_path: Path) -> None:
     for date in ("20200101", "20210101"):
         pair(tmp_path, f"site_{date}_MUL.tif", f"site_{date}_PAN.tif")
     assert found(tmp_path) == {
-        f"site-{date}": (f"site_{date}_MUL.tif", f"site_{date}_PAN.tif") for date in ("20200101", "20210101")
+        f"site_{date}": (f"site_{date}_MUL.tif", f"site_{date}_PAN.tif") for date in ("20200101", "20210101")
     }
 
 
@@ -94,7 +95,7 @@ def test_two_seconds_are_the_same_time(seconds: str, joined: bool, tmp_path: Pat
 
 def test_times_in_names_may_differ_by_a_second(tmp_path: Path) -> None:
     pair(tmp_path, "GE1_20200101T101500_ms.tif", "GE1_20200101T101501_pan.tif")
-    assert list(found(tmp_path)) == ["ge1"]
+    assert list(found(tmp_path)) == ["GE1"]
 
 
 def test_footprints_meet_across_crs(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_copies_are_not_guessed_at(tmp_path: Path) -> None:
 def test_a_pair_of_any_camera_is_found(ratio: float, camera: str, tmp_path: Path) -> None:
     raster(tmp_path / f"{camera}_ms.tif", 4, 2 * ratio, side=60)
     raster(tmp_path / f"{camera}_pan.tif", 1, 2.0, side=round(60 * ratio))
-    assert list(found(tmp_path)) == [camera.lower()]
+    assert list(found(tmp_path)) == [camera]
 
 
 def test_every_file_that_is_left_out_has_its_reason(tmp_path: Path) -> None:
@@ -217,3 +218,65 @@ def test_a_table_can_name_images_truth_and_sensor(tmp_path: Path) -> None:
     (only,) = table(tmp_path / "t.csv").pairs
     assert [Path(name).name for name in (*only.fused, only.reference or "")] == ["x.tif", "y.tif", "t.tif"]
     assert only.sensor == "ikonos"
+
+
+def unpaired(path: Path) -> set[str]:
+    return {Path(item.path).name for item in table(path).unpaired}
+
+
+@pytest.mark.parametrize(
+    ("ms", "pan", "name"),
+    [
+        ("SV1-02_20200101_L2A-MUX.tiff", "SV1-02_20200101_L2A-PAN.tiff", "SV1-02_20200101_L2A"),
+        ("ZY3_Zürich_MUX.tif", "ZY3_Zürich_PAN.tif", "ZY3_Zürich"),
+        ("IMG_PHR1A_MS_x_R1C1.TIF", "IMG_PHR1A_P_x_R1C1.TIF", "IMG_PHR1A_x_R1C1"),
+        ("MS1_Site.tif", "PAN1_Site.tif", "1_Site"),
+    ],
+)
+def test_a_scene_keeps_its_name(ms: str, pan: str, name: str, tmp_path: Path) -> None:
+    pair(tmp_path, ms, pan)
+    assert found(tmp_path) == {name: (ms, pan)}
+    assert not unpaired(tmp_path)
+
+
+def test_what_comes_with_skysat_is_no_half(tmp_path: Path) -> None:
+    raster(tmp_path / "x_analytic.tif", 4, 2.0, side=50)
+    raster(tmp_path / "x_panchromatic.tif", 1, 1.6, side=62)
+    for word, bands in (("udm", 1), ("analytic_udm2", 8), ("visual", 3), ("pansharpened", 4), ("panchromatic_dn", 1)):
+        raster(tmp_path / f"x_{word}.tif", bands, 1.6, side=62)
+    assert [pair[1] for pair in found(tmp_path).values()] == ["x_panchromatic.tif"]
+    assert set(reasons(tmp_path).values()) == {"its name says that it is neither MS nor PAN"}
+    assert not unpaired(tmp_path)
+
+
+@pytest.mark.parametrize(("ms", "columns"), [("x_MS.tif", 2), ("x_MS_R1C1.tif", 2), ("x_MS_R1C1.tif", 1)])
+def test_a_tile_is_not_taken_for_the_whole(ms: str, columns: int, tmp_path: Path) -> None:
+    """PAN comes in tiles, MS as a whole: no tile alone is its PAN."""
+    pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
+    raster(tmp_path / ms, 4, 8.0, side=16)
+    tiles = [(row, col) for row in range(2) for col in range(columns)]
+    for row, col in tiles:
+        at = (500_000 + 64 * col, 5_400_000 - 64 * row)
+        raster(tmp_path / f"x_PAN_R{row + 1}C{col + 1}.tif", 1, 2.0, side=32, at=at)
+    assert list(found(tmp_path)) == ["good"]
+    assert unpaired(tmp_path) == {ms, *(f"x_PAN_R{row + 1}C{col + 1}.tif" for row, col in tiles)}
+    assert "share 25% of their area; join the tiles" in reasons(tmp_path)[ms]
+
+
+def test_what_looks_like_half_a_pair_is_told_from_other_rasters(tmp_path: Path) -> None:
+    pair(tmp_path, "a_ms.tif", "a_pan.tif")
+    raster(tmp_path / "a_gt.tif", 4, 2.0, side=64)  # the truth
+    raster(tmp_path / "sharp.tif", 4, 2.0, side=64)  # made by others
+    raster(tmp_path / "old" / "a_pan.tif", 1, 2.0, side=64, time="1999-01-01 10:00:00")  # a second PAN
+    (tmp_path / "legend.png").write_bytes(b"not a raster")
+    assert unpaired(tmp_path) == set()
+    (tmp_path / "b_pan.tif").write_bytes((tmp_path / "a_pan.tif").read_bytes()[:90])  # truncated
+    raster(tmp_path / "b_ms.tif", 4, 8.0, at=(700_000, 5_400_000))
+    raster(tmp_path / "c.tif", 4, 8.0, at=(800_000, 5_400_000))
+    assert unpaired(tmp_path) == {"b_pan.tif", "b_ms.tif", "c.tif"}
+
+
+def test_pairs_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("ms,pan\nin/x_ms.tif,in/x_pan.tif\n/data/y_ms.tif,/data/y_pan.tif\n"))
+    names = [(pair.id, pair.ms[0], pair.pan) for pair in table(Path("-")).pairs]
+    assert names == [("x", "in/x_ms.tif", "in/x_pan.tif"), ("y", "/data/y_ms.tif", "/data/y_pan.tif")]

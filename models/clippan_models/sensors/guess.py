@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clippan_models.sensors.loader import builtin_sensors, load_sensor
+from clippan_models.sensors.matching import BandClue, as_in_image
 from clippan_models.sensors.sensor import Sensor
 
 GENERIC = "generic"
@@ -74,12 +75,14 @@ class _Find:
 
 def guess_sensor(
     metadata: Mapping[str, str],
-    bands: int,
+    bands: Sequence[BandClue],
     ratio: float,
     descriptions: Sequence[str | None],
     filenames: Sequence[str],
 ) -> SensorGuess:
-    """The sensor that the files name, or `generic`; never one whose band count or ratio contradicts the image.
+    """The sensor that the files name, with the bands of the image, or `generic`.
+
+    It is never one whose bands or ratio contradict the image.
 
     Tags that name a satellite are believed first, then product names and free text in the tags, then the descriptions
     of the bands, then the names of the files. Where one of these names two sensors, or one that does not fit the
@@ -87,7 +90,7 @@ def guess_sensor(
 
     Args:
         metadata: tags of the files; a domain may stand in front of the tag: `IMAGERY.SATELLITEID`.
-        bands: number of MS bands.
+        bands: what is said of each MS band.
         ratio: PAN pixels per MS pixel.
         descriptions: of the MS bands.
         filenames: of the files of the scene; folders in front of the name are not looked at.
@@ -105,20 +108,25 @@ def guess_sensor(
     return _generic("no sensor is named in the metadata, the band descriptions or the file names")
 
 
-def _judge(finds: Sequence[_Find], bands: int, ratio: float) -> SensorGuess:
+def _judge(finds: Sequence[_Find], bands: Sequence[BandClue], ratio: float) -> SensorGuess:
     """Accept the one sensor found if it fits the image."""
     first = finds[0]
     sensor = first.sensor
     other = next((find for find in finds if find.sensor.key != sensor.key), None)
     if other is not None:
         return _generic(f"{first} means {sensor.key} but {other} means {other.sensor.key}")
-    if not sensor.fits(bands):
-        return _generic(f"{first} means {sensor.key}, which has {len(sensor.bands)} bands, but the image has {bands}")
+    delivered = as_in_image(sensor, bands)
+    if delivered is None:
+        return _generic(
+            f"{first} means {sensor.key}, but which of its {len(sensor.bands)} bands the {len(bands)} of the image are "
+            "is not known"
+        )
     if not 1 / _RATIO_TOLERANCE < ratio / sensor.ratio < _RATIO_TOLERANCE:
         return _generic(
             f"{first} means {sensor.key}, whose gains hold at ratio {sensor.ratio:g}, but the image has {ratio:.3g}"
         )
-    return SensorGuess(sensor, f"{bands} bands and {first}: {sensor.key}")
+    which = "" if delivered.bands == sensor.bands else f" ({', '.join(band.name for band in delivered.bands)})"
+    return SensorGuess(delivered, f"{len(bands)} bands and {first}: {sensor.key}{which}")
 
 
 def _generic(why: str) -> SensorGuess:
@@ -174,6 +182,6 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str, Sensor], ...]:
 
 def _pattern(alias: str) -> re.Pattern[str]:
     """An alias as a whole word: no letter or digit may touch it; an underscore may, as file names are written so."""
-    joints = {"-": "[- ]?", "_": "[-_ ]?"}
+    joints = {"-": "[- ]?", "_": "[-_ ]?", "#": "[0-9]+"}
     body = "".join(joints.get(letter) or re.escape(letter) for letter in alias)
     return re.compile(rf"(?<![^\W_]){body}(?![^\W_])", re.IGNORECASE)

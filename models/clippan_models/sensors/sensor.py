@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from clippan_models.errors import UsageError
 
@@ -17,6 +19,7 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: lower case, unique in its sensor: `blue`, `nir1`.
         wavelength_nm: lower and upper edge.
         gain: amplitude gain of the optics at the MS Nyquist frequency, in (0, 1).
+        aliases: what files call it besides: `B2`; the case does not matter.
 
     Raises:
         UsageError: a value that cannot be; names the band and the field.
@@ -25,6 +28,7 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     wavelength_nm: tuple[float, float]
     gain: float
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -50,9 +54,10 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ratio: MS pixel size over PAN pixel size, above 1.
         pan_gain: gain of PAN's own MTF at the MS Nyquist frequency, in (0, 1).
         bands: MS bands in the order of the files.
+        subsets: bands of products that hold some of them, or all in another order, by name; the most usual first.
         default_gain: gain of every band where no bands are listed, else None.
         aliases: spellings seen in metadata and file names. `-` also stands for a blank or nothing, `_` for a hyphen, a
-            blank or nothing; the case does not matter.
+            blank or nothing, `#` for a number; the case does not matter.
         source: where the gains come from.
 
     Raises:
@@ -65,6 +70,7 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ratio: float
     pan_gain: float
     bands: tuple[Band, ...] = ()
+    subsets: tuple[tuple[str, ...], ...] = ()
     default_gain: float | None = None
     aliases: tuple[str, ...] = ()
     source: str = "not stated"
@@ -92,10 +98,28 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         twice = [name for name, times in Counter(band.name for band in self.bands).items() if times > 1]
         if twice:
             raise UsageError(f"bands: the name {twice[0]!r} occurs more than once")
+        for subset in self.subsets:
+            for name in subset:
+                self._band(name, "subsets")
 
-    def fits(self, bands: int) -> bool:
-        """Whether an image of `bands` bands can be a whole MS file of this sensor."""
-        return not self.bands or len(self.bands) == bands
+    def with_bands(self, names: Sequence[str]) -> Sensor:
+        """The sensor with some of its bands, in the order of an image.
+
+        Args:
+            names: of the bands; aliases are understood too.
+
+        Raises:
+            UsageError: it has no such band, or one is named twice.
+        """
+        return replace(self, bands=tuple(self._band(name, f"sensor {self.key}") for name in names), subsets=())
+
+    def _band(self, name: str, where: str) -> Band:
+        wanted = name.strip().lower()
+        for band in self.bands:
+            if wanted in (band.name.lower(), *(alias.lower() for alias in band.aliases)):
+                return band
+        known = ", ".join(band.name for band in self.bands) or "any number of bands without names"
+        raise UsageError(f"{where}: no band is called {name!r}; it has {known}")
 
     def ms_gains(self, bands: int) -> tuple[float, ...]:
         """The MTF gain of each band of an image.
@@ -108,9 +132,11 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.default_gain is not None:
             return (self.default_gain,) * bands
-        if not self.fits(bands):
+        if len(self.bands) != bands:
+            which = f"name these bands with --sensor-bands ({', '.join(band.name for band in self.bands)}), "
             raise UsageError(
                 f"the sensor {self.key} has {len(self.bands)} bands, the image {bands}: "
+                f"{which if bands < len(self.bands) else ''}"
                 "use the sensor generic, or describe these bands in a .toml file of your own"
             )
         return tuple(band.gain for band in self.bands)
