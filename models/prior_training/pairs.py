@@ -125,13 +125,16 @@ def draw_sharp(images: Sequence[SharpImage], side: int, rng: np.random.Generator
 
 
 def with_bands(piece: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """`count` bands, those of the piece first, more as mixtures of them."""
+    """`count` bands, those of the piece first, more as mixtures of them and of what covers the ground (`_cover`)."""
     own = len(piece)
     mixing = np.eye(own)[np.arange(count) % own]
     blend = rng.dirichlet(np.ones(own), count)
     share = np.where(np.arange(count) < own, rng.choice((0.0, 0.1, 0.3)), rng.uniform(0.2, 0.8, count))[:, None]
     mixing = (1 - share) * mixing + share * blend
-    return torch.einsum("ij,jhw->ihw", torch.from_numpy(mixing).float(), piece)
+    bands = torch.einsum("ij,jhw->ihw", torch.from_numpy(mixing).float(), piece)
+    for band in bands[own:]:
+        band += piece.mean(0) * (_either_sign(0.05, 0.8, rng) * _cover(piece, rng))
+    return bands.clamp(min=0)
 
 
 def _radiometry(sharp: Tensor, rng: np.random.Generator) -> Tensor:
@@ -162,9 +165,8 @@ def _panchromatic(truth: Tensor, rng: np.random.Generator) -> Tensor:
     weights /= weights.sum()
     pan = torch.einsum("c,chw->hw", torch.from_numpy(weights).float(), truth)[None]
     if rng.random() < 0.7:  # light between the bands, which follows from them, but not as a sum
-        one, other = (truth[int(rng.integers(bands))][None] for _ in range(2))
-        cover = torch.tanh(float(rng.uniform(1, 8)) * (one - other) / (one + other))
-        pan = pan + truth.mean(0, keepdim=True) * (_either_sign(0.12, 0.9, rng) * cover)
+        pan = pan + truth.mean(0, keepdim=True) * (_either_sign(0.12, 0.9, rng) * _cover(truth, rng))
+        one = truth[int(rng.integers(bands))][None]
         pan = pan + _either_sign(0.05, 0.6, rng) * one ** math.exp(rng.uniform(-0.8, 0.8))
     pan = pan - min(0.0, float(pan.min()) - 0.01)  # light is not negative
     if rng.random() < 0.15:  # detail that no band has
@@ -174,6 +176,12 @@ def _panchromatic(truth: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.4:
         pan = _blurred(pan, float(rng.uniform(0.2, 0.6)))
     return pan
+
+
+def _cover(bands: Tensor, rng: np.random.Generator) -> Tensor:
+    """How much of something covers each pixel `[H, W]`, in [-1, 1], by the ratio of two bands, as for vegetation."""
+    one, other = (bands[number] for number in rng.choice(len(bands), 2, replace=False))
+    return torch.tanh(float(rng.uniform(1, 8)) * (one - other) / (one + other).clamp(min=1e-4))
 
 
 def _either_sign(low: float, high: float, rng: np.random.Generator) -> float:
