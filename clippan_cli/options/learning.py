@@ -62,7 +62,7 @@ class NetworkFlags(TypedDict, total=False):
         LEARNING.flag(
             None,
             "NAME",
-            "Architecture of the network, see clippan models list; if not given, that of --weights or of the preset.",
+            "Architecture of the network, see clippan models list; if not given, that of --weights, else anyband.",
         ),
     ]
     teacher: Annotated[
@@ -118,20 +118,24 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         raise UsageError(f"{time_limit:g}: must be more than 0 seconds", "time_limit")
     if teacher not in TEACHERS:
         raise UsageError(f"{teacher}: choose one of {', '.join(TEACHERS)}", "teacher")
-    backbone = find_fusing_backbone(_chosen_backbone(options) or preset.backbone).name
+    backbone = find_fusing_backbone(_chosen_backbone(options) or AdaptOptions.backbone)
+    if steps is None:
+        random = backbone.weights is None and path_or_none(options["weights"]) is None
+        steps = preset.steps_from_random if random else preset.steps
     return AdaptOptions(
-        steps=preset.steps if steps is None else steps,
+        steps=steps,
         time_limit=time_limit,
         seed=seed,
-        backbone=backbone,
+        backbone=backbone.name,
         rounds=AdaptOptions.rounds if options["projection"] else 0,
-        weights=usual_weights(backbone) if options["loss"] is None else loss_weights(options["loss"]),
+        weights=usual_weights(backbone.name) if options["loss"] is None else loss_weights(options["loss"]),
         teacher=teacher,
+        orientations=preset.orientations,
     )
 
 
 def _chosen_backbone(options: NetworkFlags) -> str | None:
-    """The backbone that the user names, else that of the weights to start from; None: the preset's."""
+    """The backbone that the user names, else that of the weights to start from; None: the default."""
     weights = path_or_none(options["weights"])
     if options["backbone"] is not None or weights is None:
         return options["backbone"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 
 from clippan_models.errors import UsageError
 
-DEFAULT_BACKBONE = "lambda-pnn"
-"""The best of those that two cores train in a minute or two, where the truth is sharp; see docs/benchmarks.md."""
+DEFAULT_BACKBONE = "anyband"
+"""The only one that can sharpen before it learns, and the best after it; see docs/benchmarks.md."""
 
 NO_TEACHER = "none"
 
@@ -19,21 +19,23 @@ step, that of all steps, and the loss; may raise to stop the training."""
 
 @dataclass(frozen=True)
 class Preset:
-    """How much time to spend on learning.
+    """How much time to spend.
 
     Attributes:
-        steps: optimiser steps.
-        backbone: the network.
+        steps: optimiser steps of a network that has learned before.
+        steps_from_random: of one that begins with random weights.
+        orientations: of the image whose results are averaged, 1 or 8.
     """
 
     steps: int
-    backbone: str
+    steps_from_random: int
+    orientations: int = 1
 
 
 PRESETS = {
-    "fast": Preset(0, "anyband"),
-    "balanced": Preset(100, DEFAULT_BACKBONE),
-    "best": Preset(600, DEFAULT_BACKBONE),
+    "fast": Preset(0, 25),
+    "balanced": Preset(40, 100),
+    "best": Preset(150, 600, orientations=8),
 }
 """By name."""
 
@@ -135,13 +137,13 @@ class AdaptOptions:
     steps: int = PRESETS[DEFAULT_PRESET].steps
     time_limit: float | None = None
     seed: int = 0
-    backbone: str = PRESETS[DEFAULT_PRESET].backbone
+    backbone: str = DEFAULT_BACKBONE
     batch: int | None = None
     judged: int = 1
     learning_rate: float | None = None
     validate_every: int = 25
     rounds: int = 1
-    weights: LossWeights = FROM_RANDOM_WEIGHTS
+    weights: LossWeights = FROM_PRIOR
     teacher: str = NO_TEACHER
     orientations: int = 1
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clippan_models.networks.layers import same, zeroed
+from clippan_models.networks.precision import fast_precision
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
 _IMAGES, _FACTS = 6, 6  # of each band
@@ -71,15 +72,21 @@ class AnyBand(nn.Module):
         images = torch.stack(shown, 2).flatten(0, 1)
         if height % _FACTOR or width % _FACTOR:
             images = nn.functional.pad(images, (0, -width % _FACTOR, 0, -height % _FACTOR), mode="replicate")
-        images = nn.functional.pixel_unshuffle(images, _FACTOR)
-        own = self.enter(images.contiguous(memory_format=torch.channels_last))
+        images = nn.functional.pixel_unshuffle(images, _FACTOR).contiguous(memory_format=torch.channels_last)
+        with fast_precision(start.device):
+            correction = nn.functional.pixel_shuffle(self._correction(images, facts, bands), _FACTOR)
+        return start + correction.view(count, bands, *correction.shape[-2:])[..., :height, :width]
+
+    def _correction(self, images: Tensor, facts: Tensor, bands: int) -> Tensor:
+        """What to add, of each band, as channels: `[B C, 24, h, w] -> [B C, 4, h, w]`."""
+        own = self.enter(images)
         known = self.facts(facts.clamp(-_LARGEST, _LARGEST)).flatten(0, 1)
         own = own + known[..., None, None].to(own.dtype)
         trunk = self.share(_over_bands(own, bands))
         for block in self.blocks:
             own, trunk = block(own, trunk, bands)
-        correction = nn.functional.pixel_shuffle(self.leave(own), _FACTOR)
-        return start + correction.view(count, bands, *correction.shape[-2:])[..., :height, :width]
+        correction: Tensor = self.leave(own)
+        return correction
 
 
 class _Block(nn.Module):

@@ -5,6 +5,7 @@ Pieces lie fixed in the scene where that matters to the network, so that a run i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clippan_models.errors import UsageError
-from clippan_models.networks.spec import BackboneSpec
+from clippan_models.networks.spec import STRETCH, BackboneSpec
 from clippan_models.networks.statistics import is_recorded
 
 _BLOCK = 256
@@ -82,13 +83,18 @@ class BlockGrid:
 
     Attributes:
         halo: pixels around an output pixel that it depends on, a multiple of `align`.
-        side: of the blocks, a multiple of `align`.
+        side: of the blocks; up to `STRETCH` times as much where that avoids a narrow one.
         align: blocks begin at multiples of so many pixels of the scene.
     """
 
     halo: int
     side: int = _BLOCK
     align: int = 1
+
+    def fitting(self, length: int) -> int:
+        """The side of equal blocks, so that no narrow one is left whose halo costs more than itself."""
+        count = math.ceil(length / (STRETCH * self.side))
+        return self.align * math.ceil(length / (count * self.align))
 
 
 def run_in_blocks(
@@ -102,17 +108,18 @@ def run_in_blocks(
         grid: the blocks.
         origin: row and column of the first pixel in the scene.
     """
-    halo, side = grid.halo, grid.side
+    halo = grid.halo
     above, before = origin[0] % grid.align, origin[1] % grid.align
     if above or before:
         images = [nn.functional.pad(image, (before, 0, above, 0), mode="replicate") for image in images]
     height, width = images[0].shape[-2:]
     out = torch.empty_like(images[0])
-    for row in range(0, height, side):
-        for col in range(0, width, side):
+    tall, wide = grid.fitting(height), grid.fitting(width)
+    for row in range(0, height, tall):
+        for col in range(0, width, wide):
             top, left = max(row - halo, 0), max(col - halo, 0)
-            seen = (..., slice(top, row + side + halo), slice(left, col + side + halo))
-            core = (..., slice(row, row + side), slice(col, col + side))
+            seen = (..., slice(top, row + tall + halo), slice(left, col + wide + halo))
+            core = (..., slice(row, row + tall), slice(col, col + wide))
             target = out[core]
             result = network(*(image[seen] for image in images))
             target.copy_(result[..., row - top :, col - left :][..., : target.shape[-2], : target.shape[-1]])

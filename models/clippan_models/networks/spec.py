@@ -23,6 +23,9 @@ Padding = Literal["replicate", "reflect", "zero"]
 
 _BLOCKS = (256, 512, 1024, 2048)
 
+STRETCH = 1.25
+"""By how much a block may be wider than planned (`networks.blocks`)."""
+
 
 @dataclass(frozen=True)
 class ByBands:
@@ -196,4 +199,4 @@ class BackboneSpec:
         return self.window or side + 2 * self.block_overlap
 
     def _block_bytes(self, side: int, bands: int) -> float:
-        return self.cost.working_bytes.at(bands) * self._seen(side) ** 2
+        return self.cost.working_bytes.at(bands) * self._seen(round(STRETCH * side)) ** 2

@@ -22,12 +22,12 @@ def trained(bands: int) -> APNN:
     return network
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (40, 300), (256, 256), (257, 513)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (40, 300), (256, 256), (257, 513), (330, 90)])
 def test_blocks_leave_no_trace(height: int, width: int) -> None:
     network = trained(3)
     ms, pan = torch.randn(1, 3, height, width), torch.randn(1, 1, height, width)
     with torch.inference_mode():
-        whole, joined = network(ms, pan), run_in_blocks(network, (ms, pan), BlockGrid(APNN.HALO))
+        whole, joined = network(ms, pan), run_in_blocks(network, (ms, pan), BlockGrid(APNN.HALO, side=128))
     torch.testing.assert_close(joined, whole, rtol=0, atol=2e-5)
 
 
@@ -35,7 +35,17 @@ def test_a_smaller_halo_would_show() -> None:
     network = trained(3)
     ms, pan = torch.randn(1, 3, 300, 300), torch.randn(1, 1, 300, 300)
     with torch.inference_mode():
-        assert (network(ms, pan) - run_in_blocks(network, (ms, pan), BlockGrid(APNN.HALO - 1))).abs().max() > 1e-3
+        assert (
+            network(ms, pan) - run_in_blocks(network, (ms, pan), BlockGrid(APNN.HALO - 1, side=128))
+        ).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("length", [1, 127, 160, 161, 257, 1131])
+def test_no_block_is_narrow(length: int) -> None:
+    side = BlockGrid(halo=8, side=128, align=2).fitting(length)
+    assert side % 2 == 0 and side <= 1.25 * 128
+    last = length % side or side
+    assert length <= side or last > side / 2
 
 
 @pytest.mark.parametrize("align", [1, 2])
