@@ -9,16 +9,17 @@ Where there is nothing to correlate the answer is the nominal model and a shift 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
-from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
 from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Tile
-from clippan_models.ops.regression import highpass, local_covariance, regress
+from clippan_models.ops.descent import Look, descend
+from clippan_models.ops.regression import highpass, regress, unexplained_by, unexplained_in_windows
 from clippan_models.ops.views import bands_at_reference, project_to_ms
 
 MAX_SHIFT_MS = 1.0
@@ -33,6 +34,8 @@ the common shift leaves; otherwise they share the common one, which is far bette
 
 GAIN_RANGE = (0.05, 0.85)
 """Blur gains at MS Nyquist that a real product can have."""
+
+_LITTLE = 0.05  # what slopes are measured by
 
 _REFINEMENTS = 12  # Gauss-Newton steps
 _HOLD = 0.15  # how hard a band is held to the position it found alone, against what all bands leave unexplained of PAN
@@ -77,12 +80,12 @@ def estimate_observation(
     common = _fit_common(tiles, nominal, coregister=coregister)
     shifts, correlation = [(0.0, 0.0)] * bands, [0.0] * bands
     if coregister:
-        found = [_fit_band(tiles, nominal, band, common) for band in range(bands)]
+        found = _fit_bands(tiles, nominal, common)
         shifts, correlation = _common_or_own(found, common[1:])
         if len(set(shifts)) > 1:
             shifts = _refine(tiles, nominal, found, shifts, common)
     sampling = nominal.sampling.shifted([s[0] for s in shifts], [s[1] for s in shifts])
-    observation = _fit_response(tiles, replace(nominal, sampling=sampling))
+    observation = _fit_response(tiles, replace(nominal, sampling=sampling), common[0])
     registration = Registration(
         shift_y=tuple(s[0] for s in shifts),
         shift_x=tuple(s[1] for s in shifts),
@@ -98,6 +101,26 @@ def _pan_at(tile: Tile, sampling: Sampling, gain: float) -> tuple[Tensor, Tensor
     return values[0].double(), share[0] > 0.95
 
 
+def _look_at_pan(
+    place: Callable[[np.ndarray], tuple[Sampling, float]], tiles: Sequence[Tile], bands: Sequence[tuple[Tensor, Tensor]]
+) -> Callable[[np.ndarray], Look]:
+    """How much of PAN, sampled and blurred as `place` says, the bands and a constant leave unexplained."""
+
+    def look(point: np.ndarray) -> Look:
+        found = [_pan_at(tile, *place(point)) for tile in tiles]
+        use = [seen & valid for (_, seen), (_, valid) in zip(found, bands, strict=True)]
+        target = torch.cat([values[u] for (values, _), u in zip(found, use, strict=True)])
+        moved = [
+            torch.cat([_pan_at(tile, *place(beside))[0][u] for tile, u in zip(tiles, use, strict=True)])
+            for beside in point + _LITTLE * np.eye(len(point))
+        ]
+        design = torch.cat([values[:, u] for (values, _), u in zip(bands, use, strict=True)], 1)
+        slopes = [(other - target) / _LITTLE for other in moved]
+        return unexplained_by(torch.cat([design, torch.ones_like(design[:1])]), torch.stack([target, *slopes]))
+
+    return look
+
+
 def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool) -> tuple[float, float, float]:
     """(gain, dy, dx) common to all bands with the largest R2 of PAN regressed on them."""
     pan_sampling = nominal.sampling.select([0])
@@ -106,22 +129,17 @@ def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool
         return gain0, 0.0, 0.0
     bands = [(s.ms.double(), s.ms_valid.all(0)) for s in tiles]
 
-    def unexplained(point: np.ndarray) -> float:
-        gain, dy, dx = _sigmoid(point[0]), float(point[1]), float(point[2])
-        if max(abs(dy), abs(dx)) > 1.5 * MAX_SHIFT_MS * nominal.sampling.ratio:
-            return 1.0
-        shifted = pan_sampling.shifted([dy], [dx])
-        return 1.0 - regress([_pan_at(s, shifted, gain) for s in tiles], bands)[1]
+    def place(point: np.ndarray) -> tuple[Sampling, float]:
+        return pan_sampling.shifted([float(point[1])], [float(point[2])]), _sigmoid(point[0])
 
     # the best of a coarse grid is in the basin of the answer; one descent from there is enough
     guesses = [(_logit(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
-    start = min(guesses, key=lambda point: unexplained(np.array(point)))
-    simplex = np.array(start) + np.array([(0, 0, 0), (0.5, 0, 0), (0, 0.7, 0), (0, 0, 0.7)])
-    options = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 120, "initial_simplex": simplex}
-    best = minimize(unexplained, start, method="Nelder-Mead", options=options)
-    if 1.0 - float(best.fun) < MIN_LOCAL_R2:
+    start = max(guesses, key=lambda point: regress([_pan_at(s, *place(np.array(point))) for s in tiles], bands)[1])
+    limit = 1.5 * MAX_SHIFT_MS * nominal.sampling.ratio
+    best, unexplained = descend(_look_at_pan(place, tiles, bands), start, limit)
+    if 1.0 - unexplained < MIN_LOCAL_R2:
         return gain0, 0.0, 0.0
-    return _sigmoid(best.x[0]), float(best.x[1]), float(best.x[2])
+    return _sigmoid(best[0]), float(best[1]), float(best[2])
 
 
 @dataclass(frozen=True)
@@ -137,28 +155,35 @@ class _BandFit:
         return self.own >= MIN_LOCAL_R2
 
 
-def _fit_band(tiles: Sequence[Tile], nominal: Observation, band: int, common: tuple[float, float, float]) -> _BandFit:
-    """Shift of one band against PAN, searched around the common shift."""
-    gain, dy0, dx0 = common
-    one = nominal.sampling.select([band])
-    limit = MAX_SHIFT_MS * nominal.sampling.ratio
-    details = [highpass(t.ms[band].double(), t.ms_valid[band]) for t in tiles]
+def _fit_bands(tiles: Sequence[Tile], nominal: Observation, common: tuple[float, float, float]) -> list[_BandFit]:
+    """Shift of each band against PAN, searched around the common shift."""
+    gain, *start = common
+    valid = [tile.ms_valid.all(0) for tile in tiles]
 
-    def unexplained(point: np.ndarray) -> float:
-        if max(abs(point[0]), abs(point[1])) > limit:
-            return 1.0
-        shifted = one.shifted([float(point[0])], [float(point[1])])
-        covered = variance = 0.0
-        for tile, (detail, valid) in zip(tiles, details, strict=True):
-            pan, seen = _pan_at(tile, shifted, gain)
-            explained, total = local_covariance(detail, *highpass(pan, seen & valid))
-            covered, variance = covered + explained, variance + total
-        return 1.0 - covered / variance if variance > 0 else 1.0
+    @cache  # bands mostly lie on one grid, and begin at one place
+    def pan_at(phase_y: float, phase_x: float) -> list[tuple[Tensor, Tensor]]:
+        place = replace(nominal.sampling.select([0]), phase_y=(phase_y,), phase_x=(phase_x,))
+        found = [_pan_at(tile, place, gain) for tile in tiles]
+        return [(highpass(pan, seen & v), seen & v) for (pan, seen), v in zip(found, valid, strict=True)]
 
-    simplex = np.array([[dy0, dx0], [dy0 + 0.7, dx0], [dy0, dx0 + 0.7]])
-    options = {"xatol": 0.01, "fatol": 1e-5, "maxiter": 60, "initial_simplex": simplex}
-    found = minimize(unexplained, simplex[0], method="Nelder-Mead", options=options)
-    return _BandFit((float(found.x[0]), float(found.x[1])), 1.0 - float(found.fun), 1.0 - unexplained(simplex[0]))
+    def fit(band: int) -> _BandFit:
+        one = nominal.sampling.select([band])
+        details = [highpass(tile.ms[band].double(), v) for tile, v in zip(tiles, valid, strict=True)]
+
+        def look(point: np.ndarray) -> Look:
+            moved = [one.shifted([float(y)], [float(x)]) for y, x in (point, *(point + _LITTLE * np.eye(2)))]
+            seen = [pan_at(place.phase_y[0], place.phase_x[0]) for place in moved]
+            pieces = []
+            for detail, (pan, use), (down, _), (right, _) in zip(details, *seen, strict=True):
+                slopes = torch.stack([down - pan, right - pan]) / _LITTLE
+                pieces.append((detail * use, torch.cat([pan[None], slopes * use])))
+            return unexplained_in_windows(pieces)
+
+        shift, unexplained = descend(look, start, MAX_SHIFT_MS * nominal.sampling.ratio)
+        first = look(np.array(start)).unexplained
+        return _BandFit((float(shift[0]), float(shift[1])), 1.0 - unexplained, 1.0 - first)
+
+    return [fit(band) for band in range(nominal.sampling.bands)]
 
 
 def _common_or_own(
@@ -252,8 +277,8 @@ class _Together:
         return step.reshape(count, 2).numpy(), r2
 
 
-def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
-    """Blur and regression weights of PAN on the bands, once every band is where it belongs."""
+def _fit_response(tiles: Sequence[Tile], model: Observation, begin: float) -> Observation:
+    """Blur, searched from the gain `begin`, and weights of PAN on the bands, once every band is where it belongs."""
     nominal_gain = float(np.mean(model.ms_gain))
     reference = model.sampling.select([0])
     bands = [_bands_at(s, model.sampling, reference) for s in tiles]
@@ -261,11 +286,9 @@ def _fit_response(tiles: Sequence[Tile], model: Observation) -> Observation:
     def fit(gain: float) -> tuple[Tensor, float]:
         return regress([_pan_at(s, reference, gain) for s in tiles], bands)
 
-    def unexplained(point: float) -> float:
-        return 1.0 - fit(_sigmoid(point))[1]
-
-    found = minimize_scalar(unexplained, bounds=(_logit(0.02), _logit(0.95)), method="bounded")
-    best = float(np.clip(_sigmoid(float(found.x)), *GAIN_RANGE))
+    look = _look_at_pan(lambda point: (reference, _sigmoid(point[0])), tiles, bands)
+    found, _ = descend(look, [_logit(begin)], _logit(0.98))
+    best = float(np.clip(_sigmoid(found[0]), *GAIN_RANGE))
     model = replace(model, pan_r2=fit(best)[1])
     certainty = model.certainty
     # what PAN shows and the bands do not is fine detail: the more of it, the more blur seems to explain

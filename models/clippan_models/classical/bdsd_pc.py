@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from torch import Tensor
 
 from clippan_models.contracts import Views
@@ -60,6 +59,8 @@ class BdsdPcFitter:
 
 def _nonnegative_least_squares(gram: NDArray[np.float64], products: NDArray[np.float64]) -> NDArray[np.float64]:
     """The x >= 0 that minimises |A x - y|^2, given A'A and A'y."""
+    from scipy.optimize import nnls  # takes a second to import
+
     scale = np.sqrt(np.diag(gram))
     scale = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(gram / np.outer(scale, scale))

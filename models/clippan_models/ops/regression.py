@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from clippan_models.ops.descent import Look
 
 _HIGHPASS = 7  # MS pixels: the neighbourhood whose mean is removed before bands are compared with PAN
 _ROUNDING = 1e-6  # of the level: what float32 leaves of a constant image
@@ -24,35 +26,81 @@ def regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor, 
     if len(target) < 8 * (count + 1):
         return torch.zeros(count + 1, dtype=torch.float64), 0.0
     design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
-    gram = design.T @ design
-    power = gram.diagonal()
-    ridge = torch.diag(torch.where(power > 0, 1e-9 * power, 1.0))  # a band of zeros has none, and gets no weight
-    weights = torch.linalg.solve(gram + ridge, design.T @ target)
+    weights = fit_rows(target[None], design.T)[0]
     total = float(((target - target.mean()) ** 2).sum())
     residual = float(((target - design @ weights) ** 2).sum())
     scale = float(target.abs().mean()) ** 2 * len(target)
     return weights, 1.0 - residual / total if total > 1e-12 * scale else 0.0
 
 
-def highpass(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """The image less its local mean, 0 where invalid or where that is mere rounding, and the mask."""
+def fit_rows(rows: Tensor, design: Tensor) -> Tensor:
+    """Least squares of rows `[k, n]` on the rows of `design [m, n]`: weights `[k, m]`."""
+    gram = design @ design.T
+    power = gram.diagonal()
+    ridge = torch.diag(torch.where(power > 0, 1e-9 * power, 1.0))  # a band of zeros has none, and gets no weight
+    solution: Tensor = torch.linalg.solve(gram + ridge, design @ rows.T)
+    return solution.T
+
+
+def unexplained_by(design: Tensor, joint: Tensor) -> Look:
+    """How much of the variance of a signal is beyond least squares on `design`, and how that changes with the signal.
+
+    The change of the weights is left out of the slopes (variable projection: Golub, Pereyra 1973; Kaufman 1975).
+
+    Args:
+        design: `[m, n]`.
+        joint: the signal and its slopes by `k` parameters, `[1 + k, n]`.
+    """
+    parameters = len(joint) - 1
+    centred = joint - joint.mean(1, keepdim=True)
+    total = centred[0].square().sum()
+    if joint.shape[1] < 8 * len(design) or total <= 1e-12 * joint[0].abs().mean() ** 2 * joint.shape[1]:
+        return Look.at_nothing(parameters)
+    left = joint - fit_rows(joint, design) @ design
+    # the variance changes with the point too
+    slopes = left[1:] - (centred[1:] @ centred[0] / total)[:, None] * left[0]
+    unexplained = left[0].square().sum() / total
+    return Look(float(unexplained), (slopes @ left[0] / total).numpy(), (slopes @ slopes.T / total).numpy())
+
+
+def highpass(image: Tensor, valid: Tensor) -> Tensor:
+    """The image `[h, w]` less its local mean, 0 where it is invalid or where that is mere rounding."""
     mask = valid.double()
     image = torch.where(valid, image, torch.zeros_like(image))
-    local = _box(image, _HIGHPASS, 1) / _box(mask, _HIGHPASS, 1).clamp(min=1e-6)
+    total, count = _around(torch.stack([image, mask]))
+    local = total / count.clamp(min=1e-6)
     detail = image - local
-    return detail * mask * (detail.abs() > _ROUNDING * local.abs()), valid
+    found: Tensor = detail * mask * (detail.abs() > _ROUNDING * local.abs())
+    return found
 
 
-def local_covariance(band: Tensor, pan: Tensor, valid: Tensor) -> tuple[float, float]:
-    """Sums over windows of the band's variance that PAN explains there, and of its variance."""
-    mask = valid.double()
-    band = band * mask
-    product, band2, pan2 = (_box(v, _LOCAL, _LOCAL // 2) for v in (band * pan, band * band, pan * pan))
-    explained = product**2 / pan2.clamp(min=1e-9)
-    return float(explained.sum()), float(band2.sum())
+def unexplained_in_windows(pieces: Sequence[tuple[Tensor, Tensor]]) -> Look:
+    """How much of the variance of a band is beyond a regression on PAN in each window, and how that changes.
+
+    Args:
+        pieces: of a scene: the band `[h, w]`, and PAN with its slopes by `k` parameters `[1 + k, h, w]`, all without
+            their local means, and 0 where they are invalid.
+    """
+    means = torch.cat([_products(torch.cat([pan, band[None]])).flatten(2) for band, pan in pieces], 2)
+    power, shared = means[0, 0].clamp(min=1e-9), means[0, -1]
+    variance = float(means[-1, -1].sum())
+    if not variance > 0:
+        return Look.at_nothing(len(means) - 2)
+    weight = shared / power
+    gradient = (weight * (means[1:-1, -1] - weight * means[1:-1, 0])).sum(-1)
+    beyond = means[1:-1, 1:-1] - means[1:-1, :1] * means[:1, 1:-1] / power
+    curvature = (weight**2 * beyond).sum(-1)
+    covered = float((shared * weight).sum())
+    return Look(1.0 - covered / variance, -gradient.numpy() / variance, curvature.numpy() / variance)
 
 
-def _box(image: Tensor, side: int, stride: int) -> Tensor:
-    padding = side // 2 if stride == 1 else 0
-    pool: Callable[..., Tensor] = torch.nn.functional.avg_pool2d
-    return pool(image[None, None], side, stride=stride, padding=padding)[0, 0]
+def _products(images: Tensor) -> Tensor:
+    """Means of the products of each two images over windows that lie side by side: `[k, h, w] -> [k, k, ...]`."""
+    return torch.nn.functional.avg_pool2d(images[:, None] * images, _LOCAL)
+
+
+def _around(images: Tensor) -> Tensor:
+    """Means over the neighbourhood of each pixel, `[k, h, w]`, with zeros beyond the edge."""
+    middle = _HIGHPASS // 2
+    rows = torch.nn.functional.avg_pool2d(images, (_HIGHPASS, 1), stride=1, padding=(middle, 0))
+    return torch.nn.functional.avg_pool2d(rows, (1, _HIGHPASS), stride=1, padding=(0, middle))
