@@ -59,6 +59,7 @@ class ReadOptions:
         sensor: "auto", a known name, or the path of a TOML file.
         coregister: estimate and compensate the shift of each band, or trust the geotransforms.
         seed: of the choice of sample windows.
+        strict: a warning about the scene is an error.
     """
 
     pair: PairOptions = PairOptions()
@@ -68,6 +69,7 @@ class ReadOptions:
     sensor: str = "auto"
     coregister: Coregister = "auto"
     seed: int = 0
+    strict: bool = False
 
 
 @dataclass(frozen=True)

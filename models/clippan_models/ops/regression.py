@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+SAMPLES_PER_WEIGHT = 8
+"""Valid MS pixels for each band, and one more, below which nothing is regressed: the R2 is then 0."""
+
 _HIGHPASS = 7  # MS pixels: the neighbourhood whose mean is removed before bands are compared with PAN
 _ROUNDING = 1e-6  # of the level: what float32 leaves of a constant image
 _LOCAL = 8  # MS pixels: side of the windows of the local correlation
@@ -21,7 +24,7 @@ def regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor, 
         designs.append(ms[:, use].T)
     target, design = torch.cat(targets), torch.cat(designs)
     count = design.shape[1]
-    if len(target) < 8 * (count + 1):
+    if len(target) < SAMPLES_PER_WEIGHT * (count + 1):
         return torch.zeros(count + 1, dtype=torch.float64), 0.0
     design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
     gram = design.T @ design
