@@ -63,7 +63,7 @@ class Terminal:
 
     def warn(self, warning: RunWarning) -> None:
         """Tell of a doubt, also with --quiet: who wants fewer lines must not miss that the result may be wrong."""
-        self.stderr.print(escape(f"warning: {warning}"), style="yellow", soft_wrap=True)
+        self.stderr.print(escape(one_line(f"warning: {warning}")), style="yellow", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line for the human, on stderr with --json and on stdout otherwise."""
@@ -107,6 +107,12 @@ class Terminal:
             for logger, old in zip(loggers, before, strict=True):
                 logger.removeHandler(handler)
                 logger.setLevel(old)
+
+
+def one_line(message: str) -> str:
+    """The message without line breaks, and without control characters that a file name may hold."""
+    words = " ".join(message.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 @contextmanager

@@ -39,6 +39,7 @@ LEAST_LARGE = 16.0
 
 _RATIOS_DIFFER = 0.01  # the two ratios of real products differ by less than .001, unless a geotransform was rounded
 _MANY_AT_TOP = 1e-3  # share of the values at the very highest; .0005 at most in the real pairs looked at
+_PILE = 4  # times as many as at the level below: else the image has few levels
 _FILL_BLOCK = 8  # MS pixels a side: shadow and water are rarely the very same value over so many, in all bands
 _BORDER_SIDE = 64  # MS pixels a side of the windows at the border, where fill lies in most products
 
@@ -88,11 +89,19 @@ def value_doubts(pair: Pair, tiles: Sequence[TileArrays]) -> Iterator[RunWarning
             continue
         lowest, highest = float(values.min()), float(values.max())
         yield from _fill_doubts(source, pieces, lowest, block)
-        at_top = float((values == highest).mean())
-        if at_top > _MANY_AT_TOP and lowest < highest:
+        at_top = _piled_up(values, highest)
+        if at_top > _MANY_AT_TOP:
             yield SATURATED.says(f"{at_top:.1%} of the values looked at of {source.name} are the highest, {highest:g}")
         if source.dtype.startswith("float") and highest < LEAST_LARGE:
             yield SMALL_VALUES.says(f"no value of {source.name} reaches {LEAST_LARGE:g} (highest {highest:.3g})")
+
+
+def _piled_up(values: Values, highest: float) -> float:
+    """The share of values at the highest, 0 where that is no more than one level of many, or all there is."""
+    at_top, below = values == highest, values[values < highest]
+    if not below.size or at_top.sum() < _PILE * (values == below.max()).sum():
+        return 0.0
+    return float(at_top.mean())
 
 
 def _fill_doubts(

@@ -81,7 +81,7 @@ def with_rounded_corners(ms: Image, pan: Image) -> tuple[Image, Image]:
     """NITF files at .6 m, whose corners are in whole seconds of arc: 31 m."""
     pixel = 0.6 / 111_320
     origin = Affine(pixel, 0, 15 + 11.4998 / 3600 - pixel, 0, -pixel, 0.01)
-    written = {"crs": "EPSG:4326", "driver": "NITF"}
+    written: dict[str, Any] = {"crs": "EPSG:4326", "driver": "NITF"}
     return (
         replace(ms, transform=origin @ Affine.scale(RATIO), **written),
         replace(pan, transform=origin, **written),
