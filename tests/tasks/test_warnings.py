@@ -51,13 +51,15 @@ def ground(seed: int, side: int = SIDE) -> NDArray[np.float64]:
     """Four bands of a scene as sharp as PAN."""
     r = np.random.default_rng(seed)
     fine = gaussian_filter(r.normal(size=(4, side, side)), (0, 1.2, 1.2)) * 900
-    return (fine + gaussian_filter(r.normal(size=(1, side, side)), (0, 6, 6)) * 4000 + 1000).clip(60, 1900)
+    coarse = gaussian_filter(r.normal(size=(1, side, side)), (0, 6, 6)) * 4000
+    return np.asarray((fine + coarse + 1000).clip(60, 1900), np.float64)
 
 
 def ms_of(sharp: NDArray[np.float64], blur: float = 1.9) -> NDArray[np.float64]:
     bands, side, _ = sharp.shape
     small = side // RATIO
-    return gaussian_filter(sharp, (0, blur, blur)).reshape(bands, small, RATIO, small, RATIO).mean((2, 4))
+    blurred = gaussian_filter(sharp, (0, blur, blur))
+    return np.asarray(blurred.reshape(bands, small, RATIO, small, RATIO).mean((2, 4)), np.float64)
 
 
 def dn(values: NDArray[np.float64]) -> NDArray[np.uint16]:
