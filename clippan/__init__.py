@@ -14,6 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from clippan.calls import ClippanWarning
 from clippan.verbs import adapt, assess, assess_many, batch, find_pairs, info, sharpen, sharpen_arrays
 from clippan_cli import __version__
 from clippan_cli.batch.options import BatchOptions
@@ -22,6 +23,7 @@ from clippan_cli.quality.result import Assessment, AssessReport
 from clippan_cli.rasters.options import PairOptions, Trust
 from clippan_cli.running.control import Progress
 from clippan_cli.running.options import ComputeOptions
+from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.training.options import ArchiveOptions, ValidationOptions
@@ -35,6 +37,7 @@ from clippan_models.errors import (
     OutputError,
     QualityGateError,
     ResourceError,
+    StrictError,
     UsageError,
     WeightsError,
 )
@@ -67,6 +70,7 @@ __all__ = [
     "BatchOptions",
     "BatchResult",
     "ClippanError",
+    "ClippanWarning",
     "ComputeOptions",
     "GuidanceOptions",
     "IncompatiblePairError",
@@ -83,9 +87,11 @@ __all__ = [
     "QualityGateError",
     "ReadOptions",
     "ResourceError",
+    "RunWarning",
     "SceneFiles",
     "SharpenOptions",
     "SharpenResult",
+    "StrictError",
     "Trust",
     "UsageError",
     "ValidationOptions",

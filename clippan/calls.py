@@ -20,6 +20,7 @@ from clippan_cli.options.batch import BatchFlags
 from clippan_cli.options.flags import Option, group_of, options_of, refuse_unknown
 from clippan_cli.options.sharpen import SharpenFlags
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.warnings import RunWarning
 from clippan_models.errors import ClippanError, Interrupted
 
 P = ParamSpec("P")
@@ -71,12 +72,23 @@ def running(progress: bool | None, on_progress: OnProgress | None) -> Iterator[C
 
     from clippan_cli.console import drawn
 
-    control, console = Control(on_note=_logger.info), Console(stderr=True, highlight=False, emoji=False)
+    control, console = (
+        Control(on_note=_logger.info, on_warning=_warn),
+        Console(stderr=True, highlight=False, emoji=False),
+    )
     drawing = console.is_jupyter if progress is None else progress
     with drawn(control, console) if drawing else nullcontext(), _interruptible(control):
         if on_progress is not None:
             control.on_progress = _both(control.on_progress, on_progress)
         yield control
+
+
+class ClippanWarning(UserWarning):
+    """A doubt about a run; begins with what was found, and ends with its code in brackets."""
+
+
+def _warn(warning: RunWarning) -> None:
+    warnings.warn(in_python(str(warning)), ClippanWarning, stacklevel=2)
 
 
 def in_python(text: str) -> str:

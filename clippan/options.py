@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clippan_cli.options.compute import ComputeFlags
 from clippan_cli.options.learning import MethodFlags, SaveWeightsFlag
-from clippan_cli.options.scene import CoregisterFlag, SeedFlag, SensorFlag
+from clippan_cli.options.scene import CoregisterFlag, SeedFlag, SensorFlag, StrictFlag
 from clippan_cli.options.sharpen import LearningFlags
 
 
@@ -15,6 +15,7 @@ class ArrayFlags(
     SeedFlag,
     SensorFlag,
     CoregisterFlag,
+    StrictFlag,
     ComputeFlags,
     total=False,
 ):

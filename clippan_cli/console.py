@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clippan_cli.running.control import Control, Progress, stopped_by_signals
+from clippan_cli.running.warnings import RunWarning
 from clippan_models.plain import plain
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Terminal:
     @contextmanager
     def running(self) -> Iterator[Control]:
         """A control whose progress is drawn and that SIGINT, SIGTERM and SIGHUP stop at the next boundary."""
-        control = Control(on_note=self.note)
+        control = Control(on_note=self.note, on_warning=self.warn)
         with self._logging(), stopped_by_signals(control):
             if self.quiet:
                 yield control
@@ -59,6 +60,10 @@ class Terminal:
         """Say what was decided for the user."""
         if not self.quiet:
             self.stderr.print(escape(text), style="yellow", soft_wrap=True)
+
+    def warn(self, warning: RunWarning) -> None:
+        """Tell of a doubt, also with --quiet: who wants fewer lines must not miss that the result may be wrong."""
+        self.stderr.print(escape(one_line(f"warning: {warning}")), style="yellow", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line for the human, on stderr with --json and on stdout otherwise."""
@@ -102,6 +107,12 @@ class Terminal:
             for logger, old in zip(loggers, before, strict=True):
                 logger.removeHandler(handler)
                 logger.setLevel(old)
+
+
+def one_line(message: str) -> str:
+    """The message without line breaks, and without control characters that a file name may hold."""
+    words = " ".join(message.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
+from clippan_cli.console import one_line
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
 from clippan_cli.running.network import keep_gdal_off_the_network
@@ -120,7 +121,7 @@ def _failed(message: str, code: int, error: BaseException) -> int:
         import traceback
 
         traceback.print_exception(error)
-    sys.stderr.write(f"clippan: {_one_line(message)}\n")
+    sys.stderr.write(f"clippan: {one_line(message)}\n")
     return code
 
 
@@ -128,12 +129,6 @@ def _with_flag(error: ClippanError) -> str:
     """What an error says, with the option that it is about spelled as a flag."""
     option = error.option if isinstance(error, UsageError) else None
     return spelled(option) + str(error).removeprefix(option) if option else str(error)
-
-
-def _one_line(message: str) -> str:
-    """The message without line breaks, and without control characters that a file name may hold."""
-    words = " ".join(message.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 def _leave(number: int, frame: object) -> None:

@@ -41,7 +41,12 @@ def main() -> None:
 def _renew(page: Path, folder: Path) -> None:
     def ran(block: re.Match[str]) -> str:
         if block[2] == "python":
-            subprocess.run([sys.executable, "-c", block[3]], cwd=folder, env=_environment(), check=True)
+            subprocess.run(
+                [sys.executable, "-W", "ignore::UserWarning", "-c", block[3]],
+                cwd=folder,
+                env=_environment(),
+                check=True,
+            )
             return block[0]
         commands = [line for line in block[3].splitlines() if line.startswith("$ ")]
         return f"{block[1]}{''.join(_transcript(command, folder) for command in commands)}{block[4]}"

@@ -1,4 +1,4 @@
-"""Writes the parts of these pages that follow from the code: options, exit codes, sensors, backbones, Python.
+"""Writes the parts of these pages that follow from the code: options, exit codes, warnings, sensors, backbones, Python.
 
     python docs/generate.py            write them
     python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 if there are
@@ -25,6 +25,7 @@ import clippan
 from clippan.calls import in_python
 from clippan_cli.main import app
 from clippan_cli.options.flags import group_of, options_of
+from clippan_cli.running.warnings import KINDS
 from clippan_cli.weights.backbones import list_backbones
 from clippan_models import errors
 from clippan_models.errors import ClippanError
@@ -48,6 +49,7 @@ def commands() -> dict[str, Any]:
 def parts() -> dict[str, Callable[[], str]]:
     """What makes each generated part, by key."""
     made: dict[str, Callable[[], str]] = {"exit codes": _exit_codes, "sensors": _sensors, "backbones": _backbones}
+    made |= {"warnings": _warnings}
     made |= {"functions": _functions, "keywords": _keywords, "types": _types}
     return made | {f"options {name}": partial(_options, command) for name, command in commands().items()}
 
@@ -125,6 +127,11 @@ def _exit_codes() -> str:
 
 def _first_line(kind: type) -> str:
     return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _warnings() -> str:
+    rows = [(f"`{kind.code}`", kind.meaning, kind.advice) for kind in KINDS]
+    return _table(("code", "when", "what to do"), rows)
 
 
 def _sensors() -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from clippan_cli import __version__
 from clippan_cli.report.files import write_text
+from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
@@ -75,6 +76,7 @@ class Record:
         exit_code: of that failure.
         seconds: wall time.
         quality: indices without reference.
+        warnings: what was doubtful.
     """
 
     key: str
@@ -85,6 +87,7 @@ class Record:
     exit_code: int = 0
     seconds: float = 0.0
     quality: dict[str, float] | None = None
+    warnings: tuple[RunWarning, ...] = ()
 
 
 def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Job:

@@ -38,6 +38,7 @@ def adapt(
 
     Example: clippan adapt archive/ -o sensor.safetensors
     """
+    from clippan_cli.running.control import Control
     from clippan_cli.running.distributed import is_first
     from clippan_cli.tasks.adapt import adapt_archive
     from clippan_cli.training.page import check_adapt_report, write_adapt_report
@@ -48,6 +49,8 @@ def adapt(
     report, speaks = path_or_none(flags["report"]), is_first()  # of several processes that torchrun has started
     terminal.quiet = terminal.quiet or not speaks
     with terminal.running() as control:
+        if not speaks:
+            control.on_warning = Control().on_warning
         table = found_pairs(archive, flags, control, write=speaks)
         if report is not None:
             check_adapt_report(report, archive, table, options)

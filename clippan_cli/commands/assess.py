@@ -63,6 +63,7 @@ def assess(
 
 
 def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
+    from clippan_cli.running.warnings import codes_of
     from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_models.metrics.catalogue import HEADLINE
@@ -78,8 +79,9 @@ def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: Re
             image = outcome.report.images[0] if outcome.report else None
             values = [f"{image.metrics[n]:.4f}" for n in HEADLINE] if image else [""] * len(HEADLINE)
             remark = "failed" if image is None else outcome.stands_out_in
-            rows.append([outcome.entry.id, *values, remark])
-        terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in"], rows)
+            codes = ", ".join(codes_of(outcome.report.warnings)) if outcome.report else ""
+            rows.append([outcome.entry.id, *values, remark, codes])
+        terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in", "warnings"], rows)
         for outcome in found.failed:
             terminal.say(f"failed     {outcome.entry.id}: {outcome.error}")
         for written in files.names:
@@ -112,7 +114,5 @@ def _show(found: AssessReport, terminal: Terminal) -> None:
         f"{first.convention} conventions, MTF of {first.sensor}, blocks of 32 pixels{part}; ↑ more is better, "
         f"↓ less{', * best' if best else ''}"
     )
-    for warning in (*found.warnings, *(f"{i.path}: {w}" for i in found.given for w in i.warnings)):
-        terminal.say(f"warning    {warning}")
     for path in found.files:
         terminal.say(f"written    {path}")

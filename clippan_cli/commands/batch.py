@@ -60,6 +60,7 @@ def _show(found: BatchResult, terminal: Terminal) -> None:
     if terminal.as_json:
         terminal.json(found.as_json())
         return
+    from clippan_cli.running.warnings import codes_of
     from clippan_models.metrics.catalogue import HEADLINE
 
     rows = []
@@ -67,8 +68,9 @@ def _show(found: BatchResult, terminal: Terminal) -> None:
         values = [
             f"{(scene.record.quality or {})[n]:.4f}" if n in (scene.record.quality or {}) else "" for n in HEADLINE
         ]
-        rows.append([scene.pair.id, scene.outcome, f"{scene.record.seconds:.1f}", *values])
-    terminal.table("batch", ["scene", "outcome", "seconds", *HEADLINE], rows)
+        codes = ", ".join(codes_of(scene.record.warnings))
+        rows.append([scene.pair.id, scene.outcome, f"{scene.record.seconds:.1f}", *values, codes])
+    terminal.table("batch", ["scene", "outcome", "seconds", *HEADLINE, "warnings"], rows)
     for scene in found.failed:
         terminal.say(f"failed     {scene.pair.id}: {scene.record.error}")
     for item in found.unpaired:

@@ -11,7 +11,7 @@ class MessageFlags(TypedDict, total=False):
     """The options of every command."""
 
     json: Annotated[bool, MESSAGES.flag(False, None, "Print one JSON document on stdout.")]
-    quiet: Annotated[bool, MESSAGES.flag(False, None, "No progress and no notes.", "-q")]
+    quiet: Annotated[bool, MESSAGES.flag(False, None, "No progress and no notes; warnings stay.", "-q")]
     verbose: Annotated[
         int, MESSAGES.flag(0, None, "Log more; twice: also show tracebacks of errors.", "-v", counted=True)
     ]

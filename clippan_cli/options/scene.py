@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_args
 
-from clippan_cli.options.flags import COMPUTE, REGION, SCENE, OptionalPath, filled
+from clippan_cli.options.flags import COMPUTE, MESSAGES, REGION, SCENE, OptionalPath, filled
 from clippan_cli.rasters.options import Extent, PairOptions, Trust
 from clippan_cli.scene.files import Coregister, ReadOptions
 from clippan_models.errors import UsageError
@@ -60,7 +60,15 @@ class FileFlags(TypedDict, total=False):
     allow_remote: Annotated[bool, SCENE.flag(Trust.remote, None, "Read https://, s3:// and /vsicurl/ paths.")]
 
 
-class ReadFlags(SensorFlag, CoregisterFlag, FileFlags, total=False):
+class StrictFlag(TypedDict, total=False):
+    """Of every command that warns of a scene."""
+
+    strict: Annotated[
+        bool, MESSAGES.flag(ReadOptions.strict, None, "Refuse, with exit code 4, what there is a warning about.")
+    ]
+
+
+class ReadFlags(SensorFlag, CoregisterFlag, FileFlags, StrictFlag, total=False):
     """All about the files."""
 
 
@@ -121,6 +129,7 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
         sensor_bands=_names(options["sensor_bands"]),
         coregister=options["coregister"],
         seed=options["seed"],
+        strict=options["strict"],
     )
 
 

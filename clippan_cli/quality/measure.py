@@ -22,7 +22,7 @@ from clippan_cli.quality.planes import (
 )
 from clippan_cli.quality.result import Assessment, BandQuality
 from clippan_cli.quality.subject import Subject, band_names, measuring_device, open_subject, peak_of, value_limits
-from clippan_cli.quality.warnings import warn_of_image
+from clippan_cli.quality.warnings import with_warnings
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
 from clippan_cli.running.control import Control, Progress
@@ -122,7 +122,7 @@ def measure(
         definition=define(scene, convention, where, truth, looked_at),
         warnings=(),
     )
-    return Measured(warn_of_image(assessment, scene, subject.place), subject, planes, found.maps)
+    return Measured(with_warnings(assessment), subject, planes, found.maps)
 
 
 @dataclass(frozen=True)

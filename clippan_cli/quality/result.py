@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from clippan_cli.running.warnings import RunWarning, codes_of
 from clippan_models.errors import QualityGateError, UsageError
 from clippan_models.metrics.catalogue import INDICES, best_of
 
@@ -70,7 +71,7 @@ class Assessment:
         bands: band by band.
         phases: PAN row and column, within an MS pixel, at which each band of MS was sampled, for the R indices.
         definition: every choice behind the numbers, by name.
-        warnings: where a number misleads, one sentence each.
+        warnings: where a number misleads.
     """
 
     path: str
@@ -84,7 +85,7 @@ class Assessment:
     bands: tuple[BandQuality, ...] = ()
     phases: tuple[tuple[float, float], ...] = ()
     definition: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[RunWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class AssessReport:
         seconds: wall time.
         gates: bounds that the given images must keep.
         wald: methods at reduced resolution.
-        warnings: about the pair itself, one sentence each.
+        warnings: of the pair, and of the given images by their names.
         files: what was written besides.
     """
 
@@ -163,7 +164,7 @@ class AssessReport:
     seconds: float
     gates: tuple[Gate, ...] = ()
     wald: tuple[MethodScores, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[RunWarning, ...] = ()
     files: tuple[str, ...] = ()
 
     @property
@@ -189,7 +190,7 @@ class AssessReport:
             "images": [asdict(image) for image in self.images],
             "best": {name: self.images[place].path for name, place in self.best().items()},
             "wald": [asdict(score) for score in self.wald],
-            "warnings": list(self.warnings),
+            "warnings": [asdict(warning) for warning in self.warnings],
             "min_qnr": next((g.value for g in self.gates if g.index == "QNR" and g.at_least), None),
             "gates": [{"index": g.index, "value": g.value, "at_least": g.at_least} for g in self.gates],
             "files": list(self.files),
@@ -197,7 +198,10 @@ class AssessReport:
         }
 
     def as_csv(self) -> str:
-        """One line per image and index, and per image, band and figure: `schema,image,role,scope,band,name,value`."""
+        """One line per image and index, and per image, band and figure: `schema,image,role,scope,band,name,value`.
+
+        A line of scope `pair` joins the codes of all warnings by spaces.
+        """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(("schema", "image", "role", "scope", "band", "name", "value"))
@@ -210,6 +214,7 @@ class AssessReport:
         for score in self.wald:
             rows = ((SCHEMA, score.method, "wald", "scene", "", n, repr(v)) for n, v in score.metrics.items())
             writer.writerows(rows)
+        writer.writerow((SCHEMA, "", "", "pair", "", "warnings", " ".join(codes_of(self.warnings))))
         return out.getvalue()
 
     def check_gate(self) -> None:

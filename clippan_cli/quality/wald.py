@@ -83,7 +83,8 @@ def score_degraded(
     Raises:
         ClippanError: it cannot be sharpened, or has too few valid pixels.
     """
-    sharpen_files(*degraded, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
+    with control.without_warnings():
+        sharpen_files(*degraded, sharpening, replace(control, on_note=_silent, seconds={}), estimate)
     with ExitStack() as stack:
         fused = open_source([str(sharpening.output)], "fused", scene.options.pair.trust, stack)
         grid = open_source([degraded[0].pan], "PAN", scene.options.pair.trust, stack).grid.transform

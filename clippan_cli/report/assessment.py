@@ -12,7 +12,7 @@ from clippan_cli.report.charts import adaptation, detail, histograms, spectra, t
 from clippan_cli.report.crops import choose_places, draw_crops, draw_overview, read_overview
 from clippan_cli.report.files import write_text
 from clippan_cli.report.findings import Findings
-from clippan_cli.report.geometry import registration, seams, warn_of_shift
+from clippan_cli.report.geometry import registration, seams
 from clippan_cli.report.maps import page_maps
 from clippan_cli.report.provenance import facts_of_files, facts_of_run
 from clippan_cli.report.verdict import decide
@@ -62,11 +62,7 @@ def _collect(findings: Findings, compute: ComputeOptions, control: Control) -> A
         images=tuple(short_names([i.path for i in report.images])),
         roles=tuple(i.role for i in report.images),
         verdict=decide(report),
-        warnings=(
-            *report.warnings,
-            *warn_of_shift(findings.estimate),
-            *(f"{i.path}: {w}" for i in report.given for w in i.warnings),
-        ),
+        warnings=tuple(map(str, report.warnings)),
         rows=_rows(report),
         wald=_wald(report),
         overview=draw_overview(findings.scene, places, overview) if places else None,

@@ -14,10 +14,8 @@ from clippan_cli.quality.subject import band_names
 from clippan_cli.report.charts import Sample
 from clippan_cli.report.findings import Findings
 from clippan_cli.report.provenance import provenance_tags
-from clippan_cli.scene.scene import Estimate
 from clippan_models.contracts import Window
 
-_FAR = 0.5  # PAN pixels: a larger shift of MS changes the indices noticeably
 _STRIPS = 6  # borders of tiles that are looked at along each axis
 _STRIP_LENGTH = 128
 
@@ -32,7 +30,7 @@ def registration(findings: Findings, samples: Sequence[Sample]) -> Section:
             ("band of MS", "down, PAN px", "right, PAN px", "correlation with PAN"),
             tuple((name, (y, x, c)) for name, y, x, c in rows),
         )
-        worst = _worst_shift(findings.estimate)
+        worst = found.largest
         text.append(f"MS is shifted by up to {worst:.2f} PAN pixels from the position that its georeferencing gives.")
     place, displacements = findings.first.subject.place, _displacements(samples)
     if not displacements:
@@ -50,21 +48,6 @@ def registration(findings: Findings, samples: Sequence[Sample]) -> Section:
         min(place.width / 12 / max(most, 0.25), place.width / 6),
     )
     return Section("Co-registration", tuple(text), (vectors,), table)
-
-
-def warn_of_shift(estimate: Estimate | None) -> tuple[str, ...]:
-    """How a shift of MS affects the indices."""
-    if estimate is None or _worst_shift(estimate) <= _FAR:
-        return ()
-    return (
-        f"MS is shifted by {_worst_shift(estimate):.2f} PAN pixels from the position that its georeferencing gives: "
-        "images that keep this error get a better D_s, QNR and HQNR than images that correct it",
-    )
-
-
-def _worst_shift(estimate: Estimate) -> float:
-    found = estimate.registration
-    return max(math.hypot(y, x) for y, x in zip(found.shift_y, found.shift_x, strict=True))
 
 
 def _displacements(samples: Sequence[Sample]) -> list[tuple[float, float, float, float]]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from clippan_models.errors import Interrupted
+from clippan_cli.running.warnings import RunWarning, codes_of
+from clippan_models.errors import Interrupted, StrictError
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Control:
     Attributes:
         on_progress: called after each unit of work.
         on_note: called with each decision that was made for the user, in one sentence.
+        on_warning: called with each doubt about the run, once, as soon as it is known.
+        strict: a warning ends the run.
+        warnings: all so far.
         stop_signal: number of the signal that asks to stop, set by its handler; the task stops at its next check.
         stopping: the task has seen the request, and is cleaning up.
         seconds: wall time of each stage, filled by the task.
@@ -46,6 +50,9 @@ class Control:
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_note: Callable[[str], None] = lambda note: None
+    on_warning: Callable[[RunWarning], None] = lambda warning: None
+    strict: bool = False
+    warnings: list[RunWarning] = field(default_factory=list)
     stop_signal: int | None = None
     stopping: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
@@ -68,6 +75,41 @@ class Control:
         if self.stop_signal is not None:
             self.stopping = True
             raise Interrupted(self.stop_signal)
+
+    def warn(self, *warnings: RunWarning) -> None:
+        """Tell of doubts about the run; what was told before is not repeated.
+
+        Raises:
+            StrictError: the run is strict, and there is one.
+        """
+        new = [each for each in dict.fromkeys(warnings) if each not in self.warnings]
+        for each in new:
+            self.warnings.append(each)
+            self.on_warning(each)
+        if self.strict and new:
+            raise StrictError(f"--strict refuses what it warns of: {', '.join(codes_of(new))}")
+
+    @contextmanager
+    def warnings_of(self, name: str) -> Iterator[list[RunWarning]]:
+        """Collect the warnings of one of many scenes; they are told with its name in front."""
+        tell = self.on_warning
+        with self._warnings_apart(lambda warning: tell(warning.about(name)), strict=self.strict) as found:
+            yield found
+
+    @contextmanager
+    def without_warnings(self) -> Iterator[list[RunWarning]]:
+        """Collect the warnings of work on data that are not the user's, or that are told later: nobody hears them."""
+        with self._warnings_apart(lambda warning: None, strict=False) as found:
+            yield found
+
+    @contextmanager
+    def _warnings_apart(self, on_warning: Callable[[RunWarning], None], *, strict: bool) -> Iterator[list[RunWarning]]:
+        before = self.warnings, self.on_warning, self.strict
+        self.warnings, self.on_warning, self.strict = [], on_warning, strict
+        try:
+            yield self.warnings
+        finally:
+            self.warnings, self.on_warning, self.strict = before
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

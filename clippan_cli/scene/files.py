@@ -60,6 +60,7 @@ class ReadOptions:
         sensor_bands: which of the sensor's bands those of MS are, by name; empty: as the files tell.
         coregister: estimate and compensate the shift of each band, or trust the geotransforms.
         seed: of the choice of sample windows.
+        strict: a warning about the scene is an error.
     """
 
     pair: PairOptions = PairOptions()
@@ -70,6 +71,7 @@ class ReadOptions:
     sensor_bands: tuple[str, ...] = ()
     coregister: Coregister = "auto"
     seed: int = 0
+    strict: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from clippan_cli.rasters.source import Mask
 from clippan_cli.rasters.tiles import TileArrays, TileReader, plan_tiles
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
+from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.band_clues import band_clues
+from clippan_cli.scene.doubts import border_windows, estimate_doubts, grid_doubts, sensor_doubts, value_doubts
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
@@ -83,7 +85,8 @@ def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack:
     """Open the files of a scene and decide what they are.
 
     Raises:
-        ClippanError: files that cannot be read or do not belong together, an unknown sensor, an empty region.
+        ClippanError: files that cannot be read or do not belong together, an unknown sensor, an empty region; in a
+            strict run, a doubt about them.
     """
     pair = open_pair(files.ms, files.pan, options.pair, stack)
     for note in pair.notes:
@@ -92,9 +95,17 @@ def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack:
     sensor, reason = _sensor(pair, files.sensor or options.sensor, options.sensor_bands)
     gains = sensor.ms_gains(pair.ms.count)
     nominal = Observation(pair.sampling, tuple(gains), sensor.pan_gain)
-    return Scene(
+    scene = Scene(
         files, options, pair, region, sensor, reason, nominal, TileReader(pair, MS_READ_MARGIN, region.polygon)
     )
+    control.warn(*file_doubts(scene))
+    return scene
+
+
+def file_doubts(scene: Scene) -> tuple[RunWarning, ...]:
+    """What is doubtful about a scene before its pixels are looked at."""
+    chosen = (scene.files.sensor or scene.options.sensor) != "auto"
+    return (*grid_doubts(scene.pair), *sensor_doubts(scene.sensor.key, chosen, scene.sensor_reason))
 
 
 def estimate_scene(scene: Scene, control: Control) -> Estimate:
@@ -102,6 +113,7 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
 
     Raises:
         InputError: no valid pixel, or a file that cannot be read.
+        StrictError: the run is strict, and there is a doubt about the pair.
     """
     with control.timed("estimate"):
         # few large windows: the search evaluates every window hundreds of times, at a fixed cost for each
@@ -109,11 +121,14 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
         halo = fit_halo(scene.nominal)
         tiles = sample_tiles(scene, size, _ESTIMATION_TILES, halo, control, prefer_detail=True)
         saturation = _saturation(tiles)
+        control.warn(*value_doubts(scene.pair, [*tiles, *_border_tiles(scene)]))
         usable = [_without_saturated(to_tile(t, torch.device("cpu")), saturation) for t in tiles]
         coregister = scene.options.coregister == "auto"
         with limited_threads(1):  # the products are small: more threads only wait for each other
             observation, registration = estimate_observation(usable, scene.nominal, coregister=coregister)
         control.check()
+        ms_pixels = scene.window.pixels / (scene.nominal.sampling.ratio_y * scene.nominal.sampling.ratio_x)
+        control.warn(*estimate_doubts(ms_pixels, observation, registration, coregister))
     return Estimate(observation, registration, saturation)
 
 
@@ -180,6 +195,10 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
             "there is nothing to sharpen; is the nodata value right?"
         )
     return found
+
+
+def _border_tiles(scene: Scene) -> list[TileArrays]:
+    return [scene.reader.read(window, 0) for window in border_windows(scene.window, scene.nominal.sampling.ratio)]
 
 
 def _region(pair: Pair, options: ReadOptions) -> Region:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 from clippan_cli.running.control import Control
+from clippan_cli.running.warnings import FALLBACK
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, estimate_scene
 from clippan_cli.sharpening.fuse import fuse_tiles
@@ -18,6 +20,7 @@ from clippan_cli.writing.path import check_free_space
 from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.methods.method import Learned, Method
+from clippan_models.plain import plain
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
         estimate = estimate or estimate_scene(scene, control)
         fitted = method.fit(FileSource(scene, estimate, run.device, control))
         if fitted.note:
-            control.on_note(fitted.note)
+            control.warn(FALLBACK.says(fitted.note))
         planned = _planned(run, method, estimate)
-        provenance = planned.provenance | fitted.tags
+        provenance = planned.provenance | fitted.tags | {"WARNINGS": json.dumps(plain(control.warnings))}
         writer.write_provenance(provenance)
         report = fuse_tiles(run, planned.plan, fitted.sharpener, estimate.observation, writer)
     provenance["FILE_BYTES"] = str(report.file_bytes)

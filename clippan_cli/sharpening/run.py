@@ -10,6 +10,7 @@ import torch
 
 from clippan_cli.running.compute import choose_device, limited_threads
 from clippan_cli.running.control import Control
+from clippan_cli.running.warnings import LANGUAGE_SILENT
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, open_scene
 from clippan_cli.sharpening.format import OutputFormat, choose_output
@@ -19,6 +20,7 @@ from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import check_output_path
 from clippan_models.adaptation.scene import Guide
 from clippan_models.errors import UsageError
+from clippan_models.guidance.options import NONE
 from clippan_models.methods.method import Method
 from clippan_models.methods.network import MethodOptions
 from clippan_models.methods.registry import MethodSpec, find_method
@@ -77,8 +79,18 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
         scene = open_scene(files, read, control, stack)
         output = choose_output(scene, options.bands)
         weights, backbone = options.weights, options.adapt.backbone
-        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone, control.on_note)
-        yield Run(scene, options, spec, output, initial, device, control)
+        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone, control)
+        run = Run(scene, options, spec, output, initial, device, control)
+        _warn_of_silence(run)
+        yield run
+
+
+def _warn_of_silence(run: Run) -> None:
+    """Tell where language has no part in a method that is named for it, without the user having said so."""
+    adapt = run.options.adapt
+    if run.spec.language and run.options.guidance.clip != NONE and not (adapt.steps and adapt.weights.direction):
+        why = "the loss has no term d" if adapt.steps else "the network does not learn, with 0 steps"
+        run.control.warn(LANGUAGE_SILENT.says(f"CLIP and its prompts change nothing: {why}"))
 
 
 def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -> None:

@@ -33,6 +33,7 @@ def adapt_archive(
         ClippanError: one of its children; the output is then as it was before.
     """
     control = control or Control()
+    control.strict, read = read.strict, replace(read, strict=False)
     _check_files(options, table)
     learned = learn(table, read, options, control)
     result, checkpoint = learned.result, learned.checkpoint

@@ -16,11 +16,10 @@ from pathlib import Path
 from clippan_cli.quality.baselines import make_baselines
 from clippan_cli.quality.measure import measure
 from clippan_cli.quality.options import AssessOptions
-from clippan_cli.quality.planes import toolbox_fits
 from clippan_cli.quality.result import AssessReport
 from clippan_cli.quality.subject import open_reference, open_subject
 from clippan_cli.quality.wald import degraded_size, score_wald
-from clippan_cli.quality.warnings import warn_of_pair
+from clippan_cli.quality.warnings import told_of_image, warn_of_pair
 from clippan_cli.rasters.points import read_points
 from clippan_cli.report.assessment import write_page
 from clippan_cli.report.files import ReportFiles, write_text
@@ -30,7 +29,7 @@ from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Estimate, Scene, estimate_scene, open_scene
-from clippan_models.errors import ClippanError, Interrupted, UsageError
+from clippan_models.errors import ClippanError, Interrupted, StrictError, UsageError
 from clippan_models.methods.registry import find_method
 
 
@@ -60,6 +59,7 @@ def assess(
     for method in options.wald:
         find_method(method)
     control, files = control or Control(), files or ReportFiles()
+    control.strict = read.strict
     inputs = [*fused, *pair.names, *([options.reference] if options.reference else [])]
     files.check([Path(name) for name in inputs if Path(name).exists()])
     started = time.perf_counter()
@@ -72,16 +72,17 @@ def assess(
         reference = open_reference(scene, options, stack)
         if options.baselines:
             subjects += make_baselines(scene, subjects[0], options, control, stack)
-        estimate = None
-        if files.page is not None or not all(toolbox_fits(scene, subject.place) for subject in subjects):
-            estimate = _estimate(scene, control)
+        estimate = _estimate(scene, control)
         found_at = estimate.observation.sampling if estimate is not None else None
         measured = [measure(scene, subject, reference, options, control, found_at) for subject in subjects]
         images = tuple(m.assessment for m in measured)
         wald = score_wald(scene, options, control)
         seconds = time.perf_counter() - started
-        warnings = warn_of_pair(scene, images)
-        report = AssessReport(images, seconds, options.gates, wald, warnings, files.names)
+        control.warn(
+            *warn_of_pair(scene, images, estimate),
+            *(warning for image in images if image.role == "given" for warning in told_of_image(image)),
+        )
+        report = AssessReport(images, seconds, options.gates, wald, tuple(control.warnings), files.names)
         if files.maps is not None:
             write_maps(scene, measured, files.maps, files.overwrite)
         if files.csv is not None:
@@ -94,7 +95,7 @@ def assess(
 def _estimate(scene: Scene, control: Control) -> Estimate | None:
     try:
         return estimate_scene(scene, control)
-    except Interrupted:
+    except (Interrupted, StrictError):
         raise
     except ClippanError:  # a scene with hardly a valid pixel: what can be said without is said
         return None

@@ -79,7 +79,8 @@ def _assess_one(
             raise InputError(f"{entry.id} has no fused image")
         if files.maps is not None:
             files.maps.mkdir(exist_ok=True)
-        found = assess(entry, read, entry.fused, replace(options, reference=entry.reference), control, own)
+        with control.warnings_of(entry.id):
+            found = assess(entry, read, entry.fused, replace(options, reference=entry.reference), control, own)
     except Interrupted:
         raise
     except (ClippanError, OSError, RuntimeError, ValueError) as error:  # one bad scene must not cost the others

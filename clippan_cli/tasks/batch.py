@@ -42,6 +42,7 @@ from clippan_models.errors import (
     shown,
 )
 from clippan_models.methods.registry import find_method
+from clippan_models.plain import plain
 from clippan_models.sensors import load_sensor
 
 SCHEMA = "clippan.batch/1"
@@ -81,6 +82,7 @@ class SceneResult:
             "exit_code": self.record.exit_code,
             "seconds": self.record.seconds,
             "quality": self.record.quality,
+            "warnings": plain(self.record.warnings),
         }
 
 
@@ -240,6 +242,8 @@ def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[
         for job, record in _records(jobs, submit, control):
             outcome: Outcome = "done" if record.status == "done" else "failed"
             results[job.files.id] = SceneResult(job.files, job.options.output, outcome, record)
+            with control.warnings_of(job.files.id):
+                control.warn(*record.warnings)
             if record.error:
                 control.on_note(f"{job.files.id}: {record.error}")
             control.report(Progress("sharpen", len(results), len(jobs), note=job.files.id))
@@ -306,6 +310,7 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             output_sha256=file_sha256(options.output),
             seconds=round(time.monotonic() - started, 2),
             quality=dict(result.quality.metrics) if result.quality else None,
+            warnings=result.warnings,
         )
         write_record(job, record)
     except Interrupted:
@@ -319,6 +324,7 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             error=in_one_line(error) if expected else f"unexpected {type(error).__name__}: {in_one_line(error)}",
             exit_code=error.exit_code if isinstance(error, ClippanError) else 1,
             seconds=round(time.monotonic() - started, 2),
+            warnings=tuple(control.warnings),
         )
         with suppress(OutputError):  # where no record can be written, that may be what has failed
             write_record(job, record)

@@ -33,6 +33,7 @@ _SIDE, _SEED = 768, 7
 _CRS = "EPSG:32633"
 _ORIGIN = (500_000.0, 5_400_000.0)
 _GSD_M = 0.5
+_READ = ReadOptions(sensor="generic")  # no camera has made it
 _BORDER = 16  # PAN pixels left out of the comparison with the truth
 
 
@@ -94,8 +95,8 @@ def run_demo(
         quicklook=folder / "quicklook.png",
     )
     inputs = SceneFiles(ms=(str(paths["ms"]),), pan=str(paths["pan"]))
-    result = sharpen(inputs, ReadOptions(), options, control)
-    sharpen_files(inputs, ReadOptions(), replace(options, output=paths["exp"], method="exp", quicklook=None), Control())
+    result = sharpen(inputs, _READ, options, control)
+    sharpen_files(inputs, _READ, replace(options, output=paths["exp"], method="exp", quicklook=None), Control())
     scores = {
         name: _against_truth(path, scene) for name, path in ((options.method, paths["hrms"]), ("exp", paths["exp"]))
     }

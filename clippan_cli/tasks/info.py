@@ -13,6 +13,7 @@ from clippan_cli.rasters.source import RasterSource
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
+from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, estimate_scene, open_scene
 from clippan_models.plain import plain
@@ -53,6 +54,7 @@ class PairInfo:
         mtf_from: "pair" or "sensor".
         pan_r2: share of PAN that the bands explain.
         notes: what was decided.
+        warnings: what is doubtful about the pair.
         advice: what `sharpen` would do.
     """
 
@@ -69,6 +71,7 @@ class PairInfo:
     mtf_from: str
     pan_r2: float
     notes: tuple[str, ...]
+    warnings: tuple[RunWarning, ...]
     advice: str
 
     def as_json(self) -> dict[str, Any]:
@@ -83,6 +86,7 @@ def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -
         ClippanError: files that cannot be read or do not belong together.
     """
     control = control or Control()
+    control.strict = read.strict
     with ExitStack() as stack, limited_threads(ComputeOptions().thread_count):
         scene = open_scene(files, read, control, stack)
         estimate = estimate_scene(scene, control)
@@ -102,6 +106,7 @@ def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -
             mtf_from="pair" if registration.blur_estimated else "sensor",
             pan_r2=observation.pan_r2,
             notes=scene.pair.notes,
+            warnings=tuple(control.warnings),
             advice=_advice(scene, registration.shifts),
         )
 

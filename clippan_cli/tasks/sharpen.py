@@ -18,8 +18,10 @@ from typing import Any
 from clippan_cli.quality.measure import assess_image
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import Assessment
+from clippan_cli.quality.warnings import told_of_image
 from clippan_cli.report.quicklook import write_quicklook
 from clippan_cli.running.control import Control
+from clippan_cli.running.warnings import NOT_MEASURED, RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.engine import Sharpened, fuse_scene, plan_scene
 from clippan_cli.sharpening.options import SharpenOptions
@@ -27,7 +29,7 @@ from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run, opened_run
 from clippan_cli.weights.cards import learned_card, write_weights
 from clippan_models.adaptation.trainer import Adapted
-from clippan_models.errors import InputError, Interrupted
+from clippan_models.errors import InputError, Interrupted, StrictError
 from clippan_models.plain import plain
 
 
@@ -46,6 +48,7 @@ class SharpenResult:
         quality: no-reference indices, where they were asked for.
         quicklook: the picture, where it was asked for.
         saved_weights: the file of what was learned, where it was asked for.
+        warnings: what is doubtful about the run.
     """
 
     output: Path | None
@@ -58,6 +61,7 @@ class SharpenResult:
     quality: Assessment | None = None
     quicklook: Path | None = None
     saved_weights: Path | None = None
+    warnings: tuple[RunWarning, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with everything a human is shown."""
@@ -80,6 +84,7 @@ class SharpenResult:
             "quality": self.quality.metrics if self.quality else None,
             "quicklook": str(self.quicklook) if self.quicklook else None,
             "weights": str(self.saved_weights) if self.saved_weights else None,
+            "warnings": plain(self.warnings),
         }
 
 
@@ -98,6 +103,7 @@ def sharpen(
         ClippanError: one of its children, each with its exit code; the output path is then as it was before.
     """
     control = control or Control()
+    control.strict = read.strict
     started = time.perf_counter()
     with opened_run(files, read, options, control) as run:
         sharpened = fuse_scene(run)
@@ -107,6 +113,8 @@ def sharpen(
             picture = _draw(run)
         except Interrupted as stop:
             raise Interrupted(stop.signal_number, f"{options.output} was complete already") from stop
+        except StrictError as refusal:
+            raise StrictError(f"{refusal}; {options.output} was complete already") from refusal
         megapixels = run.scene.window.pixels / 1e6
     control.seconds["total"] = time.perf_counter() - started
     return replace(
@@ -116,6 +124,7 @@ def sharpen(
         quality=quality,
         quicklook=picture,
         saved_weights=options.save_weights,
+        warnings=tuple(control.warnings),
     )
 
 
@@ -128,6 +137,7 @@ def plan_sharpen(
         ClippanError: what `sharpen` would refuse before its work.
     """
     control = control or Control()
+    control.strict = read.strict
     with opened_run(files, read, options, control) as run:
         return _result(plan_scene(run), control)
 
@@ -141,6 +151,7 @@ def _result(sharpened: Sharpened, control: Control) -> SharpenResult:
         shifts=sharpened.estimate.registration.shifts,
         seconds=dict(control.seconds),
         adapted=learned.adapted if learned else None,
+        warnings=tuple(control.warnings),
     )
 
 
@@ -161,10 +172,12 @@ def _measure(run: Run) -> Assessment | None:
         return None
     try:
         with control.timed("assess"):
-            return assess_image(run.scene, str(options.output), AssessOptions(sampled=True), control)
+            found = assess_image(run.scene, str(options.output), AssessOptions(sampled=True), control)
     except InputError as error:  # too few valid pixels; the image itself is verified
-        control.on_note(f"quality is not measured: {error}")
+        control.warn(NOT_MEASURED.says(f"quality is not measured: {error}"))
         return None
+    control.warn(*told_of_image(found))
+    return found
 
 
 def _draw(run: Run) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from clippan_cli.quality.options import AssessOptions
@@ -11,7 +12,7 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks import sharpen as task
 from clippan_cli.tasks.assess import assess
-from clippan_models.errors import Interrupted, UsageError
+from clippan_models.errors import Interrupted, StrictError, UsageError
 
 
 def sharpen_with_report(
@@ -38,6 +39,9 @@ def sharpen_with_report(
             assess(pair, read, [str(sharpening.output)], options, control, files)
         except Interrupted as stop:
             raise Interrupted(stop.signal_number, f"{sharpening.output} was complete already") from stop
+        except StrictError as refusal:
+            raise StrictError(f"{refusal}; {sharpening.output} was complete already") from refusal
+        result = replace(result, warnings=tuple(control.warnings))
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.running.distributed import process_group
 from clippan_cli.running.options import ComputeOptions
+from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions
 from clippan_cli.training.log import training_log
 from clippan_cli.training.members import Member, Surveyed, find_members, survey_scenes
@@ -112,6 +113,7 @@ def learn(table: PairTable, read: ReadOptions, options: ArchiveOptions, control:
         adapted=adapted,
         patches=sum(len(one.survey.windows) for one in archive.scenes),
         resumed_at=archive.file.found.step if archive.file.found else 0,
+        warnings=tuple(control.warnings),
     )
     normalisation = mean_normalisation([archive.scenes[n].survey.prior for n in archive.train])
     checkpoint = Checkpoint(options.adapt.backbone, archive.bands, adapted.network, normalisation, card=result.card)
@@ -125,11 +127,12 @@ def _open(table: PairTable, read: ReadOptions, session: Session) -> _Archive:
     options, control = session.options, session.control
     members, unlike = find_members(table, read, control)
     weights, backbone = options.weights, options.adapt.backbone
-    initial = None if weights is None else load_fitting(weights, members[0].card, backbone, control.on_note)
+    initial = None if weights is None else load_fitting(weights, members[0].card, backbone, control)
     file = CheckpointFile(session, members)
     guide = guide_for(members[0], session)
     with control.timed("scenes"):
         scenes, broken = survey_scenes(members, guide is not None, session)
+    control.warn(*_doubts(scenes))
     left_out = (*unlike, *broken)
     for item in left_out:
         control.on_note(f"left out: {item.path}: {item.reason}")
@@ -138,6 +141,16 @@ def _open(table: PairTable, read: ReadOptions, session: Session) -> _Archive:
     judge = adapt_judge(guide, [scenes[number] for number in train], session)
     scenes = [replace(one, survey=replace(one.survey, images=None)) for one in scenes]  # they served the judge only
     return _Archive(scenes, train, held_out, left_out, initial, guide, judge, file)
+
+
+def _doubts(scenes: Sequence[Surveyed]) -> Iterator[RunWarning]:
+    """What is doubtful about the scenes; what is said of many is told once."""
+    names: dict[RunWarning, list[str]] = {}
+    for scene in scenes:
+        for warning in scene.survey.warnings:
+            names.setdefault(warning, []).append(scene.member.files.id)
+    for warning, (first, *others) in names.items():
+        yield warning.about(f"{first} and {len(others)} more" if others else first)
 
 
 def _trainer(archive: _Archive, session: Session) -> Trainer:

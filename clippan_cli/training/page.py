@@ -142,7 +142,7 @@ def _tile(name: str, mean: dict[str, dict[str, float]]) -> Tile:
 
 
 def _warnings(found: ArchiveResult) -> tuple[str, ...]:
-    said = []
+    said = [str(warning) for warning in found.warnings]
     if found.adapted.stopped != "steps":
         said.append(f"The training ended at step {found.adapted.steps}, before all steps were done: {_ended(found)}.")
     validation = found.validation

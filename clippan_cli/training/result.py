@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clippan_cli.quality.result import MethodScores
+from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import LeftOut
 from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Window
@@ -145,6 +146,7 @@ class ArchiveResult:
         patches: how many, of all scenes.
         resumed_at: the step of the checkpoint that it continued from; 0 without.
         validation: the weights on the held-out scenes, beside other methods, where it was asked for.
+        warnings: what is doubtful about the scenes.
     """
 
     output: Path
@@ -156,6 +158,7 @@ class ArchiveResult:
     patches: int
     resumed_at: int
     validation: Validation | None = None
+    warnings: tuple[RunWarning, ...] = ()
 
     @property
     def losses(self) -> dict[str, tuple[float, float]]:
@@ -181,4 +184,5 @@ class ArchiveResult:
             "resumed_at": self.resumed_at,
             "curve": [{"step": p.step, "total": p.total, **p.parts} for p in self.adapted.curve],
             "validation": self.validation.as_json() if self.validation else None,
+            "warnings": plain(self.warnings),
         }

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from clippan_cli.running.control import Control
+from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Scene, detail_of, estimate_scene, sample_tiles
+from clippan_cli.scene.scene import Scene, detail_of, estimate_scene, file_doubts, sample_tiles
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.adaptation.archive import evenly
 from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages
@@ -32,6 +33,7 @@ class Survey:
         reduced: how many patches with a truth each has room for.
         method: a classical teacher fitted to the scene, or None.
         images: what stage I learns from, or None.
+        warnings: what is doubtful about the pair.
     """
 
     observation: Observation
@@ -41,6 +43,7 @@ class Survey:
     reduced: tuple[int, ...]
     method: Sharpener | None
     images: ClipAdaptationImages | None
+    warnings: tuple[RunWarning, ...]
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ class SurveyScene:
 
     def of(self, scene: Scene, control: Control) -> Survey:
         """The survey."""
-        estimate = estimate_scene(scene, control)
+        with control.without_warnings() as found:
+            control.warn(*file_doubts(scene))
+            estimate = estimate_scene(scene, control)
         observation = estimate.observation
         arrays = sample_tiles(scene, self.core, self.windows, fit_halo(observation), control)
         sample = SceneTiles([to_tile(a, torch.device("cpu")) for a in arrays], observation, estimate.saturation)
@@ -80,6 +85,7 @@ class SurveyScene:
             reduced=tuple(count_reduced(tile, observation) for tile in sample.tiles),
             method=fit_classical(self.teacher, sample.views()) if self.teacher else None,
             images=self._clip_images(sample, prior) if self.images else None,
+            warnings=tuple(found),
         )
 
     def _clip_images(self, sample: SceneTiles, prior: Prior) -> ClipAdaptationImages:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from clippan_cli import __version__
+from clippan_cli.running.control import Control
+from clippan_cli.running.warnings import WEIGHTS_SENSOR
 from clippan_cli.scene.scene import Estimate, Scene
 from clippan_cli.scene.values import significant_bits
 from clippan_cli.writing.path import check_output_path
@@ -140,10 +142,10 @@ def check_weights_path(path: Path, others: Sequence[Path], *, overwrite: bool) -
     check_output_path(path, others, overwrite)
 
 
-def load_fitting(path: Path, scene: ModelCard, backbone: str, on_note: Callable[[str], None]) -> Checkpoint:
+def load_fitting(path: Path, scene: ModelCard, backbone: str, control: Control) -> Checkpoint:
     """The network of a file, if it fits scenes such as that of a card.
 
-    Weights of a known sensor serve a scene that does not say of which sensor it is; a note says so.
+    Weights of a known sensor serve a scene that does not say of which sensor it is; a warning says so.
 
     Raises:
         WeightsError: the file cannot be read, or its network is for another backbone or for other scenes; says why.
@@ -155,7 +157,11 @@ def load_fitting(path: Path, scene: ModelCard, backbone: str, on_note: Callable[
         )
     card = checkpoint.card
     if card is not None and card.sensor != scene.sensor == GENERIC:
-        on_note(f"the weights {shown(path)} are for the sensor {card.sensor}; which one the scene is from is not known")
+        control.warn(
+            WEIGHTS_SENSOR.says(
+                f"the weights {shown(path)} are for the sensor {card.sensor}; which one the scene is from is not known"
+            )
+        )
         scene = replace(scene, sensor=card.sensor)
     difference = None if card is None else mismatch(card, scene)
     if checkpoint.bands != len(scene.bands):

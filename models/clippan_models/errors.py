@@ -57,6 +57,12 @@ class IncompatiblePairError(ClippanError):
     exit_code = 4
 
 
+class StrictError(ClippanError):
+    """A doubt about the run, where `--strict` makes every warning an error."""
+
+    exit_code = 4
+
+
 class OutputError(ClippanError):
     """The output cannot be written: it exists, the disk is full, the folder is missing."""
 

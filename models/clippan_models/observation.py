@@ -36,6 +36,8 @@ GAIN_RANGE = (0.05, 0.85)
 """Blur gains at MS Nyquist that a real product can have."""
 
 _LITTLE = 0.05  # what slopes are measured by
+_NO_GAIN = 10.0  # logit: no blur has such a gain, towards which the search drifts where nothing matches
+_AT_LIMIT = 0.02  # PAN pixels: a shift this close to the limit is one that ran into it
 
 _REFINEMENTS = 12  # Gauss-Newton steps
 _HOLD = 0.15  # how hard a band is held to the position it found alone, against what all bands leave unexplained of PAN
@@ -49,18 +51,27 @@ class Registration:
         shift_y: PAN pixels by which each band lies further down than its georeferencing says.
         shift_x: the same to the right.
         correlation: local squared correlation of each band with PAN at that shift, 0 .. 1.
+        shift_at_limit: the shift of each band is the largest that is believed, so the true one may be larger.
+        gain_at_limit: the gain of each band is an end of `GAIN_RANGE`, so the true one may lie beyond.
         blur_estimated: the gains come from the pair (True) or from the sensor's nominal MTF (False).
     """
 
     shift_y: tuple[float, ...]
     shift_x: tuple[float, ...]
     correlation: tuple[float, ...]
+    shift_at_limit: tuple[bool, ...]
+    gain_at_limit: tuple[bool, ...]
     blur_estimated: bool
 
     @property
     def shifts(self) -> tuple[tuple[float, float], ...]:
         """PAN pixels (down, right) by which each band is off."""
         return tuple(zip(self.shift_y, self.shift_x, strict=True))
+
+    @property
+    def largest(self) -> float:
+        """The length of the largest shift, PAN pixels."""
+        return max(math.hypot(*shift) for shift in self.shifts)
 
 
 def estimate_observation(
@@ -86,11 +97,18 @@ def estimate_observation(
             shifts = _refine(tiles, nominal, found, shifts, common)
     sampling = nominal.sampling.shifted([s[0] for s in shifts], [s[1] for s in shifts])
     observation = _fit_response(tiles, replace(nominal, sampling=sampling), common[0])
+    limit = MAX_SHIFT_MS * nominal.sampling.ratio - _AT_LIMIT
+    blur_estimated = observation.ms_gain != nominal.ms_gain
     registration = Registration(
         shift_y=tuple(s[0] for s in shifts),
         shift_x=tuple(s[1] for s in shifts),
         correlation=tuple(correlation),
-        blur_estimated=observation.ms_gain != nominal.ms_gain,
+        shift_at_limit=tuple(max(abs(y), abs(x)) > limit for y, x in shifts),
+        gain_at_limit=tuple(
+            blur_estimated and any(math.isclose(gain, end, rel_tol=1e-6) for end in GAIN_RANGE)
+            for gain in observation.ms_gain
+        ),
+        blur_estimated=blur_estimated,
     )
     return observation, registration
 
@@ -130,7 +148,8 @@ def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool
     bands = [(s.ms.double(), s.ms_valid.all(0)) for s in tiles]
 
     def place(point: np.ndarray) -> tuple[Sampling, float]:
-        return pan_sampling.shifted([float(point[1])], [float(point[2])]), _sigmoid(point[0])
+        gain = _sigmoid(np.clip(point[0], -_NO_GAIN, _NO_GAIN))
+        return pan_sampling.shifted([float(point[1])], [float(point[2])]), gain
 
     # the best of a coarse grid is in the basin of the answer; one descent from there is enough
     guesses = [(_logit(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]

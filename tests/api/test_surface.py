@@ -80,5 +80,5 @@ def test_an_unknown_option_is_refused_as_python_does(pair: tuple[str, str], tmp_
 def test_it_works_from_any_folder(pair: tuple[str, str], tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    done = python(f"import clippan\nprint(clippan.info{pair!r}.ratio)", elsewhere)
+    done = python(f"import clippan\nprint(clippan.info(*{pair!r}, sensor='generic').ratio)", elsewhere)
     assert (done.stdout, done.stderr) == ("(4.0, 4.0)\n", "")

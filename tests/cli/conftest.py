@@ -45,8 +45,14 @@ class Outcome:
 
     @property
     def notes(self) -> list[str]:
-        """Every line on stderr but the one that says what is wrong."""
-        return [line for line in self.stderr.splitlines() if not line.startswith("clippan: ")]
+        """Every line on stderr but warnings and the one that says what is wrong."""
+        return [line for line in self.stderr.splitlines() if not line.startswith(("clippan: ", "warning: "))]
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the warnings on stderr."""
+        warnings = [line for line in self.stderr.splitlines() if line.startswith("warning: ")]
+        return [line.rpartition("[")[2].removesuffix("]") for line in warnings]
 
 
 @dataclass
@@ -92,7 +98,19 @@ class Desk:
 
     def sharpen(self, *extra: str, ms: str | None = None, pan: str | None = None) -> list[str]:
         """Arguments of a fast run: interpolation into a plain GeoTIFF."""
-        fast = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
+        fast = [
+            "--method",
+            "exp",
+            "--sensor",
+            "generic",
+            "--coregister",
+            "off",
+            "--no-quality",
+            "--of",
+            "gtiff",
+            "-j",
+            "1",
+        ]
         return ["sharpen", ms or self.ms(), pan or self.pan(), "-o", str(self.out), *fast, *extra]
 
     def contents(self) -> dict[str, object]:

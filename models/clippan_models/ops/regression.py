@@ -9,6 +9,9 @@ from torch import Tensor
 
 from clippan_models.ops.descent import Look
 
+SAMPLES_PER_WEIGHT = 8
+"""Valid MS pixels for each band, and one more, below which nothing is regressed: the R2 is then 0."""
+
 _HIGHPASS = 7  # MS pixels: the neighbourhood whose mean is removed before bands are compared with PAN
 _ROUNDING = 1e-6  # of the level: what float32 leaves of a constant image
 _LOCAL = 8  # MS pixels: side of the windows of the local correlation
@@ -23,7 +26,7 @@ def regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor, 
         designs.append(ms[:, use].T)
     target, design = torch.cat(targets), torch.cat(designs)
     count = design.shape[1]
-    if len(target) < 8 * (count + 1):
+    if len(target) < SAMPLES_PER_WEIGHT * (count + 1):
         return torch.zeros(count + 1, dtype=torch.float64), 0.0
     design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
     weights = fit_rows(target[None], design.T)[0]
@@ -54,7 +57,10 @@ def unexplained_by(design: Tensor, joint: Tensor) -> Look:
     parameters = len(joint) - 1
     centred = joint - joint.mean(1, keepdim=True)
     total = centred[0].square().sum()
-    if joint.shape[1] < 8 * len(design) or total <= 1e-12 * joint[0].abs().mean() ** 2 * joint.shape[1]:
+    if (
+        joint.shape[1] < SAMPLES_PER_WEIGHT * len(design)
+        or total <= 1e-12 * joint[0].abs().mean() ** 2 * joint.shape[1]
+    ):
         return Look.at_nothing(parameters)
     left = joint - fit_rows(joint, design) @ design
     # the variance changes with the point too

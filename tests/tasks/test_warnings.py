@@ -1,0 +1,196 @@
+"""What clippan doubts: each kind speaks on a spoiled pair and is silent on its clean twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from clippan_cli.running.control import Control
+from clippan_cli.running.warnings import KINDS
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.tasks.info import info
+from clippan_models.errors import StrictError
+
+SIDE, RATIO = 256, 4
+PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
+MS_PIXEL = PAN_PIXEL @ Affine.scale(RATIO)
+CAMERA = ReadOptions(sensor="generic")
+"""A sensor that the user has named, whatever it is."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that is to be written."""
+
+    values: NDArray[Any]
+    transform: Affine
+    crs: str = "EPSG:32633"
+    driver: str = "GTiff"
+    nodata: float | None = None
+
+    def write(self, path: Path) -> str:
+        count, height, width = self.values.shape
+        shape = {"count": count, "height": height, "width": width, "dtype": self.values.dtype.name}
+        place = {"transform": self.transform, "crs": self.crs, "nodata": self.nodata}
+        corners = {"ICORDS": "G"} if self.driver == "NITF" else {}
+        with rasterio.open(path, "w", driver=self.driver, **shape, **place, **corners) as dataset:
+            dataset.write(self.values)
+        return str(path)
+
+
+def ground(seed: int, side: int = SIDE) -> NDArray[np.float64]:
+    """Four bands of a scene as sharp as PAN."""
+    r = np.random.default_rng(seed)
+    fine = gaussian_filter(r.normal(size=(4, side, side)), (0, 1.2, 1.2)) * 900
+    coarse = gaussian_filter(r.normal(size=(1, side, side)), (0, 6, 6)) * 4000
+    return np.asarray((fine + coarse + 1000).clip(60, 1900), np.float64)
+
+
+def ms_of(sharp: NDArray[np.float64], blur: float = 1.9) -> NDArray[np.float64]:
+    bands, side, _ = sharp.shape
+    small = side // RATIO
+    blurred = gaussian_filter(sharp, (0, blur, blur))
+    return np.asarray(blurred.reshape(bands, small, RATIO, small, RATIO).mean((2, 4)), np.float64)
+
+
+def dn(values: NDArray[np.float64]) -> NDArray[np.uint16]:
+    return np.asarray(values.round(), np.uint16)
+
+
+def clean() -> tuple[Image, Image]:
+    sharp = ground(0)
+    return Image(dn(ms_of(sharp)), MS_PIXEL), Image(dn(sharp.mean(0, keepdims=True)), PAN_PIXEL)
+
+
+def of_another_place(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return ms, replace(pan, values=dn(ground(1).mean(0, keepdims=True)))
+
+
+def displaced(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return replace(ms, transform=MS_PIXEL @ Affine.translation(3, -8)), pan
+
+
+def with_rounded_corners(ms: Image, pan: Image) -> tuple[Image, Image]:
+    """NITF files at .6 m, whose corners are in whole seconds of arc: 31 m."""
+    pixel = 0.6 / 111_320
+    origin = Affine(pixel, 0, 15 + 11.4998 / 3600 - pixel, 0, -pixel, 0.01)
+    written: dict[str, Any] = {"crs": "EPSG:4326", "driver": "NITF"}
+    return (
+        replace(ms, transform=origin @ Affine.scale(RATIO), **written),
+        replace(pan, transform=origin, **written),
+    )
+
+
+def bands_beyond_reach(ms: Image, pan: Image) -> tuple[Image, Image]:
+    sharp = ground(0)
+    moved = np.stack([np.roll(band, (-2, -4 - number % 2), (0, 1)) for number, band in enumerate(sharp)])
+    return replace(ms, values=dn(ms_of(moved))), pan
+
+
+def out_of_focus(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return replace(ms, values=dn(ms_of(ground(0), blur=4))), pan
+
+
+def stretched(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return replace(ms, transform=MS_PIXEL @ Affine.scale(1.03, 1)), pan
+
+
+def with_fill(ms: Image, pan: Image) -> tuple[Image, Image]:
+    values = ms.values.copy()
+    values[:, :20, :20] = 0
+    return replace(ms, values=values), pan
+
+
+def with_nodata(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return replace(with_fill(ms, pan)[0], nodata=0), pan
+
+
+def as_reflectance(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return replace(ms, values=(ms.values / 10_000).astype(np.float32)), pan
+
+
+def overexposed(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return replace(ms, values=ms.values.clip(0, 1300)), pan
+
+
+@pytest.fixture
+def codes(tmp_path: Path) -> Callable[..., list[str]]:
+    """The codes that `info` tells of a pair."""
+
+    def look(ms: Image, pan: Image, read: ReadOptions = CAMERA) -> list[str]:
+        told: list[str] = []
+        files = SceneFiles((ms.write(tmp_path / "ms.img"),), pan.write(tmp_path / "pan.img"))
+        found = info(files, read, Control(on_warning=lambda warning: told.append(warning.code)))
+        assert [warning.code for warning in found.warnings] == told
+        return told
+
+    return look
+
+
+Spoil = Callable[[Image, Image], tuple[Image, Image]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (of_another_place, "pair-mismatch"),
+        (displaced, "pair-mismatch"),
+        (with_rounded_corners, "pair-mismatch"),
+        (bands_beyond_reach, "shift-at-limit"),
+        (out_of_focus, "blur-at-limit"),
+        (stretched, "ratios-differ"),
+        (with_fill, "undeclared-fill"),
+        (as_reflectance, "small-values"),
+        (overexposed, "saturated"),
+    ],
+)
+def test_a_spoiled_pair_is_told_of(spoil: Spoil, code: str, codes: Callable[..., list[str]]) -> None:
+    assert code in codes(*spoil(*clean()))
+
+
+def unchanged(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return ms, pan
+
+
+@pytest.mark.parametrize("spoil", [unchanged, with_nodata])
+def test_nothing_is_told_of_a_good_pair(spoil: Spoil, codes: Callable[..., list[str]]) -> None:
+    assert codes(*spoil(*clean())) == []
+
+
+def test_a_sensor_that_no_one_names_is_told_of(codes: Callable[..., list[str]]) -> None:
+    assert codes(*clean(), ReadOptions()) == ["generic-sensor"]
+
+
+def test_strict_ends_with_the_codes(codes: Callable[..., list[str]]) -> None:
+    with pytest.raises(StrictError, match="pair-mismatch"):
+        codes(*of_another_place(*clean()), replace(CAMERA, strict=True))
+    assert codes(*clean(), replace(CAMERA, strict=True)) == []
+
+
+def test_codes_are_unique_and_explained() -> None:
+    names: Sequence[str] = [kind.code for kind in KINDS]
+    assert len(set(names)) == len(names)
+    assert all(kind.meaning.endswith(".") and kind.advice for kind in KINDS)
+
+
+def test_a_warning_is_told_once_and_a_scene_keeps_its_own() -> None:
+    told: list[str] = []
+    control = Control(on_warning=lambda warning: told.append(warning.message))
+    doubt = KINDS[0].says("something is odd")
+    control.warn(doubt, doubt)
+    control.warn(doubt)
+    with control.warnings_of("one") as found:
+        control.warn(doubt)
+    with control.without_warnings():
+        control.warn(KINDS[1].says("unheard"))
+    assert (found, control.warnings) == ([doubt], [doubt])
+    assert told == [doubt.message, f"one: {doubt.message}"]
