@@ -9,6 +9,7 @@ of Deep Sets (Zaheer et al. 2017).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import reduce
 
 import torch
@@ -21,6 +22,7 @@ from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance
 _IMAGES, _FACTS = 6, 6  # of each band
 _BLOCKS = 6
 _FACTOR = 2  # pixels a side that become channels
+_FARTHEST = 30.0  # standard deviations of an image: beyond the edge of a nearly constant band, 0 is a million away
 _LARGEST = 4.0  # of a fact: weights of bands that resemble each other can be anything
 
 
@@ -69,11 +71,11 @@ class AnyBand(nn.Module):
         """
         (count, bands), (height, width) = start.shape[:2], start.shape[-2:]
         shown = (start, ms_up, pan.expand_as(start), detail, unexplained.expand_as(start), missing)
-        images = torch.stack(shown, 2).flatten(0, 1)
+        images = torch.stack(shown, 2).flatten(0, 1).clamp(-_FARTHEST, _FARTHEST)
         if height % _FACTOR or width % _FACTOR:
             images = nn.functional.pad(images, (0, -width % _FACTOR, 0, -height % _FACTOR), mode="replicate")
         images = nn.functional.pixel_unshuffle(images, _FACTOR).contiguous(memory_format=torch.channels_last)
-        with fast_precision(start.device):
+        with fast_precision(start.device) if self.training else nullcontext():
             correction = nn.functional.pixel_shuffle(self._correction(images, facts, bands), _FACTOR)
         return start + correction.view(count, bands, *correction.shape[-2:])[..., :height, :width]
 
@@ -130,7 +132,7 @@ SPEC = BackboneSpec(
         working_bytes=ByBands(224, 152),
         cpu_seconds=ByBands(1.8, 0.95),
     ),
-    training=Training(learning_rate=5e-5),
+    training=Training(learning_rate=1e-4),
     provenance=Provenance(
         paper='of clippan; pooling over bands after Zaheer et al., "Deep Sets", NeurIPS 2017',
         doi="10.48550/arXiv.1703.06114",

@@ -93,8 +93,8 @@ class BlockGrid:
 
     def fitting(self, length: int) -> int:
         """The side of equal blocks, so that no narrow one is left whose halo costs more than itself."""
-        count = math.ceil(length / (STRETCH * self.side))
-        return self.align * math.ceil(length / (count * self.align))
+        count = max(1, math.ceil(length / (STRETCH * self.side)))
+        return self.align * max(1, math.ceil(length / (count * self.align)))
 
 
 def run_in_blocks(

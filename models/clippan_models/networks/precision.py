@@ -8,9 +8,9 @@ import torch
 
 
 def fast_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Where a device multiplies bfloat16 directly, its convolutions do so, in half the time; elsewhere as they did.
+    """Where a device multiplies bfloat16 directly, convolutions do so, in half the time; elsewhere as they did.
 
-    For networks that were trained so; sums stay in float32.
+    For learning. An image is not made so: the last bit of an input would show, and tiles would not agree.
     """
     if not _has_bfloat16(device.type):
         return nullcontext()
@@ -19,6 +19,6 @@ def fast_precision(device: torch.device) -> AbstractContextManager[object]:
 
 def _has_bfloat16(device_type: str) -> bool:
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities() if device_type == "cpu" else {}
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
