@@ -22,7 +22,7 @@ from clippan_cli.scene.synthetic import DemoScene, make_demo_scene
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import SharpenResult, sharpen
 from clippan_cli.writing.options import OutputOptions
-from clippan_models.adaptation.options import DEFAULT_BACKBONE, AdaptOptions, usual_weights
+from clippan_models.adaptation.options import DEFAULT_BACKBONE, AdaptOptions
 
 Array = NDArray[np.float64]
 
@@ -156,7 +156,7 @@ class Bench:
             bands=bands,
             encoding=encoding or OutputOptions(driver="gtiff"),
             compute=ComputeOptions(device="cpu", threads=1, tile=tile),
-            adapt=AdaptOptions(steps=steps, backbone=backbone, weights=usual_weights(backbone)),
+            adapt=AdaptOptions(steps=steps, backbone=backbone),
             quicklook=quicklook,
             assess=False,
         )

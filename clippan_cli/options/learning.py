@@ -14,7 +14,6 @@ from clippan_models.adaptation.options import (
     AdaptOptions,
     LossWeights,
     find_preset,
-    usual_weights,
 )
 from clippan_models.errors import UsageError
 
@@ -128,7 +127,7 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         seed=seed,
         backbone=backbone.name,
         rounds=AdaptOptions.rounds if options["projection"] else 0,
-        weights=usual_weights(backbone.name) if options["loss"] is None else loss_weights(options["loss"]),
+        weights=None if options["loss"] is None else loss_weights(options["loss"]),
         teacher=teacher,
         orientations=preset.orientations,
     )

@@ -88,9 +88,8 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
 def _warn_of_silence(run: Run) -> None:
     """Tell where language has no part in a method that is named for it, without the user having said so."""
     adapt = run.options.adapt
-    if run.spec.language and run.options.guidance.clip != NONE and not (adapt.steps and adapt.weights.direction):
-        why = "the loss has no term d" if adapt.steps else "the network does not learn, with 0 steps"
-        run.control.warn(LANGUAGE_SILENT.says(f"CLIP and its prompts change nothing: {why}"))
+    if run.spec.language and run.options.guidance.clip != NONE and adapt.steps and not adapt.loss.direction:
+        run.control.warn(LANGUAGE_SILENT.says("CLIP and its prompts change nothing: the loss has no term d"))
 
 
 def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -> None:

@@ -165,7 +165,7 @@ def _trainer(archive: _Archive, session: Session) -> Trainer:
         network = new_network(find_fusing_backbone(options.backbone), archive.bands, options.seed, session.device)
     else:
         network = archive.initial.network.to(session.device)
-    before = Teacher(copy.deepcopy(network).eval(), options, session.device) if options.weights.consistency else None
+    before = Teacher(copy.deepcopy(network).eval(), options, session.device) if options.loss.consistency else None
     windows.finish_with(finishing(priors, archive.judge, teacher, before, session.device))
     batches = ArchiveBatches(train, validation, options, processes, session.scenes_per_step)
     return Trainer(network, batches, options, archive.judge, processes)

@@ -34,7 +34,7 @@ def guide_for(member: Member, session: Session) -> Guide | None:
         ClippanError: see `open_guide`.
     """
     options, control = session.options, session.control
-    if not options.adapt.weights.direction or options.guidance.clip == NONE:
+    if not options.adapt.loss.direction or options.guidance.clip == NONE:
         return None
     with ExitStack() as stack:
         scene = open_scene(member.files, member.read, Control(stop_signal=control.stop_signal), stack)
@@ -57,7 +57,7 @@ def adapt_teacher(
 ) -> Teacher | None:
     """A network trained on all scenes; None where none is asked for, or no scene has room for reduced resolution."""
     adapt = session.options.adapt
-    if adapt.teacher in (NO_TEACHER, *CLASSICAL_TEACHERS) or not adapt.weights.ship:
+    if adapt.teacher in (NO_TEACHER, *CLASSICAL_TEACHERS) or not adapt.loss.ship:
         return None
     large, held_out = ([scene for scene in some if sum(scene.reduced)] for some in (train, validation))
     if not large:

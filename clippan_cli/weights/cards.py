@@ -211,7 +211,7 @@ def with_learning(
             when: {"total": point.total, **point.parts}
             for when, point in zip(("before", "after"), (*adapted.curve[:1], *best), strict=False)
         },
-        loss={term: weight for term, weight in asdict(options.weights).items() if weight},
+        loss={term: weight for term, weight in asdict(options.loss).items() if weight},
         steps=adapted.steps,
         best_step=adapted.best_step,
         seed=options.seed,

@@ -110,7 +110,7 @@ class SceneBatches:
         train, count = self._set.train, self._options.patches_per_step
         full = train.full.take(draw(len(train.full), count, self._generator))
         reduced = None
-        if train.reduced is not None and self._options.weights.reduced:
+        if train.reduced is not None and self._options.loss.reduced:
             reduced = train.reduced.take(draw(len(train.reduced), _REDUCED_PER_FULL * count, self._generator))
             reduced = reduced.turned(*_draw_orientation(self._generator))
         return ScenePatches(full, reduced, _draw_again(full, self._generator))
@@ -206,7 +206,7 @@ class ArchiveBatches:
         scene, count = self._train[self._scene_of(number)], self._options.patches_per_step
         windows = _from_strata(scene.strata, count, generator)
         reduced: list[int] = []
-        if self._options.weights.reduced:
+        if self._options.loss.reduced:
             reduced = draw(sum(scene.reduced), _REDUCED_PER_FULL * count, generator).tolist()
         return _Draw(scene, tuple(windows), tuple(reduced), _draw_orientation(generator), _draw_shift(generator))
 

@@ -91,7 +91,7 @@ class Objective:
         total = float(self._total({k: torch.tensor(v) for k, v in parts.items()}))
         for name, part in self._truth_parts(patches).items():
             parts[name] = float(part)
-            total += getattr(self.options.weights, name) * parts[name]
+            total += getattr(self.options.loss, name) * parts[name]
         return total, parts
 
     @torch.no_grad()
@@ -104,7 +104,7 @@ class Objective:
 
     def _full_parts(self, patches: Patches, judged: int | None) -> dict[str, Tensor]:
         """The terms at full resolution that count, unweighted; the judge sees the first `judged` patches, or all."""
-        prior, weights = self.prior, self.options.weights
+        prior, weights = self.prior, self.options.loss
         if replace(weights, reduced=0.0, consistency=0.0) == _NOTHING:
             return {}
         fused = self._fuse(patches)
@@ -161,7 +161,7 @@ class Objective:
     def _truth_parts(self, patches: ScenePatches) -> dict[str, Tensor]:
         """The terms that know a truth and count, unweighted."""
         known = {"reduced": patches.reduced, "consistency": patches.again}
-        wanted = {name: part for name, part in known.items() if getattr(self.options.weights, name)}
+        wanted = {name: part for name, part in known.items() if getattr(self.options.loss, name)}
         return {name: self._distance(part) for name, part in wanted.items() if part is not None}
 
     def _distance(self, patches: Patches) -> Tensor:
@@ -178,4 +178,4 @@ class Objective:
         """The weighted sum of the parts."""
         if not parts:
             return torch.zeros(())
-        return torch.stack([getattr(self.options.weights, name) * value for name, value in parts.items()]).sum()
+        return torch.stack([getattr(self.options.loss, name) * value for name, value in parts.items()]).sum()

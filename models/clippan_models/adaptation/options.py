@@ -34,8 +34,8 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(0, 25),
-    "balanced": Preset(40, 100),
-    "best": Preset(150, 600, orientations=8),
+    "balanced": Preset(30, 100),
+    "best": Preset(100, 600, orientations=8),
 }
 """By name."""
 
@@ -104,15 +104,8 @@ LOSS_NAMES = _SHORT_NAMES | {term.name: term.name for term in fields(LossWeights
 FROM_RANDOM_WEIGHTS = LossWeights(consistency=0.0)
 """What a network learns from that begins with random weights."""
 
-FROM_PRIOR = LossWeights.only(consistency=1.0, direction=0.5)
+FROM_PRIOR = LossWeights.only(consistency=1.0, direction=0.5, ship=0.1)
 """What a network learns from that can sharpen before it learns."""
-
-
-def usual_weights(backbone: str) -> LossWeights:
-    """What a backbone learns from unless a user says otherwise."""
-    from clippan_models.networks.registry import find_backbone
-
-    return FROM_RANDOM_WEIGHTS if find_backbone(backbone).weights is None else FROM_PRIOR
 
 
 @dataclass(frozen=True)
@@ -129,8 +122,8 @@ class AdaptOptions:
         learning_rate: of Adam, decayed by a cosine. None: the backbone's own.
         validate_every: steps between validations.
         rounds: projections onto PAN and MS after the network, in training and for the result.
-        weights: of the terms of the loss.
-        teacher: whose images `weights.ship` pulls to, one of `teacher.TEACHERS`.
+        weights: of the terms of the loss. None: those for the backbone.
+        teacher: whose images `loss.ship` pulls to, one of `teacher.TEACHERS`.
         orientations: of the image whose results are averaged, 1 or 8.
     """
 
@@ -143,9 +136,17 @@ class AdaptOptions:
     learning_rate: float | None = None
     validate_every: int = 25
     rounds: int = 1
-    weights: LossWeights = FROM_PRIOR
+    weights: LossWeights | None = None
     teacher: str = NO_TEACHER
     orientations: int = 1
+
+    @property
+    def loss(self) -> LossWeights:
+        """The weights of the terms of the loss."""
+        from clippan_models.networks.registry import find_backbone
+
+        usual = FROM_RANDOM_WEIGHTS if find_backbone(self.backbone).weights is None else FROM_PRIOR
+        return usual if self.weights is None else self.weights
 
     @property
     def patches_per_step(self) -> int:

@@ -130,15 +130,15 @@ def learn_scene(
     train, validation = scene.split()
     training_set = _training_set(train, validation, prior, device)
     judge = None
-    if guide is not None and options.weights.direction:
+    if guide is not None and options.loss.direction:
         views = list(train.views())
         sharp = core_images(fit_classical(SHARP_EXAMPLE, views), views).to(device)
         images = clip_images(training_set.train.full, sharp, prior)
         judge = adapt_clip(guide.encoder, guide.prompts, images, guide.options, on_step)
         training_set = training_set.with_full(partial(with_clip_features, judge=judge, prior=prior))
-    if options.weights.ship and options.teacher != NO_TEACHER:
+    if options.loss.ship and options.teacher != NO_TEACHER:
         training_set = _with_teacher_images(training_set, train, validation, options, on_step)
-    if options.weights.consistency:
+    if options.loss.consistency:
         before = Teacher(network.eval(), options, device)
         training_set = training_set.with_full(partial(before.with_first_images, prior=prior))
     trainer = Trainer(network, SceneBatches(training_set, options), options, judge, Processes(device=device))

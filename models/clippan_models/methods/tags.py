@@ -20,7 +20,7 @@ def learning_tags(options: AdaptOptions) -> dict[str, str]:
         "STEPS": str(options.steps),
         "BACKBONE": options.backbone,
         "TEACHER": options.teacher,
-        "LOSS": json.dumps({term: weight for term, weight in asdict(options.weights).items() if weight}),
+        "LOSS": json.dumps({term: weight for term, weight in asdict(options.loss).items() if weight}),
         "PROJECTIONS": str(options.rounds),
         "ORIENTATIONS": str(options.orientations),
     }

@@ -59,7 +59,7 @@ def picture(result: Result) -> Tensor:
 
 
 def test_language_alone_teaches_the_network(encoder: ClipEncoder) -> None:
-    options = AdaptOptions(steps=10, weights=replace(NOTHING, direction=1.0), validate_every=5)
+    options = AdaptOptions(backbone="lambda-pnn", steps=10, weights=replace(NOTHING, direction=1.0), validate_every=5)
     _, result = adapted(encoder, options)
     losses = [point.parts["direction"] for point in result.curve]
     assert all(set(point.parts) == {"direction"} for point in result.curve)
@@ -67,20 +67,20 @@ def test_language_alone_teaches_the_network(encoder: ClipEncoder) -> None:
 
 
 def test_a_prompt_changes_the_image_and_the_seed_repeats_it(encoder: ClipEncoder) -> None:
-    options = AdaptOptions(steps=4, weights=ALL, validate_every=100)
+    options = AdaptOptions(backbone="lambda-pnn", steps=4, weights=ALL, validate_every=100)
     wald, again, noise = (picture(adapted(encoder, options, name)) for name in ("wald", "wald", "noise"))
     assert torch.equal(wald, again)
     assert not torch.equal(wald, noise)
 
 
 def test_without_the_direction_term_language_changes_nothing(encoder: ClipEncoder) -> None:
-    options = AdaptOptions(steps=3, weights=replace(ALL, direction=0.0))
+    options = AdaptOptions(backbone="lambda-pnn", steps=3, weights=replace(ALL, direction=0.0))
     assert torch.equal(picture(adapted(encoder, options)), picture(adapted(None, options)))
 
 
 def test_clip_stays_as_it_was(encoder: ClipEncoder) -> None:
     before = {k: v.clone() for k, v in encoder.state_dict().items()}
-    adapted(encoder, AdaptOptions(steps=2, weights=ALL))
+    adapted(encoder, AdaptOptions(backbone="lambda-pnn", steps=2, weights=ALL))
     after = encoder.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert all(p.grad is None for p in encoder.parameters())
@@ -88,7 +88,7 @@ def test_clip_stays_as_it_was(encoder: ClipEncoder) -> None:
 
 @pytest.mark.parametrize("term", sorted(TERMS))
 def test_each_term_can_be_left_out(encoder: ClipEncoder, term: str) -> None:
-    options = AdaptOptions(steps=2, weights=replace(ALL, **{term: 0.0}), teacher="gsa")
+    options = AdaptOptions(backbone="lambda-pnn", steps=2, weights=replace(ALL, **{term: 0.0}), teacher="gsa")
     _, result = adapted(encoder, options)
     assert result.steps == 2 and set(result.curve[-1].parts) == TERMS - {term}
 
@@ -96,7 +96,10 @@ def test_each_term_can_be_left_out(encoder: ClipEncoder, term: str) -> None:
 @pytest.mark.parametrize("teacher", ["self", *CLASSICAL_TEACHERS])
 def test_a_teacher_is_followed(teacher: str) -> None:
     weights = replace(NOTHING, ship=1.0)
-    _, result = adapted(None, AdaptOptions(steps=30, weights=weights, teacher=teacher, rounds=0, validate_every=5))
+    _, result = adapted(
+        None,
+        AdaptOptions(backbone="lambda-pnn", steps=30, weights=weights, teacher=teacher, rounds=0, validate_every=5),
+    )
     assert result.best_step > 0
     assert min(point.parts["ship"] for point in result.curve) < 0.8 * result.curve[0].parts["ship"]
 
@@ -104,11 +107,11 @@ def test_a_teacher_is_followed(teacher: str) -> None:
 @pytest.mark.parametrize("alone", ["ship", "direction"])
 def test_a_term_without_what_it_compares_with_is_refused(alone: str) -> None:
     with pytest.raises(UsageError, match="ship needs a teacher, direction a CLIP"):
-        adapted(None, AdaptOptions(steps=2, weights=replace(NOTHING, **{alone: 1.0})))
+        adapted(None, AdaptOptions(backbone="lambda-pnn", steps=2, weights=replace(NOTHING, **{alone: 1.0})))
 
 
 @pytest.mark.parametrize("stem", STEMS)
 @pytest.mark.parametrize("prompts", PROMPTS)
 def test_every_stem_and_every_set_of_prompts_runs(encoder: ClipEncoder, stem: StemKind, prompts: str) -> None:
-    _, result = adapted(encoder, AdaptOptions(steps=1, weights=ALL), prompts, stem)
+    _, result = adapted(encoder, AdaptOptions(backbone="lambda-pnn", steps=1, weights=ALL), prompts, stem)
     assert torch.isfinite(torch.tensor([point.total for point in result.curve])).all()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clippan_models.adaptation.options import FROM_PRIOR, AdaptOptions
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.contracts import Observation, Sampling, Tile, Window
 from clippan_models.methods.method import Fitted
 from clippan_models.methods.network import MethodOptions, NetworkMethod
@@ -21,7 +21,7 @@ from prior_training.pairs import with_bands
 from tests.models.methods.conftest import TileSource
 
 SIDE, MARGIN, HALO = 128, 32, 180
-PRIOR = AdaptOptions(steps=0, backbone="anyband", weights=FROM_PRIOR)
+PRIOR = AdaptOptions(steps=0, backbone="anyband")
 
 
 def truth(bands: int) -> Tensor:
