@@ -110,8 +110,8 @@ WEIGHTS_SENSOR = _kind(
 )
 LANGUAGE_SILENT = _kind(
     "language-silent",
-    "The method uses CLIP, but nothing is learned that CLIP could judge.",
-    "use --method network if no language is wanted, or let the network learn with --steps and d in --loss",
+    "The network of a method that uses CLIP learns, but its loss has no term that CLIP judges.",
+    "use --method network if no language is wanted, or add d to --loss",
 )
 FALLBACK = _kind(
     "fallback",

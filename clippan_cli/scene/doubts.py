@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import binary_erosion
 
 from clippan_cli.rasters.pair import Pair, same_crs
 from clippan_cli.rasters.source import Mask, RasterSource, Values
@@ -57,8 +57,8 @@ def grid_doubts(pair: Pair) -> Iterator[RunWarning]:
     down, right = pair.sampling.ratio_y, pair.sampling.ratio_x
     if abs(math.log(down / right)) > _RATIOS_DIFFER and same_crs(pair.ms.grid.crs, pair.pan.grid.crs):
         yield RATIOS_DIFFER.says(
-            f"the pixels of {pair.ms.name} are {down:.4g} times as high as those of {pair.pan.name}, but {right:.4g} "
-            "times as wide"
+            f"the pixels of {_file(pair.ms)} are {down:.4g} times as high as those of {_file(pair.pan)}, but "
+            f"{right:.4g} times as wide"
         )
 
 
@@ -91,9 +91,11 @@ def value_doubts(pair: Pair, tiles: Sequence[TileArrays]) -> Iterator[RunWarning
         yield from _fill_doubts(source, pieces, lowest, block)
         at_top = _piled_up(values, highest)
         if at_top > _MANY_AT_TOP:
-            yield SATURATED.says(f"{at_top:.1%} of the values looked at of {source.name} are the highest, {highest:g}")
+            yield SATURATED.says(
+                f"{at_top:.1%} of the values looked at of {_file(source)} are the highest, {highest:g}"
+            )
         if source.dtype.startswith("float") and highest < LEAST_LARGE:
-            yield SMALL_VALUES.says(f"no value of {source.name} reaches {LEAST_LARGE:g} (highest {highest:.3g})")
+            yield SMALL_VALUES.says(f"no value of {_file(source)} reaches {LEAST_LARGE:g} (highest {highest:.3g})")
 
 
 def _piled_up(values: Values, highest: float) -> float:
@@ -107,11 +109,13 @@ def _piled_up(values: Values, highest: float) -> float:
 def _fill_doubts(
     source: RasterSource, pieces: Sequence[tuple[Values, Mask]], lowest: float, block: int
 ) -> Iterator[RunWarning]:
+    from scipy.ndimage import binary_erosion  # takes a while to import
+
     alike = [(valid & (values == lowest)).all(0) for values, valid in pieces]
     share = sum(int(a.sum()) for a in alike) / sum(int(valid.all(0).sum()) for _, valid in pieces)
     if share < 1 and any(binary_erosion(a, np.ones((block, block))).any() for a in alike if a.any()):
         yield UNDECLARED_FILL.says(
-            f"{share:.1%} of the pixels looked at of {source.name} are {lowest:g}, the lowest value, in whole blocks"
+            f"{share:.1%} of the pixels looked at of {_file(source)} are {lowest:g}, the lowest value, in whole blocks"
             f"{' and all bands' * (source.count > 1)}, and {_declared(source)}"
         )
 
@@ -165,3 +169,8 @@ def _bands(which: Sequence[bool]) -> str:
         return "all bands"
     numbers = [str(band) for band, meant in enumerate(which, start=1) if meant]
     return f"band{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+
+
+def _file(source: RasterSource) -> str:
+    """The names of the files without their folders: warnings are kept in the tags of outputs, which go to others."""
+    return ", ".join(Path(name).name for name in source.names)

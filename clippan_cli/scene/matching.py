@@ -30,7 +30,7 @@ from clippan_cli.scene.names import (
     name_without_role,
     named_by_folder,
     says_its_role,
-    scene_name,
+    scene_id,
     with_unique_ids,
 )
 from clippan_models.errors import ClippanError, in_one_line
@@ -162,7 +162,7 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFi
     best_pan, best_sharp = _best_partners(sure), _best_partners({(p, m): match for (m, p), match in sure.items()})
     mutual = {m: best[0] for m, best in best_pan.items() if len(best) == 1 and best_sharp[best[0]] == [m]}
     pairs = [
-        SceneFiles((str(sharp[m].path),), str(pans[p].path), scene_name(str(sharp[m].path)), sure[m, p].reason)
+        SceneFiles((str(sharp[m].path),), str(pans[p].path), scene_id(str(sharp[m].path)), sure[m, p].reason)
         for m, p in sorted(mutual.items())
     ]
 
@@ -227,7 +227,7 @@ def _join_by_name(images: Sequence[_Image]) -> tuple[list[SceneFiles], list[Left
     for group in groups.values():
         pan, ms = ([i for i in group if (i.bands == 1) == single] for single in (True, False))
         if len(pan) == len(ms) == 1:
-            name = scene_name(str(ms[0].path))
+            name = scene_id(str(ms[0].path))
             pairs.append(SceneFiles((str(ms[0].path),), str(pan[0].path), name, "names agree; no CRS"))
         else:
             reason = "it has no CRS; name its pair in a CSV file"

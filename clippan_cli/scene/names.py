@@ -61,6 +61,11 @@ def _without_role(word: str) -> str:
     return "" if word.lower() in _ROLES else word
 
 
+def scene_id(path: str) -> str:
+    """The name of a scene for its files."""
+    return safe_name(scene_name(path))
+
+
 def safe_name(name: str) -> str:
     """A name that every file system accepts."""
     return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100]

@@ -165,6 +165,7 @@ def test_a_notebook_shows_a_bar(pair: tuple[str, str], tmp_path: Path) -> None:
     cell = nbformat.v4.new_code_cell(f"import clippan\nclippan.sharpen(*{pair!r}, 'out.tif', **{FAST!r}).plan.width")
     notebook = nbformat.v4.new_notebook(cells=[cell])
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    bar, value = notebook.cells[0].outputs
+    kinds = {output["output_type"]: output for output in notebook.cells[0].outputs}
+    bar, value = kinds["display_data"], kinds["execute_result"]
     assert '<progress value="1" max="1"></progress> sharpen 1/1' in bar["data"]["text/html"]
     assert value["data"]["text/plain"] == "128"

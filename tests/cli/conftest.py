@@ -37,7 +37,7 @@ class Outcome:
 
     @property
     def error_line(self) -> str:
-        """The one line that says what is wrong, after notes of clippan if there are any."""
+        """The one line that says what is wrong, after notes and warnings of clippan if there are any."""
         lines = self.stderr.splitlines()
         ours = [line for line in lines if line.startswith("clippan: ")]
         assert len(ours) == 1 and lines[-1] == ours[0], self.stderr

@@ -85,7 +85,7 @@ def test_one_name_that_begins_like_another_keeps_its_own_images(folder: Path, tm
         for kind in ("ms", "pan", "net"):
             (tmp_path / f"{name}_{kind}.tif").write_bytes((folder / f"a_{kind}.tif").read_bytes())
     found = {entry.id: [Path(p).name for p in entry.fused] for entry in find_scenes(tmp_path)}
-    assert found == {"x": ["x_net.tif"], "x-1": ["x_1_net.tif"]}
+    assert found == {"x": ["x_net.tif"], "x_1": ["x_1_net.tif"]}
 
 
 def test_a_scene_that_fails_does_not_stop_the_others(made: tuple[Path, IndexReport]) -> None:

@@ -485,9 +485,9 @@ def sensor_file_that_is_missing(desk: Desk) -> list[str]:
     return desk.sharpen("--sensor", desk.path("mine.toml"))
 
 
-@fails(USAGE, "worldview-2", "8 bands", "4")
+@fails(USAGE, "worldview-2", "8 bands", "5")
 def sensor_with_other_bands(desk: Desk) -> list[str]:
-    return desk.sharpen("--sensor", "worldview-2")
+    return desk.sharpen("--sensor", "worldview-2", ms=desk.ms(bands=5))
 
 
 BOX = "500004,5399976,500028,5399996"

@@ -24,7 +24,7 @@ from clippan_models.errors import Interrupted, UsageError
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Deadly, Desk, RunMain
 
 FAILED = 9
-FAST = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
+FAST = ["--method", "exp", "--sensor", "generic", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_python_warns_and_returns_them(unrelated: list[str]) -> None:
 
 
 def test_a_method_without_its_language_is_told_of(desk: Desk, run_main: RunMain) -> None:
-    run = [*desk.sharpen("--dry-run", "--steps", "0")]
+    run = [*desk.sharpen("--dry-run", "--steps", "1", "--loss", "spec")]
     run[run.index("exp")] = "clippan"
     assert run_main(run).codes == ["language-silent"]
     assert run_main([*run, "--clip", "none"]).codes == []
