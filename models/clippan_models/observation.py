@@ -155,7 +155,7 @@ def _fit_common(tiles: Sequence[Tile], nominal: Observation, *, coregister: bool
     guesses = [(_logit(gain0), dy, dx) for dy in (0.0, 1.5, -1.5) for dx in (0.0, 1.5, -1.5)]
     start = max(guesses, key=lambda point: regress([_pan_at(s, *place(np.array(point))) for s in tiles], bands)[1])
     limit = 1.5 * MAX_SHIFT_MS * nominal.sampling.ratio
-    best, unexplained = descend(_look_at_pan(place, tiles, bands), start, limit)
+    best, unexplained, _ = descend(_look_at_pan(place, tiles, bands), start, limit)
     if 1.0 - unexplained < MIN_LOCAL_R2:
         return gain0, 0.0, 0.0
     return _sigmoid(best[0]), float(best[1]), float(best[2])
@@ -198,9 +198,8 @@ def _fit_bands(tiles: Sequence[Tile], nominal: Observation, common: tuple[float,
                 pieces.append((detail * use, torch.cat([pan[None], slopes * use])))
             return unexplained_in_windows(pieces)
 
-        shift, unexplained = descend(look, start, MAX_SHIFT_MS * nominal.sampling.ratio)
-        first = look(np.array(start)).unexplained
-        return _BandFit((float(shift[0]), float(shift[1])), 1.0 - unexplained, 1.0 - first)
+        shift, own, common_one = descend(look, start, MAX_SHIFT_MS * nominal.sampling.ratio)
+        return _BandFit((float(shift[0]), float(shift[1])), 1.0 - own, 1.0 - common_one)
 
     return [fit(band) for band in range(nominal.sampling.bands)]
 
@@ -306,7 +305,7 @@ def _fit_response(tiles: Sequence[Tile], model: Observation, begin: float) -> Ob
         return regress([_pan_at(s, reference, gain) for s in tiles], bands)
 
     look = _look_at_pan(lambda point: (reference, _sigmoid(point[0])), tiles, bands)
-    found, _ = descend(look, [_logit(begin)], _logit(0.98))
+    found, _, _ = descend(look, [_logit(begin)], _logit(0.98))
     best = float(np.clip(_sigmoid(found[0]), *GAIN_RANGE))
     model = replace(model, pan_r2=fit(best)[1])
     certainty = model.certainty

@@ -151,16 +151,19 @@ def mask_that_is_a_vrt(desk: Desk, address: str) -> str:
     return pan
 
 
-def mask_of_a_server(desk: Desk, address: str) -> str:
+def pan_beside(desk: Desk, name: str, text: str) -> str:
+    """PAN with a file of this name and text beside it."""
     pan = desk.pan()
-    write(desk, "pan.tif.msk", vrt(f"{address}/mask.tif", "Byte", MASK_FLAGS))
+    write(desk, name, text)
     return pan
+
+
+def mask_of_a_server(desk: Desk, address: str) -> str:
+    return pan_beside(desk, "pan.tif.msk", vrt(f"{address}/mask.tif", "Byte", MASK_FLAGS))
 
 
 def mask_that_is_a_wms(desk: Desk, address: str) -> str:
-    pan = desk.pan()
-    write(desk, "pan.tif.msk", wms(address))
-    return pan
+    return pan_beside(desk, "pan.tif.msk", wms(address))
 
 
 def mask_in_capitals_that_is_a_vrt(desk: Desk, address: str) -> str:
@@ -178,9 +181,7 @@ def mask_that_links_to_another_folder(desk: Desk, address: str) -> str:
 
 
 def overviews_that_are_a_wms(desk: Desk, address: str) -> str:
-    pan = desk.pan()
-    write(desk, "pan.tif.ovr", wms(address))
-    return pan
+    return pan_beside(desk, "pan.tif.ovr", wms(address))
 
 
 def overviews_of_overviews_that_are_a_wms(desk: Desk, address: str) -> str:
@@ -196,16 +197,12 @@ def _named(overviews: str) -> str:
 
 
 def overviews_named_on_a_server(desk: Desk, address: str) -> str:
-    pan = desk.pan()
-    write(desk, "pan.tif.aux.xml", _named(f"{address}/pan.ovr"))
-    return pan
+    return pan_beside(desk, "pan.tif.aux.xml", _named(f"{address}/pan.ovr"))
 
 
 def overviews_named_in_a_wms(desk: Desk, address: str) -> str:
-    pan = desk.pan()
     write(desk, "w.xml", wms(address))
-    write(desk, "pan.tif.aux.xml", _named(":::BASE:::w.xml"))
-    return pan
+    return pan_beside(desk, "pan.tif.aux.xml", _named(":::BASE:::w.xml"))
 
 
 def overviews_named_in_the_tags(desk: Desk, address: str) -> str:

@@ -33,8 +33,10 @@ class Look:
         return cls(1.0, np.zeros(parameters), np.eye(parameters))
 
 
-def descend(look: Callable[[np.ndarray], Look], start: Sequence[float], limit: float) -> tuple[np.ndarray, float]:
-    """The point where least is left unexplained, and how much is.
+def descend(
+    look: Callable[[np.ndarray], Look], start: Sequence[float], limit: float
+) -> tuple[np.ndarray, float, float]:
+    """The point where least is left unexplained, how much is left there, and how much at the start.
 
     Args:
         look: at a point.
@@ -42,7 +44,7 @@ def descend(look: Callable[[np.ndarray], Look], start: Sequence[float], limit: f
         limit: no coordinate goes further from 0 than this.
     """
     point, damping = np.array(start, dtype=np.float64), _DAMPING
-    here = look(point)
+    first = here = look(point)
     for _ in range(_STEPS):
         held = damping * here.curvature.diagonal() + 1e-12
         step = -np.linalg.solve(here.curvature + np.diag(held), here.gradient)
@@ -54,4 +56,4 @@ def descend(look: Callable[[np.ndarray], Look], start: Sequence[float], limit: f
             point, here, damping = tried, there, damping / 10
         else:
             damping *= 30
-    return point, here.unexplained
+    return point, here.unexplained, first.unexplained
