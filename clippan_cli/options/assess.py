@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args
 
 from clippan_cli.options.compute import DeviceFlags, compute_options
 from clippan_cli.options.flags import OptionalPath, Panel, filled
-from clippan_cli.options.scene import FileFlags, SensorFlag, StrictFlag, one_of, path_or_none
+from clippan_cli.options.scene import FileFlags, MsBandsFlag, NodataFlags, SensorFlag, StrictFlag, one_of, path_or_none
 from clippan_cli.quality.options import AssessOptions, Convention
 from clippan_cli.quality.result import Gate
 
@@ -63,7 +63,7 @@ class GateFlags(TypedDict, total=False):
     ]
 
 
-class _SceneFlags(SensorFlag, FileFlags, StrictFlag, DeviceFlags, total=False):
+class _SceneFlags(SensorFlag, MsBandsFlag, FileFlags, NodataFlags, StrictFlag, DeviceFlags, total=False):
     """Of the scene."""
 
 

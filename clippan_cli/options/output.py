@@ -65,7 +65,7 @@ def encoding_options(given: Mapping[str, Any]) -> OutputOptions:
     )
 
 
-def band_numbers(bands: str | Sequence[int] | None) -> tuple[int, ...] | None:
+def band_numbers(bands: str | Sequence[int] | None, option: str = "bands") -> tuple[int, ...] | None:
     """The numbers in "3,2,1", or in a sequence of them.
 
     Raises:
@@ -76,7 +76,7 @@ def band_numbers(bands: str | Sequence[int] | None) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in (bands.replace(",", " ").split() if isinstance(bands, str) else bands))
     except ValueError as error:
-        raise UsageError(f"{bands}: must be band numbers separated by commas, e.g. 3,2,1", "bands") from error
+        raise UsageError(f"{bands}: must be band numbers separated by commas, e.g. 3,2,1", option) from error
 
 
 def _creation_options(given: Sequence[str] | Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_args
 
 from clippan_cli.options.flags import COMPUTE, MESSAGES, REGION, SCENE, OptionalPath, filled
-from clippan_cli.rasters.options import Extent, PairOptions, Trust
+from clippan_cli.options.output import band_numbers
+from clippan_cli.rasters.options import Extent, Nodata, PairOptions, Trust
 from clippan_cli.scene.files import Coregister, ReadOptions
 from clippan_models.errors import UsageError
 
@@ -60,6 +61,30 @@ class FileFlags(TypedDict, total=False):
     allow_remote: Annotated[bool, SCENE.flag(Trust.remote, None, "Read https://, s3:// and /vsicurl/ paths.")]
 
 
+class NodataFlags(TypedDict, total=False):
+    """Of every command that reads the pixels of a pair."""
+
+    nodata: Annotated[
+        str | float | None,
+        SCENE.flag(
+            None,
+            "VALUE|none",
+            "Value of pixels without data in MS and PAN, whatever the files declare; none: no value.",
+        ),
+    ]
+    ms_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "The same of MS alone.")]
+    pan_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "The same of PAN alone.")]
+
+
+class MsBandsFlag(TypedDict, total=False):
+    """Of commands that compare images with MS."""
+
+    ms_bands: Annotated[
+        str | Sequence[int] | None,
+        SCENE.flag(None, "N,N,...", "MS bands that the images hold, in their order; all if not given."),
+    ]
+
+
 class StrictFlag(TypedDict, total=False):
     """Of every command that warns of a scene."""
 
@@ -68,7 +93,7 @@ class StrictFlag(TypedDict, total=False):
     ]
 
 
-class ReadFlags(SensorFlag, CoregisterFlag, FileFlags, StrictFlag, total=False):
+class ReadFlags(SensorFlag, CoregisterFlag, FileFlags, NodataFlags, StrictFlag, total=False):
     """All about the files."""
 
 
@@ -97,7 +122,7 @@ class InfoFlags(ReadFlags, ExtentFlag, total=False):
     """The options of `info`."""
 
 
-class _AllFlags(SeedFlag, ReadFlags, RegionFlags, total=False):
+class _AllFlags(SeedFlag, ReadFlags, MsBandsFlag, RegionFlags, total=False):
     """What `read_options` takes."""
 
 
@@ -121,6 +146,9 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
             assume_aligned=options["assume_aligned"],
             pan_band=options["pan_band"],
             extent=options["extent"],
+            ms_nodata=_nodata(options, "ms_nodata"),
+            pan_nodata=_nodata(options, "pan_nodata"),
+            ms_bands=band_numbers(options["ms_bands"], "ms_bands") or (),
         ),
         bbox=_box(bbox) if bbox is not None else None,
         bbox_crs=bbox_crs,
@@ -152,6 +180,20 @@ def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
 def path_or_none(value: str | Path | None) -> Path | None:
     """A path that may be absent."""
     return None if value is None else Path(value)
+
+
+def _nodata(options: Mapping[str, Any], option: str) -> Nodata:
+    """What is said of one image, else of both."""
+    option = option if options[option] is not None else "nodata"
+    value = options[option]
+    if value is None:
+        return None
+    if str(value).strip().lower() == "none":
+        return "none"
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{value}: must be a number, nan, or none", option) from error
 
 
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:

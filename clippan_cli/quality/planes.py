@@ -155,7 +155,8 @@ def place_of(fused: RasterSource, scene: Scene) -> Window:
     """
     pan, ms = scene.pair.pan, scene.pair.ms
     if fused.count != ms.count:
-        raise IncompatiblePairError(f"{fused.name} has {fused.count} bands but {ms.name} has {ms.count}")
+        cure = "; say which bands of MS it holds with --ms-bands, e.g. 3,2,1" if fused.count < ms.count else ""
+        raise IncompatiblePairError(f"{fused.name} has {fused.count} bands but {ms.name} has {ms.count}{cure}")
     if pan.grid.transform.is_identity or fused.grid.transform.is_identity:
         if (fused.height, fused.width) != (pan.height, pan.width):
             raise IncompatiblePairError(

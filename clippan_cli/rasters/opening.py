@@ -7,6 +7,8 @@ driver that it has. So these files are checked first, each like a raster that th
 from __future__ import annotations
 
 import os
+import platform
+import re
 import stat
 import warnings
 from dataclasses import dataclass
@@ -150,6 +152,15 @@ def is_remote(name: str) -> bool:
     return name.lower().startswith(remote)
 
 
+def windows_path_here(name: str) -> str | None:
+    """Why a path of Windows means nothing on another system, where a name is one; None where it is none."""
+    drive = re.match(r"([A-Za-z]):|\\\\", name)
+    if os.name == "nt" or drive is None or os.path.exists(name):
+        return None
+    place = f"/mnt/{drive[1].lower()}/..." if drive[1] else "the folder where that share is mounted"
+    return f"{name} is a path of Windows, but this is {platform.system()}; give the path as it is here, e.g. {place}"
+
+
 def one_line(error: BaseException) -> str:
     """What an error says, or GDAL beneath it, in one line."""
     cause = error if isinstance(error, InputError) else error.__cause__ or error
@@ -195,6 +206,8 @@ def _check_path(name: str) -> None:
         raise InputError(f"{name!a} is not a UTF-8 name; rename the file")
     if is_remote(name):
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
+    if reason := windows_path_here(name):
+        raise InputError(reason)
     if name.startswith("/vsi") or (":" in name.split(os.sep)[0] and not Path(name).exists()):
         raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
     try:

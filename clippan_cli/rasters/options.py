@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Extent = Literal["intersection", "pan"]
+Nodata = float | Literal["none"] | None
+"""The value of pixels without data; "none": no value is; None: as the file declares."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,15 @@ class PairOptions:
         assume_aligned: without georeferencing, take MS and PAN to cover the same ground.
         pan_band: 1-based band of the PAN file, where it has several.
         extent: output grid: the overlap with MS, or all of PAN.
+        ms_nodata: value of MS pixels without data.
+        pan_nodata: value of PAN pixels without data.
+        ms_bands: 1-based bands of MS to read, in this order; empty: all.
     """
 
     trust: Trust = Trust()
     assume_aligned: bool = False
     pan_band: int | None = None
     extent: Extent = "intersection"
+    ms_nodata: Nodata = None
+    pan_nodata: Nodata = None
+    ms_bands: tuple[int, ...] = ()

@@ -107,10 +107,12 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
 
     Raises:
         InputError: a file that cannot be read.
+        UsageError: bands or a nodata value that a file does not have.
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
-    ms = samples_of(open_source(ms_names, "MS", options.trust, stack))
-    pan = _choose_pan_band(open_source([pan_name], "PAN", options.trust, stack), ms, options.pan_band)
+    ms = samples_of(_choose_ms_bands(open_source(ms_names, "MS", options.trust, stack, options.ms_nodata), options))
+    pan = open_source([pan_name], "PAN", options.trust, stack, options.pan_nodata)
+    pan = _choose_pan_band(pan, ms, options.pan_band)
     notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
         to_pan = _assume_aligned(ms, pan, options, notes)
@@ -145,6 +147,14 @@ def same_crs(one: Any, other: Any) -> bool:
     if one == other:
         return True
     return pyproj.CRS.from_wkt(one.to_wkt()).equals(pyproj.CRS.from_wkt(other.to_wkt()), ignore_axis_order=True)
+
+
+def _choose_ms_bands(ms: RasterSource, options: PairOptions) -> RasterSource:
+    if not options.ms_bands:
+        return ms
+    if not all(1 <= band <= ms.count for band in options.ms_bands):
+        raise UsageError(f"--ms-bands {','.join(map(str, options.ms_bands))}: {ms.name} has bands 1 to {ms.count}")
+    return ms.selected([band - 1 for band in options.ms_bands])
 
 
 def _choose_pan_band(pan: RasterSource, ms: RasterSource, band: int | None) -> RasterSource:

@@ -52,7 +52,7 @@ class SampleSource(RasterSource):
             f"MS was resampled by nearest neighbour: each sample fills {blocks.cols}x{blocks.rows} pixels; "
             f"it is read as {width}x{height} samples"
         )
-        super().__init__(source.names, source.datasets, source.bands, source.alphas, (*source.notes, note))
+        super().__init__(source.names, source.datasets, source.bands, source.alphas, (*source.notes, note), source.rule)
         self._source = source
         self._blocks = blocks
         self.height, self.width = height, width

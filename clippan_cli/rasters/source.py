@@ -15,8 +15,9 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.gdal_errors import small_cache
+from clippan_cli.rasters.nodata import AS_DECLARED, NodataRule, is_nodata
 from clippan_cli.rasters.opening import one_line, open_dataset, options_of_gdal
-from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.options import Nodata, Trust
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
@@ -38,6 +39,7 @@ class RasterSource:
         bands: (dataset number, band counted from 1) of each band.
         alphas: of each dataset, the band that says where there is image, counted from 1, or None.
         notes: what was decided for the user, one sentence each.
+        rule: how to tell nodata.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RasterSource:
         bands: tuple[tuple[int, int], ...],
         alphas: tuple[int | None, ...],
         notes: tuple[str, ...] = (),
+        rule: NodataRule = AS_DECLARED,
     ) -> None:
         """Take open datasets."""
         self.names = names
@@ -54,8 +57,9 @@ class RasterSource:
         self.bands = bands
         self.alphas = alphas
         self.notes = notes
+        self.rule = rule
         self.width, self.height = int(datasets[0].width), int(datasets[0].height)
-        self._has_mask = [_has_mask_band(d) for d in datasets]
+        self._has_mask = [_has_mask_band(d, rule) for d in datasets]
 
     @property
     def name(self) -> str:
@@ -91,7 +95,7 @@ class RasterSource:
     @property
     def nodata(self) -> tuple[float | None, ...]:
         """Nodata value of each band."""
-        return tuple(d.nodatavals[i - 1] for d, i in (self._band(b) for b in range(self.count)))
+        return tuple(self.rule.value(*self._band(b)) for b in range(self.count))
 
     @property
     def masked(self) -> bool:
@@ -101,13 +105,13 @@ class RasterSource:
     def selected(self, bands: Sequence[int]) -> RasterSource:
         """The same raster with some of its bands, counted from 0."""
         chosen = tuple(self.bands[band] for band in bands)
-        return RasterSource(self.names, self.datasets, chosen, self.alphas, self.notes)
+        return RasterSource(self.names, self.datasets, chosen, self.alphas, self.notes, self.rule)
 
     def read(self, window: Window) -> tuple[Values, Mask]:
         """Values `[C, h, w]` float32 and validity `[C, h, w]` of any window.
 
         Raises:
-            InputError: the file cannot be read there.
+            InputError: the file cannot be read there, or holds values that no instrument measures.
         """
         values = np.zeros((self.count, window.height, window.width), np.float32)
         valid = np.zeros(values.shape, np.bool_)
@@ -134,15 +138,19 @@ class RasterSource:
             values = raw.astype(np.float32, copy=False)
         good = np.isfinite(values)
         for k, index in enumerate(indexes):
-            nodata = dataset.nodatavals[index - 1]
+            nodata = self.rule.value(dataset, index)
             if nodata is not None and not np.isnan(nodata):
-                good[k] &= raw[k] != nodata
+                good[k] &= ~is_nodata(raw[k], nodata)
         alpha = self.alphas[number]
         if alpha is not None:
             good &= dataset.read(alpha, window=where) > 0
         if self._has_mask[number]:
             good &= dataset.read_masks(indexes[0], window=where) > 0
-        return values if good.all() else np.where(good, values, np.float32(0)), good
+        values = values if good.all() else np.where(good, values, np.float32(0))
+        if raw.dtype.kind == "f":
+            for k, index in enumerate(indexes):
+                self.rule.refuse_absurd(self.names[number], index, values[k])
+        return values, good
 
     def picture(
         self, bands: Sequence[tuple[int, int]], window: tuple[float, float, float, float], shape: tuple[int, int]
@@ -165,20 +173,33 @@ class RasterSource:
         if min(inner) <= 0:
             return out
         part = RasterioWindow(col + x0 * width, row + y0 * height, (x1 - x0) * width, (y1 - y0) * height)
-        method = Resampling.average if width > shape[1] else Resampling.nearest
+        # GDAL leaves nodata out of averages where the file declares it, but not where only the user does
+        averaged = width > shape[1] and self.rule.said is None
+        method = Resampling.average if averaged else Resampling.nearest
         for k, (number, index) in enumerate(bands):
-            dataset = self.datasets[number]
-            values = dataset.read(index, window=part, out_shape=inner, resampling=method).astype(np.float32)
-            mask = dataset.read_masks(index, window=part, out_shape=inner)
-            out[k, rows, cols] = np.where(mask > 0, values, np.nan)
+            values = self.datasets[number].read(index, window=part, out_shape=inner, resampling=method)
+            shown = self._shown(number, index, values, part)
+            out[k, rows, cols] = np.where(shown, values.astype(np.float32), np.nan)
         return out
+
+    def _shown(self, number: int, index: int, values: NDArray[Any], part: RasterioWindow) -> Mask:
+        """Which pixels of a picture of a band exist."""
+        dataset, nodata = self.datasets[number], self.rule.value(self.datasets[number], index)
+        if self.rule.said is None:
+            return np.asarray(dataset.read_masks(index, window=part, out_shape=values.shape) > 0)
+        shown = np.ones(values.shape, np.bool_) if nodata is None else ~is_nodata(values, nodata)
+        if self.alphas[number] is not None:
+            shown &= dataset.read(self.alphas[number], window=part, out_shape=values.shape) > 0
+        if self._has_mask[number]:
+            shown &= dataset.read_masks(index, window=part, out_shape=values.shape) > 0
+        return shown
 
     def _band(self, band: int) -> tuple[Any, int]:
         number, index = self.bands[band]
         return self.datasets[number], index
 
 
-def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack) -> RasterSource:
+def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack, nodata: Nodata = None) -> RasterSource:
     """Open one raster, or several one-band rasters that share a grid.
 
     Args:
@@ -186,15 +207,19 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
         role: "MS" or "PAN", for messages.
         trust: what may be opened besides local files.
         stack: closes the datasets.
+        nodata: the value of pixels without data, where the user says it.
 
     Raises:
         InputError: not a raster that clippan reads.
+        UsageError: a nodata value that the raster cannot hold, or several files of several bands.
         IncompatiblePairError: several files that do not share a grid.
     """
     stack.enter_context(rasterio.Env(**small_cache(), **options_of_gdal(trust)))
     datasets = tuple(stack.enter_context(open_dataset(name, trust)) for name in names)
+    rule = NodataRule(nodata, role)
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
+        rule.check(name, dataset.dtypes[0])
         _check_same_grid(names[0], datasets[0], name, dataset)
     called = [_called_alpha(dataset) for dataset in datasets]
     alphas = tuple(
@@ -219,7 +244,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
             f"several {role} rasters must hold one band each, but {len(names)} files hold {len(bands)} bands; "
             "give one multi-band raster instead"
         )
-    return RasterSource(tuple(names), datasets, bands, alphas, notes)
+    return RasterSource(tuple(names), datasets, bands, alphas, notes, rule)
 
 
 def _check_content(name: str, dataset: Any) -> None:
@@ -277,9 +302,10 @@ def _holds_image(name: str, dataset: Any, band: int) -> bool:
     return bool(opaque.mean() < 0.5)
 
 
-def _has_mask_band(dataset: Any) -> bool:
+def _has_mask_band(dataset: Any, rule: NodataRule) -> bool:
     flags = dataset.mask_flag_enums[0]
-    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    by_values = MaskFlags.nodata in flags and rule.said is not None  # the tag NODATA_VALUES: the user knows better
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags and not by_values
 
 
 def _unreadable(name: str, error: BaseException) -> InputError:

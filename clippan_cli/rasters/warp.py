@@ -43,7 +43,7 @@ class WarpedSource(RasterSource):
             place: from pixels of the new grid to PAN, both in corner coordinates.
             shape: rows and columns of the new grid.
         """
-        super().__init__(source.names, source.datasets, source.bands, source.alphas, source.notes)
+        super().__init__(source.names, source.datasets, source.bands, source.alphas, source.notes, source.rule)
         self._source = source
         self._to_source = to_source
         self._place = place

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clippan_cli.rasters.nodata import text_of
 from clippan_cli.rasters.pair import Pair, same_crs
 from clippan_cli.rasters.source import Mask, RasterSource, Values
 from clippan_cli.rasters.tiles import TileArrays
@@ -41,6 +42,7 @@ _RATIOS_DIFFER = 0.01  # the two ratios of real products differ by less than .00
 _MANY_AT_TOP = 1e-3  # share of the values at the very highest; .0005 at most in the real pairs looked at
 _PILE = 4  # times as many as at the level below: else the image has few levels
 _FILL_BLOCK = 8  # MS pixels a side: shadow and water are rarely the very same value over so many, in all bands
+_MANY_FAR = 1e-3  # share of the samples; fewer are wild pixels
 _BORDER_SIDE = 64  # MS pixels a side of the windows at the border, where fill lies in most products
 
 
@@ -87,8 +89,8 @@ def value_doubts(pair: Pair, tiles: Sequence[TileArrays]) -> Iterator[RunWarning
         values = np.concatenate([piece[valid] for piece, valid in pieces])
         if not values.size:
             continue
-        lowest, highest = float(values.min()), float(values.max())
-        yield from _fill_doubts(source, pieces, lowest, block)
+        highest = float(values.max())
+        yield from _fill_doubts(source, pieces, values, block)
         at_top = _piled_up(values, highest)
         if at_top > _MANY_AT_TOP:
             yield SATURATED.says(
@@ -107,21 +109,43 @@ def _piled_up(values: Values, highest: float) -> float:
 
 
 def _fill_doubts(
-    source: RasterSource, pieces: Sequence[tuple[Values, Mask]], lowest: float, block: int
+    source: RasterSource, pieces: Sequence[tuple[Values, Mask]], values: Values, block: int
 ) -> Iterator[RunWarning]:
-    from scipy.ndimage import binary_erosion  # takes a while to import
-
-    alike = [(valid & (values == lowest)).all(0) for values, valid in pieces]
-    share = sum(int(a.sum()) for a in alike) / sum(int(valid.all(0).sum()) for _, valid in pieces)
-    if share < 1 and any(binary_erosion(a, np.ones((block, block))).any() for a in alike if a.any()):
+    """The lowest and the highest value, if they seem to stand for no data though neither file nor user says so."""
+    lowest, highest = values.min(), values.max()
+    if lowest == highest or source.rule.said == "none":
+        return
+    for value in (lowest, highest):
+        alike = [(valid & (piece == value)).all(0) for piece, valid in pieces]
+        if _far_from_others(values, value):
+            share, where = float((values == value).mean()), f"far {'below' if value == lowest else 'above'} all others"
+        elif value == lowest and _in_blocks(alike, block):
+            share = sum(int(a.sum()) for a in alike) / sum(int(valid.all(0).sum()) for _, valid in pieces)
+            where = f"the lowest value, in whole blocks{' and all bands' * (source.count > 1)}"
+        else:
+            continue
         yield UNDECLARED_FILL.says(
-            f"{share:.1%} of the pixels looked at of {_file(source)} are {lowest:g}, the lowest value, in whole blocks"
-            f"{' and all bands' * (source.count > 1)}, and {_declared(source)}"
+            f"{share:.1%} of the pixels looked at of {_file(source)} are {text_of(value)}, {where}, and "
+            f"{_declared(source)}"
         )
 
 
+def _far_from_others(values: Values, value: float) -> bool:
+    """Whether many samples have a value that is further from the others than these are from each other."""
+    others = values[values != value]
+    lowest, highest = float(others.min()), float(others.max())
+    gap = max(lowest - float(value), float(value) - highest)
+    return gap > highest - lowest > 0 and others.size < (1 - _MANY_FAR) * values.size
+
+
+def _in_blocks(alike: Sequence[Mask], block: int) -> bool:
+    from scipy.ndimage import binary_erosion  # takes a while to import
+
+    return any(binary_erosion(a, np.ones((block, block))).any() for a in alike if a.any())
+
+
 def _declared(source: RasterSource) -> str:
-    values = sorted({f"{value:g}" for value in source.nodata if value is not None})
+    values = sorted({text_of(value) for value in source.nodata if value is not None})
     return f"its nodata value is {', '.join(values)}" if values else "it declares no nodata value"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from clippan_cli.rasters.opening import windows_path_here
 from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, SceneFiles
@@ -43,7 +44,9 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
         table = pairs_of_stac(path)
     else:
         raise InputError(
-            f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id, nor a STAC JSON file"
+            windows_path_here(str(path))
+            or f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id, nor a STAC JSON "
+            "file"
         )
     if not table.pairs:
         first = f"; {table.left_out[0].path}: {table.left_out[0].reason}" if table.left_out else ""

@@ -19,7 +19,7 @@ from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run
 from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Observation, Sharpener, Window
-from clippan_models.errors import ResourceError
+from clippan_models.errors import InputError, ResourceError
 from clippan_models.ops.views import TileViews
 from clippan_models.pipeline import BackgroundWriter, prefetch
 
@@ -33,7 +33,7 @@ def fuse_tiles(
 
     Raises:
         ResourceError: not even a small tile fits into memory.
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or what follows from its values is not finite.
         OutputError: the file cannot be written.
         Interrupted: a signal asked to stop.
     """
@@ -52,6 +52,11 @@ def fuse_tiles(
         for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
             fused = sharpen_tile(arrays, sharpener, observation, run.device)[bands]
             valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
+            if not (np.isfinite(fused) | ~valid).all():
+                raise InputError(
+                    f"{scene.pair.ms.name} and {scene.pair.pan.name} give values that are not finite with --method "
+                    f"{run.options.method}; do they hold extreme values? see clippan info"
+                )
             background.put((core, pixels.encode(fused, valid), valid))
             done += core.pixels
             control.report(Progress("sharpen", number, len(cores), done))

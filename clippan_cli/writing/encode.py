@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.nodata import is_nodata, nodata_tolerance
 from clippan_cli.rasters.pair import Pair
 from clippan_cli.rasters.source import Mask, Values
 from clippan_cli.writing.grid import DataType
@@ -50,17 +51,19 @@ class PixelFormat:
             pixels[~valid] = 0
             return pixels
         if not math.isnan(self.nodata):
-            clash = (pixels == self.nodata) & valid
+            clash = is_nodata(pixels, self.nodata) & valid
             if clash.any():
                 pixels[clash] = self._beside_nodata()
         pixels[~valid] = self.nodata
         return pixels
 
     def _beside_nodata(self) -> float:
-        """The value next to nodata, towards the inside of the range."""
+        """A value beside nodata, towards the inside of the range, that no one takes for nodata."""
         nodata = cast(float, self.nodata)
         if self.dtype == "float32":
-            return float(np.nextafter(np.float32(nodata), np.float32(0 if nodata else 1)))
+            if not nodata:
+                return float(np.nextafter(np.float32(0), np.float32(1)))
+            return nodata - math.copysign(2 * nodata_tolerance(nodata), nodata)
         return nodata + 1 if nodata + 1 <= self.limits[1] else nodata - 1
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from clippan_cli.rasters.opening import windows_path_here
 from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import OutputError, shown
@@ -29,9 +30,11 @@ def check_output_path(path: Path, inputs: Iterable[Path], overwrite: bool) -> No
     """Refuse, before any work, an output path that cannot or must not be written.
 
     Raises:
-        OutputError: the path is an input under any name, exists and `overwrite` is not set, is not a regular file,
-            or its folder is missing or not writable.
+        OutputError: the path is one of Windows on another system, an input under any name, exists and `overwrite` is
+            not set, is not a regular file, or its folder is missing or not writable.
     """
+    if reason := windows_path_here(str(path)):
+        raise OutputError(reason)
     try:
         os.fsencode(path).decode("utf-8")
         _refuse_inputs(path, list(inputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from clippan_cli.rasters.options import Nodata, PairOptions
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import KINDS
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -110,6 +112,18 @@ def with_fill(ms: Image, pan: Image) -> tuple[Image, Image]:
     return replace(ms, values=values), pan
 
 
+def with_scattered_fill(ms: Image, pan: Image) -> tuple[Image, Image]:
+    values = np.asarray(ms.values, np.float32) + 20
+    values[:, np.random.default_rng(2).random(values.shape[1:]) < 0.01] = -9999
+    return replace(ms, values=values), pan
+
+
+def with_bright_fill(ms: Image, pan: Image) -> tuple[Image, Image]:
+    values = pan.values.copy()
+    values[:, :, :30] = 65535
+    return ms, replace(pan, values=values)
+
+
 def with_nodata(ms: Image, pan: Image) -> tuple[Image, Image]:
     return replace(with_fill(ms, pan)[0], nodata=0), pan
 
@@ -149,6 +163,8 @@ Spoil = Callable[[Image, Image], tuple[Image, Image]]
         (out_of_focus, "blur-at-limit"),
         (stretched, "ratios-differ"),
         (with_fill, "undeclared-fill"),
+        (with_scattered_fill, "undeclared-fill"),
+        (with_bright_fill, "undeclared-fill"),
         (as_reflectance, "small-values"),
         (overexposed, "saturated"),
     ],
@@ -159,6 +175,61 @@ def test_a_spoiled_pair_is_told_of(spoil: Spoil, code: str, codes: Callable[...,
 
 def unchanged(ms: Image, pan: Image) -> tuple[Image, Image]:
     return ms, pan
+
+
+def said(ms: Nodata = None, pan: Nodata = None) -> ReadOptions:
+    return replace(CAMERA, pair=PairOptions(ms_nodata=ms, pan_nodata=pan))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "read"),
+    [
+        (with_fill, said(ms=0.0)),
+        (with_scattered_fill, said(ms=-9999.0)),
+        (with_bright_fill, said(pan=65535.0)),
+    ],
+)
+def test_fill_that_the_user_names_is_not_told_of(
+    spoil: Spoil, read: ReadOptions, codes: Callable[..., list[str]]
+) -> None:
+    assert codes(*spoil(*clean()), read) == []
+
+
+def test_values_of_which_the_user_says_that_they_are_data_are_not_told_of(codes: Callable[..., list[str]]) -> None:
+    assert "undeclared-fill" not in codes(*with_fill(*clean()), said(ms="none"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (with_fill, r"ms\.img are 0, the lowest value, .*it declares no nodata value; .*--ms-nodata"),
+        (with_scattered_fill, r"1\.\d% .* ms\.img are -9999, far below all others, .*--ms-nodata"),
+        (with_bright_fill, r"% .* pan\.img are 65535, far above all others, .*--pan-nodata"),
+    ],
+)
+def test_a_warning_of_fill_tells_file_value_share_and_option(spoil: Spoil, words: str, tmp_path: Path) -> None:
+    ms, pan = spoil(*clean())
+    files = SceneFiles((ms.write(tmp_path / "ms.img"),), pan.write(tmp_path / "pan.img"))
+    told = [warning.message for warning in info(files, CAMERA).warnings if warning.code == "undeclared-fill"]
+    assert len(told) == 1 and re.search(words, told[0]), told
+
+
+def test_a_collar_that_the_user_names_does_not_change_what_is_estimated(tmp_path: Path) -> None:
+    def gains(ms: Image, pan: Image, read: ReadOptions) -> tuple[float, ...]:
+        files = SceneFiles((ms.write(tmp_path / "ms.img"),), pan.write(tmp_path / "pan.img"))
+        return info(files, read).mtf_gains
+
+    def framed(image: Image, width: int) -> Image:
+        values = np.zeros_like(image.values)
+        inner = np.s_[:, width:-width, width:-width]
+        values[inner] = image.values[inner]
+        return replace(image, values=values)
+
+    ms, pan = clean()
+    collar = framed(ms, SIDE // 20), framed(pan, RATIO * (SIDE // 20))
+    declared = gains(*(replace(image, nodata=0) for image in collar), CAMERA)
+    assert gains(*collar, said(0.0, 0.0)) == declared
+    assert max(gains(*collar, CAMERA)) > 1.5 * max(declared)
 
 
 @pytest.mark.parametrize("spoil", [unchanged, with_nodata])

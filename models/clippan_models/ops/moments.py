@@ -94,10 +94,12 @@ class Moments:
         """These moments, once at least one sample was counted.
 
         Raises:
-            InputError: no sample was ever counted.
+            InputError: no sample was ever counted, or one was not finite.
         """
         if self._count == 0:
             raise InputError("no pixel is valid in PAN and in all MS bands at once; check nodata and the overlap")
+        if not self._scatter.isfinite().all():
+            raise InputError("the statistics of MS and PAN are not finite; check nodata and the largest values")
         return self
 
     @property
