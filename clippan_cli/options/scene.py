@@ -72,8 +72,8 @@ class NodataFlags(TypedDict, total=False):
             "Value of pixels without data in MS and PAN, whatever the files declare; none: no value.",
         ),
     ]
-    ms_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "The same of MS alone.")]
-    pan_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "The same of PAN alone.")]
+    ms_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "As --nodata, for MS alone.")]
+    pan_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "As --nodata, for PAN alone.")]
 
 
 class MsBandsFlag(TypedDict, total=False):

@@ -76,7 +76,7 @@ def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     value beyond what is measured stands for all values that are, with its sign.
     """
     if np.isnan(nodata):
-        return np.isnan(values)
+        return np.asarray(np.isnan(values), np.bool_)
     if values.dtype.kind != "f":
         return np.asarray(values == nodata, np.bool_)
     if abs(nodata) > LARGEST:

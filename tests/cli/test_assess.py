@@ -42,6 +42,23 @@ def test_refusals_are_one_line(
     assert outcome.code == code and words in outcome.error_line and not outcome.notes
 
 
+def test_an_image_of_some_of_the_bands_is_measured_where_they_are_named(
+    desk: Desk, tmp_path: Path, run_main: RunMain
+) -> None:
+    ms, pan = desk.ms(side=48), desk.pan(side=192)
+    assert run_main(desk.sharpen("--bands", "3,1", ms=ms, pan=pan)).code == 0
+    command = ["assess", str(desk.out), "--ms", ms, "--pan", pan, "-j", "1", "--no-baselines", "--json"]
+    refused = run_main(command)
+    assert refused.code == 4
+    assert "fused.tif has 2 bands but" in refused.error_line and "ms.tif has 4; " in refused.error_line
+    assert "--ms-bands" in refused.error_line
+    right, wrong = (run_main([*command, "--ms-bands", bands]) for bands in ("3,1", "1,3"))
+    ergas = [json.loads(done.stdout)["images"][0]["metrics"]["R_ERGAS"] for done in (right, wrong)]
+    assert ergas[0] < 0.5 * ergas[1]
+    assert "ms.tif has bands 1 to 4" in run_main([*command, "--ms-bands", "5"]).error_line
+    assert run_main([*command, "--ms-bands", "red"]).code == 2
+
+
 def test_json_is_alone_on_stdout_and_names_its_schema(assessing: list[str], tmp_path: Path, run_main: RunMain) -> None:
     extra = ["--json", "--wald", "exp", "--report", str(tmp_path / "page.html"), "--csv", str(tmp_path / "n.csv")]
     outcome = run_main([*assessing, *extra, "--min", "QNR=0"])

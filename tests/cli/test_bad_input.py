@@ -174,6 +174,31 @@ def link_to_itself(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.path("loop.tif"))
 
 
+@fails(INPUT, r"C:\data\ms.tif is a path of Windows, but this is ", "/mnt/c/...")
+def path_of_windows(desk: Desk) -> list[str]:
+    return desk.sharpen(ms=r"C:\data\ms.tif")
+
+
+@fails(INPUT, "D:/pan.tif is a path of Windows", "/mnt/d/...")
+def path_of_windows_with_slashes(desk: Desk) -> list[str]:
+    return desk.sharpen(pan="D:/pan.tif")
+
+
+@fails(INPUT, r"\\server\share\ms.tif is a path of Windows", "share is mounted")
+def path_of_a_share_of_windows(desk: Desk) -> list[str]:
+    return ["info", r"\\server\share\ms.tif", desk.pan()]
+
+
+@fails(INPUT, r"D:\archive is a path of Windows")
+def folder_of_windows(desk: Desk) -> list[str]:
+    return ["batch", r"D:\archive", "-o", str(desk.out.parent)]
+
+
+@fails(OUTPUT, r"C:\fused.tif is a path of Windows")
+def output_on_windows(desk: Desk) -> list[str]:
+    return ["sharpen", desk.ms(), desk.pan(), "-o", r"C:\fused.tif", "--method", "exp"]
+
+
 @fails(INPUT, "not a path of a local file")
 def path_into_the_memory_of_gdal(desk: Desk) -> list[str]:
     return desk.sharpen(ms="MEM:::DATAPOINTER=1,PIXELS=10,LINES=10")

@@ -18,9 +18,10 @@ from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.scene.tensors import to_tile
 from clippan_cli.sharpening import source
 from clippan_cli.sharpening.fuse import sharpen_tile
+from clippan_models.classical.exp import ExpFitter
 from clippan_models.classical.mtf_glp import MtfGlpFsFitter
 from clippan_models.contracts import Observation, Sharpener, Views, Window
-from clippan_models.errors import ResourceError
+from clippan_models.errors import InputError, ResourceError
 from clippan_models.ops.views import TileViews, fit_halo
 from tests.conftest import Bench
 
@@ -72,6 +73,28 @@ def test_a_tile_too_large_for_the_device_is_done_in_quarters(
     small = SmallMemory(method, most=SIDE)
     np.testing.assert_allclose(sharpen_tile(arrays, small, observation, CPU), whole, rtol=0, atol=0.01)
     assert len(small.sides) == 5 and max(small.sides[1:]) < small.sides[0]
+
+
+class NotFinite:
+    """A method that divides by zero at one pixel of the second band."""
+
+    halo = 0
+
+    def sharpen(self, views: Views) -> Tensor:
+        fused = views.ms_up.clone()
+        fused[1, -1, -1] = torch.inf
+        return fused
+
+
+def test_a_result_that_is_not_finite_ends_the_run_and_leaves_no_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExpFitter, "finish", lambda self: NotFinite())
+    ms, pan = pair_files(bench)
+    before = sorted(bench.folder.iterdir())
+    with pytest.raises(InputError, match=r"demo_ms\.tif and .*demo_pan\.tif give values that are not finite"):
+        bench.sharpen(ms, pan, method="exp")
+    assert sorted(bench.folder.iterdir()) == before
 
 
 def test_a_device_that_holds_nothing_is_named(fitted: tuple[TileArrays, Observation, Sharpener]) -> None:

@@ -98,7 +98,7 @@ def test_nan_is_a_value_too(bench: Bench, town: DemoScene) -> None:
 @pytest.mark.parametrize("image", ["ms", "pan"])
 def test_one_image_alone(image: str, bench: Bench, town: DemoScene) -> None:
     fill = (7.0, None) if image == "ms" else (None, 7.0)
-    output = Tagged(fill).sharpen(bench, town, **{f"{image}_nodata": 7.0})
+    output = Tagged(fill).sharpen(bench, town, ms_nodata=fill[0], pan_nodata=fill[1])
     assert_alike(output, Tagged(fill, fill).sharpen(bench, town))
 
 

@@ -227,7 +227,7 @@ def test_a_collar_that_the_user_names_does_not_change_what_is_estimated(tmp_path
 
     ms, pan = clean()
     collar = framed(ms, SIDE // 20), framed(pan, RATIO * (SIDE // 20))
-    declared = gains(*(replace(image, nodata=0) for image in collar), CAMERA)
+    declared = gains(replace(collar[0], nodata=0), replace(collar[1], nodata=0), CAMERA)
     assert gains(*collar, said(0.0, 0.0)) == declared
     assert max(gains(*collar, CAMERA)) > 1.5 * max(declared)
 

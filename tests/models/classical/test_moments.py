@@ -95,3 +95,12 @@ def test_nothing_counted_is_an_error_for_the_user() -> None:
     moments.update(torch.ones(2, 4), torch.zeros(4, dtype=torch.bool))
     with pytest.raises(InputError, match="no pixel is valid"):
         moments.nonempty()
+
+
+def test_a_sample_that_is_not_finite_is_an_error_for_the_user() -> None:
+    moments = Moments()
+    moments.update(torch.tensor([[1.0, torch.inf, 3.0]]), torch.tensor([True, False, True]))
+    assert moments.nonempty().count == 2
+    moments.update(torch.tensor([[torch.inf]]), torch.ones(1, dtype=torch.bool))
+    with pytest.raises(InputError, match="not finite"):
+        moments.nonempty()
