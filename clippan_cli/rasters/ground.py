@@ -5,8 +5,9 @@ Where these put a place may be wrong by many pixels, but for the two images of o
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rasterio.errors import RasterioError
 from rasterio.transform import GCPTransformer, RPCTransformer
 
 from clippan_cli.rasters.grids import GRID_TOLERANCE, same_crs
+from clippan_cli.rasters.opening import one_line
 from clippan_cli.rasters.source import RasterSource
 from clippan_models.errors import IncompatiblePairError
 
@@ -35,14 +37,14 @@ class _Models:
     Attributes:
         kind: in words.
         height: of the ground, in the unit of the models.
-        ms: the model of MS.
-        pan: the model of PAN.
+        ms: makes the model of MS.
+        pan: makes the model of PAN.
     """
 
     kind: str
     height: float
-    ms: Any
-    pan: Any
+    ms: Callable[[], Any]
+    pan: Callable[[], Any]
 
 
 def relate_by_ground(ms: RasterSource, pan: RasterSource) -> tuple[Affine, str] | None:
@@ -72,11 +74,11 @@ def _models_of(ms: Any, pan: Any) -> _Models | None:
     if ms.rpcs is not None and pan.rpcs is not None:
         height = float(pan.rpcs.height_off)
         kind = f"RPCs of both files at their mean height, {height:g} m"
-        return _Models(kind, height, RPCTransformer(ms.rpcs), RPCTransformer(pan.rpcs))
+        return _Models(kind, height, partial(RPCTransformer, ms.rpcs), partial(RPCTransformer, pan.rpcs))
     (ms_gcps, ms_crs), (pan_gcps, pan_crs) = ms.gcps, pan.gcps
     if min(len(ms_gcps), len(pan_gcps)) < _GCPS or not same_crs(ms_crs, pan_crs):
         return None
-    return _Models("GCPs of both files", 0.0, GCPTransformer(ms_gcps), GCPTransformer(pan_gcps))
+    return _Models("GCPs of both files", 0.0, partial(GCPTransformer, ms_gcps), partial(GCPTransformer, pan_gcps))
 
 
 def _places(models: _Models, ms: RasterSource, pan: RasterSource) -> tuple[Places, Places]:
@@ -88,26 +90,23 @@ def _places(models: _Models, ms: RasterSource, pan: RasterSource) -> tuple[Place
     rows = np.linspace(0, ms.grid.height, _LATTICE)
     down, across = (v.ravel() for v in np.meshgrid(rows, cols, indexing="ij"))
     heights = np.full(down.shape, models.height)
-    with ExitStack() as stack:
-        ms_model, pan_model = stack.enter_context(models.ms), stack.enter_context(models.pan)
-        try:
+    try:
+        with models.ms() as ms_model, models.pan() as pan_model:
             ground = ms_model.xy(down, across, zs=heights, offset="ul")
             ms_rows, ms_cols = ms_model.rowcol(*ground, zs=heights, op=np.positive)
             pan_rows, pan_cols = pan_model.rowcol(*ground, zs=heights, op=np.positive)
-        except (RasterioError, CPLE_BaseError) as error:
-            raise _unusable(models, ms, pan) from error
+    except (RasterioError, CPLE_BaseError) as error:
+        raise IncompatiblePairError(
+            f"the {models.kind}, {ms.name} and {pan.name}, cannot be used: {one_line(error)}"
+        ) from error
     on_ms, on_pan = np.stack([ms_cols, ms_rows], 1), np.stack([pan_cols, pan_rows], 1)
     if not (np.isfinite(on_ms).all() and np.isfinite(on_pan).all()):
-        raise _unusable(models, ms, pan)
+        raise IncompatiblePairError(
+            f"the {models.kind}, {ms.name} and {pan.name}, cannot be used: some pixels have no place on the ground"
+        )
     within = ((on_pan >= 0) & (on_pan <= (pan.width, pan.height))).all(1)
     used = within if within.sum() >= _FEWEST else np.ones_like(within)
     return on_ms[used], on_pan[used]
-
-
-def _unusable(models: _Models, ms: RasterSource, pan: RasterSource) -> IncompatiblePairError:
-    return IncompatiblePairError(
-        f"the {models.kind}, {ms.name} and {pan.name}, cannot be used: they do not map pixels to the ground and back"
-    )
 
 
 def _simplest_fit(on_ms: Places, on_pan: Places) -> tuple[Affine, float]:

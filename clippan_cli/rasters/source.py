@@ -228,6 +228,10 @@ def _check_content(name: str, dataset: Any) -> None:
         )
     if ColorInterp.palette in dataset.colorinterp:
         raise InputError(f"{name} holds palette indexes, not radiometry; expand it with gdal_translate -expand rgb")
+    try:
+        dataset.rpcs  # noqa: B018 - rasterio reads them as numbers only now
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{name} has broken RPCs: {one_line(error)}; correct or remove them") from error
     transform = np.array(dataset.transform)[:6]
     if not np.isfinite(transform).all() or abs(dataset.transform.determinant) == 0:
         raise InputError(

@@ -20,7 +20,7 @@ from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import open_scene
 from clippan_models.contracts import Window
-from clippan_models.errors import IncompatiblePairError
+from clippan_models.errors import IncompatiblePairError, InputError
 from tests.conftest import PAN_PIXEL, UTM31, Array, Bench, Grid, Output
 from tests.tasks.test_geometry import BIAS, RIPPLE, SLOPE, Ground
 
@@ -132,6 +132,21 @@ def test_models_that_do_not_belong_together_are_refused_with_the_figures(bench: 
         IncompatiblePairError, match=r"RPCs .* wrong by up to 0\.\d\d PAN pixels, and 0\.25 are allowed"
     ):
         bench.sharpen(*files, pair=PairOptions(assume_aligned=True))
+
+
+def test_gcps_on_one_line_are_refused(bench: Bench) -> None:
+    line = [GroundControlPoint(n, n, 5e5 + n, 4e6, 0.0) for n in (0, 10, 20)]
+    files = write(bench, MS, PAN, *[{"gcps": line, "crs": "EPSG:32633"}] * 2)
+    with pytest.raises(IncompatiblePairError, match=r"GCPs of both files, .* cannot be used: .*not solvable"):
+        bench.sharpen(*files)
+
+
+def test_broken_rpcs_are_refused(bench: Bench) -> None:
+    ms, pan = write(bench, MS, PAN, {}, {})
+    item = '<MDI key="LINE_OFF">abc</MDI>'
+    (bench.folder / "ms.tif.aux.xml").write_text(f'<PAMDataset><Metadata domain="RPC">{item}</Metadata></PAMDataset>')
+    with pytest.raises(InputError, match=r"ms\.tif has broken RPCs: .*abc"):
+        bench.sharpen(ms, pan)
 
 
 def test_one_model_alone_relates_nothing(bench: Bench) -> None:
