@@ -47,7 +47,7 @@ def sharpen(
     The result lies on the PAN grid, cropped to the overlap, in the type of MS. The file is there whole, or not at all.
 
     Args:
-        ms: the multispectral raster, or one-band rasters in band order.
+        ms: the multispectral raster, or several rasters on one grid in band order.
         pan: the panchromatic raster.
         output: the raster to write.
         progress: show a bar; None: in a notebook only.
@@ -147,7 +147,7 @@ def assess(
 
     Args:
         fused: one raster on the PAN grid, or several to compare.
-        ms: the multispectral raster, or one-band rasters in band order.
+        ms: the multispectral raster, or several rasters on one grid in band order.
         pan: the panchromatic raster.
         reference: the truth on the PAN grid.
         progress: show a bar; None: in a notebook only.
@@ -321,7 +321,7 @@ def info(ms: File | Sequence[File], pan: File, **options: Unpack[InfoFlags]) -> 
     """Look at a pair: grids, overlap, nodata, sensor, and the shift of each band.
 
     Args:
-        ms: the multispectral raster, or one-band rasters in band order.
+        ms: the multispectral raster, or several rasters on one grid in band order.
         pan: the panchromatic raster.
         options: those of `clippan info`.
 

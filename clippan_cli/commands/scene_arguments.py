@@ -16,7 +16,10 @@ Files = Annotated[
 MsFiles = Annotated[
     list[str] | None,
     typer.Option(
-        "--ms", metavar="FILE", help="MS raster; repeat for one-band files in band order.", rich_help_panel=SCENE.name
+        "--ms",
+        metavar="FILE",
+        help="MS raster; repeat for files on one grid, in band order.",
+        rich_help_panel=SCENE.name,
     ),
 ]
 PanFile = Annotated[
@@ -34,7 +37,9 @@ def scene_files(files: list[str] | None, ms: list[str] | None, pan: str | None) 
         raise UsageError("name the files either as MS PAN or with --ms and --pan, not both")
     if files:
         if len(files) != 2:
-            raise UsageError(f"expected two files, MS then PAN, but got {len(files)}; use --ms for one-band files")
+            raise UsageError(
+                f"expected two files, MS then PAN, but got {len(files)}; use --ms for an MS in several files"
+            )
         return SceneFiles((files[0],), files[1])
     if not ms or not pan:
         raise UsageError("name a scene: clippan COMMAND ms.tif pan.tif, or --ms FILE [--ms FILE ...] --pan FILE")

@@ -55,7 +55,11 @@ class FileFlags(TypedDict, total=False):
     ]
     assume_aligned: Annotated[
         bool,
-        SCENE.flag(PairOptions.assume_aligned, None, "If not georeferenced, assume MS and PAN cover the same extent."),
+        SCENE.flag(
+            PairOptions.assume_aligned,
+            None,
+            "If no georeferencing relates MS and PAN, assume that they begin at the same upper left corner.",
+        ),
     ]
     allow_vrt: Annotated[bool, SCENE.flag(Trust.vrt, None, "Read VRT files; they can read any other file.")]
     allow_remote: Annotated[bool, SCENE.flag(Trust.remote, None, "Read https://, s3:// and /vsicurl/ paths.")]

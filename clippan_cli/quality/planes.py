@@ -9,9 +9,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from affine import Affine
 from torch import Tensor
 
-from clippan_cli.rasters.pair import same_crs
+from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
+from clippan_cli.rasters.ground import relate_by_ground
 from clippan_cli.rasters.source import Mask, RasterSource, Values
 from clippan_cli.rasters.tiles import ms_window_of
 from clippan_cli.scene.scene import MS_READ_MARGIN, Scene
@@ -158,18 +160,22 @@ def place_of(fused: RasterSource, scene: Scene) -> Window:
         cure = "; say which bands of MS it holds with --ms-bands, e.g. 3,2,1" if fused.count < ms.count else ""
         raise IncompatiblePairError(f"{fused.name} has {fused.count} bands but {ms.name} has {ms.count}{cure}")
     if pan.grid.transform.is_identity or fused.grid.transform.is_identity:
-        if (fused.height, fused.width) != (pan.height, pan.width):
+        for known in (Window(0, 0, pan.height, pan.width), scene.window):
+            if (fused.height, fused.width) == (known.height, known.width):
+                return known
+        related = relate_by_ground(fused, pan)
+        if related is None:
             raise IncompatiblePairError(
                 f"{fused.name} has {fused.width}x{fused.height} pixels but {pan.name} {pan.width}x{pan.height}, "
                 "and there is no georeferencing that says where it lies"
             )
-        return Window(0, 0, pan.height, pan.width)
-    if not same_crs(fused.grid.crs, pan.grid.crs):
+        to_pan = related[0]
+    elif same_crs(fused.grid.crs, pan.grid.crs):
+        to_pan = ~pan.grid.transform @ fused.grid.transform
+    else:
         raise IncompatiblePairError(f"{fused.name} is not in the CRS of {pan.name}: was it made from this pair?")
-    to_pan = ~pan.grid.transform @ fused.grid.transform
     col, row = round(to_pan.c), round(to_pan.f)
-    drift = max(abs(to_pan.a - 1) * fused.width, abs(to_pan.e - 1) * fused.height, abs(to_pan.b), abs(to_pan.d))
-    if drift > 0.1 or abs(to_pan.c - col) > 0.1 or abs(to_pan.f - row) > 0.1:
+    if corners_apart(to_pan, Affine.translation(col, row), fused.width, fused.height) > GRID_TOLERANCE:
         raise IncompatiblePairError(
             f"{fused.name} does not lie on the grid of {pan.name}: its pixel is {to_pan.a:.4g} x {to_pan.e:.4g} PAN "
             f"pixels and starts at column {to_pan.c:.3f}, row {to_pan.f:.3f}"
@@ -184,7 +190,7 @@ def toolbox_fits(scene: Scene, place: Window) -> bool:
     ms, pan, s = scene.pair.ms, scene.pair.pan, scene.nominal.sampling
     ratio = round(s.ratio_y)
     whole = place == Window(0, 0, pan.height, pan.width)
-    registered = all(abs(p - (ratio - 1) / 2) < 0.05 for p in (*s.phase_y, *s.phase_x))
+    registered = all(abs(p - (ratio - 1) / 2) < GRID_TOLERANCE for p in (*s.phase_y, *s.phase_x))
     exact = (ratio * ms.height, ratio * ms.width) == (pan.height, pan.width) and ratio in (2, 4, 8)
     return whole and exact and registered
 

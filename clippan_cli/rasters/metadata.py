@@ -47,6 +47,7 @@ _TAGS_OF_OLD_FILE = (
 )
 _TAGS_OF_THE_GRID = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 _AREA_OR_POINT = "AREA_OR_POINT"
+_PRIMARIES = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _NO_SPECTRAL_MEANING = frozenset({ColorInterp.alpha, ColorInterp.palette})
 
 
@@ -133,7 +134,7 @@ def join(parts: Sequence[RasterMetadata]) -> RasterMetadata:
     return replace(
         first,
         descriptions=tuple(text for part in parts for text in part.descriptions),
-        colors=tuple(color for part in parts for color in part.colors),
+        colors=each_once([color for part in parts for color in part.colors]),
         scales=tuple(scale for part in parts for scale in part.scales),
         offsets=tuple(offset for part in parts for offset in part.offsets),
         units=tuple(unit for part in parts for unit in part.units),
@@ -213,6 +214,12 @@ def _with_own_tags(part: RasterMetadata, common: Mapping[str, Tags]) -> tuple[di
         }
         for tags in part.band_tags
     )
+
+
+def each_once(colors: Sequence[ColorInterp]) -> tuple[ColorInterp, ...]:
+    """Colours of bands; red, green and blue are undefined where two bands have them, as then they say nothing."""
+    twice = {color for color in _PRIMARIES if list(colors).count(color) > 1}
+    return tuple(ColorInterp.undefined if color in twice else color for color in colors)
 
 
 def _is_alpha(color: ColorInterp) -> bool:

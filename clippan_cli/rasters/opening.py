@@ -22,10 +22,25 @@ from rasterio.io import DatasetReader
 
 from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.til import check_corner, tiles_of
 from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
 from clippan_models.errors import InputError
 
-DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2ECW", "JP2KAK", "NITF", "DIMAP", "ENVI", "HFA", "PCIDSK", "EHdr", "PNG")
+DRIVERS = (
+    "GTiff",
+    "COG",
+    "JP2OpenJPEG",
+    "JP2ECW",
+    "JP2KAK",
+    "NITF",
+    "DIMAP",
+    "TIL",
+    "ENVI",
+    "HFA",
+    "PCIDSK",
+    "EHdr",
+    "PNG",
+)
 """GDAL drivers that read pixels from the file named, or from others in its folder."""
 
 _RASTERS_BESIDE = (".msk", ".ovr")
@@ -88,9 +103,14 @@ class _Opening:
         product = files_of_product(name)
         for document in product.documents:
             self._check_place(document, name)
-        seen = {file for image in product.images for file in inside._check(image, name)}
+        tiles = tiles_of(name)
+        images = (*product.images, *(tile.path for tile in tiles))
+        seen = {file for image in images for file in inside._check(image, name)}
         dataset = _opened(name, is_vrt)
         try:
+            for tile in tiles[:1]:
+                with inside.open(tile.path) as first:
+                    check_corner(name, dataset, tile, first)
             inside._check_beside(name, dataset, seen)
             if not is_vrt:
                 inside._check_files(name, dataset, seen)

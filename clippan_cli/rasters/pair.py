@@ -13,8 +13,11 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
+from clippan_cli.rasters.ground import relate_by_ground
 from clippan_cli.rasters.options import PairOptions
 from clippan_cli.rasters.resampled import samples_of
+from clippan_cli.rasters.sizes import relate_by_size
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
 from clippan_models.contracts import Sampling, Window
@@ -100,7 +103,7 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
     """Open MS and PAN and find their common grid.
 
     Args:
-        ms_names: one raster, or one-band rasters in band order.
+        ms_names: one raster, or several on one grid, whose bands follow each other.
         pan_name: the panchromatic raster.
         options: how to read them.
         stack: closes the datasets.
@@ -115,17 +118,17 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
     pan = _choose_pan_band(pan, ms, options.pan_band)
     notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
-        to_pan = _assume_aligned(ms, pan, options, notes)
+        to_pan = _without_geotransform(ms, pan, options, notes)
     elif (ms.grid.crs is None) != (pan.grid.crs is None):
         to_pan = _assume_same_crs(ms, pan, options, notes)
     elif same_crs(ms.grid.crs, pan.grid.crs):
         to_pan = ~pan.transform @ ms.transform
     else:
         notes.append(f"MS is warped from {_crs_name(ms.grid.crs)} to the CRS of PAN, {_crs_name(pan.grid.crs)}")
-        ms, to_pan = _warp(ms, pan)
+        ms, to_pan = _warp(ms, pan, *_projections(ms, pan))
     if not _parallel(to_pan, ms):
         notes.append("MS is rotated or mirrored against PAN: it is warped to a grid parallel to PAN's")
-        ms, to_pan = _warp(ms, pan)
+        ms, to_pan = _warp(ms, pan, _straight(to_pan), _straight(~to_pan))
     _check_ratio(to_pan, ms, pan)
     sampling = Sampling(
         ratio_y=to_pan.e,
@@ -138,15 +141,6 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
     overlap = _overlap(pair)
     window = overlap if options.extent == "intersection" else whole
     return Pair(ms, pan, sampling, window, tuple(notes))
-
-
-def same_crs(one: Any, other: Any) -> bool:
-    """Whether two CRS are the same, however they are written (both may be missing)."""
-    if one is None or other is None:
-        return one is other
-    if one == other:
-        return True
-    return pyproj.CRS.from_wkt(one.to_wkt()).equals(pyproj.CRS.from_wkt(other.to_wkt()), ignore_axis_order=True)
 
 
 def _choose_ms_bands(ms: RasterSource, options: PairOptions) -> RasterSource:
@@ -178,15 +172,21 @@ def _georeferenced(dataset: Any) -> bool:
     return not dataset.transform.is_identity
 
 
-def _assume_aligned(ms: RasterSource, pan: RasterSource, options: PairOptions, notes: list[str]) -> Affine:
-    if not options.assume_aligned:
+def _without_geotransform(ms: RasterSource, pan: RasterSource, options: PairOptions, notes: list[str]) -> Affine:
+    """From MS to PAN by their RPCs or GCPs, else by what the user says."""
+    related = relate_by_ground(ms, pan)
+    if related is not None:
+        to_pan, note = related
+    elif options.assume_aligned:
+        to_pan, note = relate_by_size(ms, pan)
+    else:
         bare = ms if not _georeferenced(ms.grid) else pan
         raise IncompatiblePairError(
-            f"{bare.name} has no geotransform, so MS and PAN cannot be related; "
-            "if both have exactly the same extent, add --assume-aligned"
+            f"{bare.name} has no geotransform, and the two files have no RPCs or GCPs in common, so MS and PAN cannot "
+            "be related; if both begin at the same upper left corner, add --assume-aligned"
         )
-    notes.append("without georeferencing, MS and PAN are assumed to have exactly the same extent (--assume-aligned)")
-    return Affine.scale(pan.width / ms.grid.width, pan.height / ms.grid.height) @ ms.in_file
+    notes.append(note)
+    return to_pan @ ms.in_file
 
 
 def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, notes: list[str]) -> Affine:
@@ -203,13 +203,12 @@ def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, 
 
 def _parallel(to_pan: Affine, ms: RasterSource) -> bool:
     """Whether MS rows and columns run along PAN's, in the same direction."""
-    skew = max(abs(to_pan.b) * ms.height, abs(to_pan.d) * ms.width)
-    return bool(to_pan.a > 0 and to_pan.e > 0 and skew < 0.01)
+    along = Affine(to_pan.a, 0, to_pan.c, 0, to_pan.e, to_pan.f)
+    return to_pan.a > 0 and to_pan.e > 0 and corners_apart(to_pan, along, ms.width, ms.height) < GRID_TOLERANCE
 
 
-def _warp(ms: RasterSource, pan: RasterSource) -> tuple[RasterSource, Affine]:
+def _warp(ms: RasterSource, pan: RasterSource, to_pan: Mapper, to_ms: Mapper) -> tuple[RasterSource, Affine]:
     """MS on a grid of MS pixels parallel to PAN's; the samples of a mere flip or quarter turn stay what they are."""
-    to_pan, to_ms = _pixel_mappers(ms, pan)
     # edges densified: straight lines of one CRS are curves in another
     edge = np.linspace(0.0, 1.0, 33)
     x = np.concatenate([edge, edge, 0 * edge, 0 * edge + 1]) * ms.width
@@ -229,34 +228,39 @@ def _warp(ms: RasterSource, pan: RasterSource) -> tuple[RasterSource, Affine]:
     return WarpedSource(ms, to_ms, place, (height, width)), place
 
 
-def _pixel_mappers(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]:
-    """From MS to PAN and back, both in pixel-corner coordinates (x, y)."""
-    crs = None
-    if ms.grid.crs is not None and pan.grid.crs is not None and not same_crs(ms.grid.crs, pan.grid.crs):
-        crs = pyproj.CRS.from_wkt(ms.grid.crs.to_wkt()), pyproj.CRS.from_wkt(pan.grid.crs.to_wkt())
+def _straight(affine: Affine) -> Mapper:
+    """A mapper that is affine."""
 
-    def mapper(source: RasterSource, target: RasterSource, between: tuple[pyproj.CRS, pyproj.CRS] | None) -> Mapper:
-        forward: Any = source.transform
-        backward: Any = ~target.transform
+    def apply(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
+        there: Any = affine
+        px, py = there @ (x, y)
+        return np.asarray(px, np.float64), np.asarray(py, np.float64)
+
+    return apply
+
+
+def _projections(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]:
+    """From MS to PAN in another CRS and back, both in pixel-corner coordinates (x, y)."""
+    ms_crs, pan_crs = (pyproj.CRS.from_wkt(source.grid.crs.to_wkt()) for source in (ms, pan))
+
+    def mapper(source: RasterSource, target: RasterSource, one: pyproj.CRS, other: pyproj.CRS) -> Mapper:
+        forward, backward = _straight(source.transform), _straight(~target.transform)
         middle_x, _ = target.transform @ (target.width / 2, target.height / 2)
         try:
-            project = pyproj.Transformer.from_crs(*between, always_xy=True).transform if between else None
+            project = pyproj.Transformer.from_crs(one, other, always_xy=True).transform
         except pyproj.exceptions.ProjError as error:
             raise _cannot_be_projected(ms, pan) from error
 
         def apply(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
-            wx, wy = forward @ (x, y)
-            if project is not None and between is not None:
-                wx, wy = project(wx, wy)
-                if between[1].is_geographic:
-                    # longitudes are counted from the target, which may lie on either side of the date line
-                    wx = middle_x + (wx - middle_x + 180) % 360 - 180
-            px, py = backward @ (wx, wy)
-            return np.asarray(px, np.float64), np.asarray(py, np.float64)
+            wx, wy = project(*forward(x, y))
+            if other.is_geographic:
+                # longitudes are counted from the target, which may lie on either side of the date line
+                wx = middle_x + (wx - middle_x + 180) % 360 - 180
+            return backward(wx, wy)
 
         return apply
 
-    return mapper(ms, pan, crs), mapper(pan, ms, crs[::-1] if crs else None)
+    return mapper(ms, pan, ms_crs, pan_crs), mapper(pan, ms, pan_crs, ms_crs)
 
 
 def _cannot_be_projected(ms: RasterSource, pan: RasterSource) -> IncompatiblePairError:

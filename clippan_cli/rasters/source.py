@@ -15,11 +15,12 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.gdal_errors import small_cache
+from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.nodata import AS_DECLARED, NodataRule, is_nodata
 from clippan_cli.rasters.opening import one_line, open_dataset, options_of_gdal
 from clippan_cli.rasters.options import Nodata, Trust
 from clippan_models.contracts import Window
-from clippan_models.errors import IncompatiblePairError, InputError, UsageError
+from clippan_models.errors import IncompatiblePairError, InputError
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 
@@ -28,7 +29,7 @@ Mask = NDArray[np.bool_]
 
 
 class RasterSource:
-    """Bands of one raster, or of several one-band rasters on the same grid, read by window as float32 with a mask.
+    """Bands of one raster, or of several on the same grid, read by window as float32 with a mask.
 
     A pixel is valid where it is not the band's nodata, is finite, and neither alpha nor mask band hides it. Windows
     may reach outside the raster; there values are 0 and the mask is False.
@@ -200,7 +201,7 @@ class RasterSource:
 
 
 def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack, nodata: Nodata = None) -> RasterSource:
-    """Open one raster, or several one-band rasters that share a grid.
+    """Open one raster, or several that share a grid, whose bands follow each other.
 
     Args:
         names: paths or, where allowed, remote addresses.
@@ -211,7 +212,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
 
     Raises:
         InputError: not a raster that clippan reads.
-        UsageError: a nodata value that the raster cannot hold, or several files of several bands.
+        UsageError: a nodata value that the raster cannot hold.
         IncompatiblePairError: several files that do not share a grid.
     """
     stack.enter_context(rasterio.Env(**small_cache(), **options_of_gdal(trust)))
@@ -220,7 +221,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
         rule.check(name, dataset.dtypes[0])
-        _check_same_grid(names[0], datasets[0], name, dataset)
+        _check_like_first(names[0], datasets[0], name, dataset)
     called = [_called_alpha(dataset) for dataset in datasets]
     alphas = tuple(
         None if band is not None and _holds_image(name, dataset, band) else band
@@ -239,11 +240,6 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
     )
     if not bands:
         raise InputError(f"{names[0]} holds an alpha band only; {role} needs image bands")
-    if len(names) > 1 and len(bands) != len(names):
-        raise UsageError(
-            f"several {role} rasters must hold one band each, but {len(names)} files hold {len(bands)} bands; "
-            "give one multi-band raster instead"
-        )
     return RasterSource(tuple(names), datasets, bands, alphas, notes, rule)
 
 
@@ -257,6 +253,10 @@ def _check_content(name: str, dataset: Any) -> None:
         )
     if ColorInterp.palette in dataset.colorinterp:
         raise InputError(f"{name} holds palette indexes, not radiometry; expand it with gdal_translate -expand rgb")
+    try:
+        dataset.rpcs  # noqa: B018 - rasterio reads them as numbers only now
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{name} has broken RPCs: {one_line(error)}; correct or remove them") from error
     transform = np.array(dataset.transform)[:6]
     if not np.isfinite(transform).all() or abs(dataset.transform.determinant) == 0:
         raise InputError(
@@ -264,15 +264,22 @@ def _check_content(name: str, dataset: Any) -> None:
         )
 
 
-def _check_same_grid(first_name: str, first: Any, name: str, dataset: Any) -> None:
+def _check_like_first(first_name: str, first: Any, name: str, dataset: Any) -> None:
     if (dataset.width, dataset.height) != (first.width, first.height):
         raise IncompatiblePairError(
             f"{name} has {dataset.width}x{dataset.height} pixels but {first_name} {first.width}x{first.height}; "
-            "separate band files must share one grid"
+            "files of one image must share one grid"
         )
-    if dataset.crs != first.crs or not dataset.transform.almost_equals(first.transform, precision=1e-6):
+    if dataset.dtypes[0] != first.dtypes[0]:
         raise IncompatiblePairError(
-            f"{name} lies on another grid than {first_name}; separate band files must share CRS and geotransform"
+            f"{name} holds {dataset.dtypes[0]} values but {first_name} {first.dtypes[0]}; files of one image must have "
+            "one type: convert with gdal_translate -ot"
+        )
+    apart = corners_apart(~first.transform @ dataset.transform, Affine.identity(), first.width, first.height)
+    if not same_crs(dataset.crs, first.crs) or apart > GRID_TOLERANCE:
+        raise IncompatiblePairError(
+            f"{name} lies on another grid than {first_name}, its corners up to {apart:.3g} pixels off; files "
+            "of one image must share CRS and geotransform"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rasterio.enums import ColorInterp
 
 from clippan_cli.rasters.source import RasterSource
+from clippan_cli.scene.band_clues import colours_of
 from clippan_models.sensors import Sensor
 
 _RED_NM, _GREEN_NM, _BLUE_NM, _NIR_NM = 660, 550, 480, 840
@@ -62,7 +63,7 @@ def band_centres(sensor: Sensor) -> tuple[float, ...]:
 
 
 def _interpreted(source: RasterSource) -> tuple[int, int, int] | None:
-    colours = [source.datasets[number].colorinterp[index - 1] for number, index in source.bands]
+    colours = colours_of(source)
     wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     if not all(colour in colours for colour in wanted):
         return None

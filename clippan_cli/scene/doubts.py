@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from clippan_cli.rasters.grids import same_crs
 from clippan_cli.rasters.nodata import text_of
-from clippan_cli.rasters.pair import Pair, same_crs
+from clippan_cli.rasters.pair import Pair
 from clippan_cli.rasters.source import Mask, RasterSource, Values
 from clippan_cli.rasters.tiles import TileArrays
 from clippan_cli.running.warnings import (

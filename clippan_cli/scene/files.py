@@ -19,7 +19,7 @@ class SceneFiles:
     """The files of one scene.
 
     Attributes:
-        ms: one multispectral raster, or one-band rasters in band order.
+        ms: one multispectral raster, or several on one grid, in band order.
         pan: the panchromatic raster.
         id: unique among several scenes; names the output. Empty for a scene that stands alone.
         reason: why these files belong together; empty where the user has named them.

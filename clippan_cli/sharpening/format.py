@@ -62,8 +62,14 @@ def _chosen_bands(bands: Sequence[int] | None, ms: RasterSource) -> tuple[int, .
 
 def _metadata(scene: Scene, bands: Sequence[int]) -> RasterMetadata:
     ms, pan = scene.pair.ms, scene.pair.pan
+    of_ms = join([read_metadata(ms.datasets[d], [i]) for d, i in (ms.bands[b] for b in bands)])
+    if len(ms.names) > 1 and scene.sensor.bands:
+        # in one file, nothing else says which bands came from which
+        known = [scene.sensor.bands[b].name for b in bands]
+        named = tuple(said or name for said, name in zip(of_ms.descriptions, known, strict=True))
+        of_ms = replace(of_ms, descriptions=named)
     return combine(
-        join([read_metadata(ms.datasets[d], [i]) for d, i in (ms.bands[b] for b in bands)]),
+        of_ms,
         read_metadata(pan.grid, [pan.bands[0][1]]),
         (scene.window.row, scene.window.col),
     )

@@ -183,12 +183,13 @@ def _cut(scene: Scene, part: Window, folder: Path, control: Control) -> tuple[Sc
         raise InputError(f"{ms.name} has no part that can be measured")
     place = left + s.ratio_x * col, top + s.ratio_y * row
     within = Window(round(place[1]), round(place[0]), math.floor(rows * s.ratio_y), math.floor(cols * s.ratio_x))
-    grid: Affine = pan.grid.transform
+    # an identity reads as no geotransform; where the scene has none, any other one relates the two files
+    grid: Affine = Affine.scale(2) if pan.grid.transform.is_identity else pan.grid.transform
     to_ms = grid @ Affine.translation(*place) @ Affine.scale(s.ratio_x, s.ratio_y)
     ms_path, pan_path = folder / "ms.tif", folder / "pan.tif"
     write_image(ms_path, (ms.count, rows, cols), to_ms, scene, lambda w: ms.read(_moved(w, row, col)), control)
     shape = (1, within.height, within.width)
-    to_pan = scene.pair.transform(within)
+    to_pan = grid @ Affine.translation(within.col, within.row)
     write_image(pan_path, shape, to_pan, scene, lambda w: pan.read(_moved(w, within.row, within.col)), control)
     read = replace(
         scene.options,

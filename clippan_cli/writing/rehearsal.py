@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
 from clippan_cli.rasters.gdal_errors import GDAL_ERRORS, environment, reason_of, stderr_of_gdal, warnings_of_gdal
+from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart
 from clippan_cli.rasters.metadata import RasterMetadata
 from clippan_cli.writing.creation import cog_options, create_geotiff, temporary_options
 from clippan_cli.writing.grid import OutputGrid
@@ -115,9 +116,8 @@ def _allows_error(options: OutputOptions) -> bool:
 def _refuse_changed_grid(grid: OutputGrid, facts: Facts, options: OutputOptions) -> None:
     kept = (facts.width, facts.height, facts.dtypes) == (grid.width, grid.height, (grid.dtype,) * grid.count)
     # Point images are stored half a pixel off and moved back, which may cost the last digit.
-    digit = 1e-12 * max(abs(value) for value in grid.transform)
-    moved = any(abs(a - b) > digit for a, b in zip(grid.transform, facts.transform, strict=True))
-    if not kept or moved:
+    apart = corners_apart(~grid.transform @ Affine(*facts.transform[:6]), Affine.identity(), grid.width, grid.height)
+    if not kept or apart > GRID_TOLERANCE:
         raise UsageError(f"the creation options change the grid of the image ({_described(options)}); leave them out")
     if grid.crs is not None and (facts.crs is None or CRS.from_wkt(facts.crs) != grid.crs):
         logger.warning("GeoTIFF cannot hold the CRS exactly; it will read as %s", facts.crs)

@@ -732,9 +732,9 @@ def no_pan(desk: Desk) -> list[str]:
     return ["sharpen", "--ms", desk.ms(), "-o", str(desk.out)]
 
 
-def one_band_files(desk: Desk, *extra: str, sides: tuple[int, ...] = (16, 16), bands: int = 1) -> list[str]:
+def one_band_files(desk: Desk, *extra: str, sides: tuple[int, ...] = (16, 16)) -> list[str]:
     """A run over MS bands in files of their own."""
-    names = [desk.ms(f"b{n}.tif", bands=bands, side=side) for n, side in enumerate(sides)]
+    names = [desk.ms(f"b{n}.tif", bands=1, side=side) for n, side in enumerate(sides)]
     fast = ["--method", "exp", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
     ms = [word for name in names for word in ("--ms", name)]
     return ["sharpen", *ms, "--pan", desk.pan(), "-o", str(desk.out), *fast, *extra]
@@ -745,9 +745,11 @@ def band_files_of_different_size(desk: Desk) -> list[str]:
     return one_band_files(desk, sides=(16, 15))
 
 
-@fails(USAGE, "one band each", "4 bands")
-def band_files_with_two_bands(desk: Desk) -> list[str]:
-    return one_band_files(desk, bands=2)
+@fails(PAIR, "b1.tif", "uint8", "b0.tif", "uint16")
+def band_files_of_different_types(desk: Desk) -> list[str]:
+    argv = one_band_files(desk)
+    desk.ms("b1.tif", bands=1, dtype="uint8")
+    return argv
 
 
 @fails(PAIR, "b1.tif", "another grid", "b0.tif")

@@ -278,23 +278,6 @@ def test_samples_keep_their_value_where_the_centres_coincide(fused: Fused) -> No
     np.testing.assert_allclose(output.pixels[:, ::2, ::2], samples, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("width", "height"), [(96, 80), (95, 83), (70, 90)])
-def test_files_without_georeferencing_are_taken_to_cover_the_same_ground(bench: Bench, width: int, height: int) -> None:
-    pan = Grid(Affine.identity(), width, height, None)
-    ms = Grid(Affine.scale(width / 24, height / 21), 24, 21, None)
-    ground = Ground(ms, pan)
-    bare_ms = bench.write("bare_ms.tif", ground.bands(*ms.centres()).astype("float32"))
-    bare_pan = bench.write("bare_pan.tif", (900 + ground.texture(*pan.centres()))[None].astype("float32"))
-    with pytest.raises(IncompatiblePairError, match="--assume-aligned"):
-        bench.sharpen(bare_ms, bare_pan)
-    output = bench.sharpen(bare_ms, bare_pan, pair=PairOptions(assume_aligned=True))
-    assert output.grid == pan
-    u, v = output.grid.centres()
-    wrong = (output.pixels - ground.bands(u, v))[:2, ms.covers(u, v, 3.0)]
-    assert np.abs(wrong).max() < 1.5 * RIPPLE * SLOPE
-    assert np.abs(wrong.mean(1)).max() < BIAS * SLOPE
-
-
 def test_a_missing_crs_is_not_guessed(bench: Bench) -> None:
     ms, pan = PARALLEL["ratio 4, corners agree"]
     ground = Ground(replace(ms, crs=None), pan)
