@@ -35,7 +35,7 @@ Images = TypeVar("Images")
 @verb
 def sharpen(
     ms: File | Sequence[File],
-    pan: File,
+    pan: File | Sequence[File],
     output: File,
     *,
     progress: bool | None = None,
@@ -47,8 +47,8 @@ def sharpen(
     The result lies on the PAN grid, cropped to the overlap, in the type of MS. The file is there whole, or not at all.
 
     Args:
-        ms: the multispectral raster, or one-band rasters in band order.
-        pan: the panchromatic raster.
+        ms: the multispectral raster, or one-band rasters in band order, or the tiles of one image.
+        pan: the panchromatic raster, or its tiles.
         output: the raster to write.
         progress: show a bar; None: in a notebook only.
         on_progress: is called with a `Progress` after each unit of work.
@@ -137,7 +137,7 @@ def assess(
     fused: File | Sequence[File],
     *,
     ms: File | Sequence[File],
-    pan: File,
+    pan: File | Sequence[File],
     reference: File | None = None,
     progress: bool | None = None,
     on_progress: OnProgress | None = None,
@@ -147,8 +147,8 @@ def assess(
 
     Args:
         fused: one raster on the PAN grid, or several to compare.
-        ms: the multispectral raster, or one-band rasters in band order.
-        pan: the panchromatic raster.
+        ms: the multispectral raster, or one-band rasters in band order, or the tiles of one image.
+        pan: the panchromatic raster, or its tiles.
         reference: the truth on the PAN grid.
         progress: show a bar; None: in a notebook only.
         on_progress: is called with a `Progress` after each unit of work.
@@ -317,12 +317,12 @@ def find_pairs(archive: File, **options: Unpack[FileFlags]) -> PairTable:
 
 
 @verb
-def info(ms: File | Sequence[File], pan: File, **options: Unpack[InfoFlags]) -> PairInfo:
+def info(ms: File | Sequence[File], pan: File | Sequence[File], **options: Unpack[InfoFlags]) -> PairInfo:
     """Look at a pair: grids, overlap, nodata, sensor, and the shift of each band.
 
     Args:
-        ms: the multispectral raster, or one-band rasters in band order.
-        pan: the panchromatic raster.
+        ms: the multispectral raster, or one-band rasters in band order, or the tiles of one image.
+        pan: the panchromatic raster, or its tiles.
         options: those of `clippan info`.
 
     Returns:
@@ -341,8 +341,9 @@ def info(ms: File | Sequence[File], pan: File, **options: Unpack[InfoFlags]) -> 
         return task.info(_pair(ms, pan), read_options(options), control)
 
 
-def _pair(ms: File | Sequence[File], pan: File) -> SceneFiles:
-    return SceneFiles(_names(ms), os.fspath(pan))
+def _pair(ms: File | Sequence[File], pan: File | Sequence[File]) -> SceneFiles:
+    first, *others = _names(pan)
+    return SceneFiles(_names(ms), first, pan_tiles=tuple(others))
 
 
 def _names(files: File | Sequence[File]) -> tuple[str, ...]:

@@ -52,7 +52,12 @@ class Job:
         guidance = options.guidance
         return replace(
             self,
-            files=replace(files, ms=tuple(_absolute(name) for name in files.ms), pan=_absolute(files.pan)),
+            files=replace(
+                files,
+                ms=tuple(map(_absolute, files.ms)),
+                pan=_absolute(files.pan),
+                pan_tiles=tuple(map(_absolute, files.pan_tiles)),
+            ),
             read=replace(read, aoi=read.aoi and read.aoi.absolute(), sensor=_absolute(read.sensor)),
             options=replace(
                 options,

@@ -16,15 +16,19 @@ Files = Annotated[
 MsFiles = Annotated[
     list[str] | None,
     typer.Option(
-        "--ms", metavar="FILE", help="MS raster; repeat for one-band files in band order.", rich_help_panel=SCENE.name
+        "--ms",
+        metavar="FILE",
+        help="MS raster; repeat for one-band files in band order, or tiles.",
+        rich_help_panel=SCENE.name,
     ),
 ]
-PanFile = Annotated[
-    str | None, typer.Option("--pan", metavar="FILE", help="Panchromatic raster.", rich_help_panel=SCENE.name)
+PanFiles = Annotated[
+    list[str] | None,
+    typer.Option("--pan", metavar="FILE", help="Panchromatic raster; repeat for tiles.", rich_help_panel=SCENE.name),
 ]
 
 
-def scene_files(files: list[str] | None, ms: list[str] | None, pan: str | None) -> SceneFiles:
+def scene_files(files: list[str] | None, ms: list[str] | None, pan: list[str] | None) -> SceneFiles:
     """MS and PAN from two positional arguments, or from --ms and --pan.
 
     Raises:
@@ -34,8 +38,10 @@ def scene_files(files: list[str] | None, ms: list[str] | None, pan: str | None) 
         raise UsageError("name the files either as MS PAN or with --ms and --pan, not both")
     if files:
         if len(files) != 2:
-            raise UsageError(f"expected two files, MS then PAN, but got {len(files)}; use --ms for one-band files")
+            raise UsageError(
+                f"expected two files, MS then PAN, but got {len(files)}; use --ms and --pan for bands and tiles"
+            )
         return SceneFiles((files[0],), files[1])
     if not ms or not pan:
-        raise UsageError("name a scene: clippan COMMAND ms.tif pan.tif, or --ms FILE [--ms FILE ...] --pan FILE")
-    return SceneFiles(tuple(ms), pan)
+        raise UsageError("name a scene: clippan COMMAND ms.tif pan.tif, or --ms FILE [--ms FILE ...] --pan FILE [...]")
+    return SceneFiles(tuple(ms), pan[0], pan_tiles=tuple(pan[1:]))

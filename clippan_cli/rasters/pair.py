@@ -96,12 +96,12 @@ class Pair:
         return s.phase_x[0] + 0.5 - s.ratio_x / 2, s.phase_y[0] + 0.5 - s.ratio_y / 2
 
 
-def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stack: ExitStack) -> Pair:
+def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOptions, stack: ExitStack) -> Pair:
     """Open MS and PAN and find their common grid.
 
     Args:
-        ms_names: one raster, or one-band rasters in band order.
-        pan_name: the panchromatic raster.
+        ms_names: one raster, one-band rasters in band order, or tiles of one image.
+        pan_names: the panchromatic raster, or its tiles.
         options: how to read them.
         stack: closes the datasets.
 
@@ -110,7 +110,7 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
     ms = samples_of(open_source(ms_names, "MS", options.trust, stack))
-    pan = _choose_pan_band(open_source([pan_name], "PAN", options.trust, stack), ms, options.pan_band)
+    pan = _choose_pan_band(open_source(pan_names, "PAN", options.trust, stack), ms, options.pan_band)
     notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
         to_pan = _assume_aligned(ms, pan, options, notes)

@@ -10,11 +10,12 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.gdal_errors import small_cache
+from clippan_cli.rasters.mosaic import are_tiles, has_mask_band, joined_tiles
 from clippan_cli.rasters.opening import one_line, open_dataset, options_of_gdal
 from clippan_cli.rasters.options import Trust
 from clippan_models.contracts import Window
@@ -29,12 +30,14 @@ Mask = NDArray[np.bool_]
 class RasterSource:
     """Bands of one raster, or of several one-band rasters on the same grid, read by window as float32 with a mask.
 
+    The raster may be the mosaic of several files, the tiles of one image.
+
     A pixel is valid where it is not the band's nodata, is finite, and neither alpha nor mask band hides it. Windows
     may reach outside the raster; there values are 0 and the mask is False.
 
     Attributes:
         names: the files, as the user named them.
-        datasets: the open rasters; the first one stands for the grid.
+        datasets: the open rasters, one for each file or one for all tiles; the first one stands for the grid.
         bands: (dataset number, band counted from 1) of each band.
         alphas: of each dataset, the band that says where there is image, counted from 1, or None.
         notes: what was decided for the user, one sentence each.
@@ -55,7 +58,7 @@ class RasterSource:
         self.alphas = alphas
         self.notes = notes
         self.width, self.height = int(datasets[0].width), int(datasets[0].height)
-        self._has_mask = [_has_mask_band(d) for d in datasets]
+        self._has_mask = [has_mask_band(d) for d in datasets]
 
     @property
     def name(self) -> str:
@@ -121,7 +124,8 @@ class RasterSource:
                 with rasterio.Env():  # in each thread: without it, GDAL writes to stderr
                     block, good = self._read_dataset(number, [self.bands[b][1] for b in mine], inner)
             except (RasterioError, RasterioIOError) as error:
-                raise _unreadable(self.names[number], error) from error
+                in_tiles = len(self.datasets) < len(self.names)
+                raise _unreadable(f"a tile of {self.names[0]}" if in_tiles else self.names[number], error) from error
             for k, b in enumerate(mine):
                 values[b, rows, cols], valid[b, rows, cols] = block[k], good[k]
         return values, valid
@@ -179,7 +183,7 @@ class RasterSource:
 
 
 def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack) -> RasterSource:
-    """Open one raster, or several one-band rasters that share a grid.
+    """Open one raster, several one-band rasters that share a grid, or the tiles of one image, which are joined.
 
     Args:
         names: paths or, where allowed, remote addresses.
@@ -189,12 +193,17 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
 
     Raises:
         InputError: not a raster that clippan reads.
-        IncompatiblePairError: several files that do not share a grid.
+        IncompatiblePairError: several files that do not share a grid, or are no tiles of one image.
     """
     stack.enter_context(rasterio.Env(**small_cache(), **options_of_gdal(trust)))
-    datasets = tuple(stack.enter_context(open_dataset(name, trust)) for name in names)
+    files, datasets = tuple(names), tuple(stack.enter_context(open_dataset(name, trust)) for name in names)
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
+    joined: tuple[str, ...] = ()
+    if are_tiles(datasets):
+        mosaic, note = joined_tiles(names, datasets, stack)
+        names, datasets, joined = files[:1], (mosaic,), (note,)
+    for name, dataset in zip(names, datasets, strict=True):
         _check_same_grid(names[0], datasets[0], name, dataset)
     called = [_called_alpha(dataset) for dataset in datasets]
     alphas = tuple(
@@ -219,7 +228,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack)
             f"several {role} rasters must hold one band each, but {len(names)} files hold {len(bands)} bands; "
             "give one multi-band raster instead"
         )
-    return RasterSource(tuple(names), datasets, bands, alphas, notes)
+    return RasterSource(files, datasets, bands, alphas, (*joined, *notes))
 
 
 def _check_content(name: str, dataset: Any) -> None:
@@ -275,11 +284,6 @@ def _holds_image(name: str, dataset: Any, band: int) -> bool:
         return False
     opaque = seen >= 0.98 * seen.max()  # a lossy compression blurs the alpha
     return bool(opaque.mean() < 0.5)
-
-
-def _has_mask_band(dataset: Any) -> bool:
-    flags = dataset.mask_flag_enums[0]
-    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
 def _unreadable(name: str, error: BaseException) -> InputError:

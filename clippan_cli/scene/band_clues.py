@@ -28,7 +28,7 @@ def band_clues(source: RasterSource) -> tuple[BandClue, ...]:
             dataset.descriptions[index - 1],
             groups[band] if groups else None,
             _COLOURS.get(dataset.colorinterp[index - 1]),
-            Path(source.names[number]).stem if len(source.names) == source.count else None,
+            Path(source.names[number]).stem if len(source.datasets) == source.count else None,
         )
         clues.append(BandClue(tuple(text for text in texts if text), _wavelength_nm(dataset, index)))
     return tuple(clues)

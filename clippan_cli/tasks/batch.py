@@ -74,8 +74,7 @@ class SceneResult:
         """Plain data."""
         return {
             "id": self.pair.id,
-            "ms": list(self.pair.ms),
-            "pan": self.pair.pan,
+            **self.pair.as_json(),
             "output": None if self.failed else str(self.output),
             "outcome": self.outcome,
             "error": self.record.error or None,
