@@ -30,7 +30,7 @@ class Job:
     """One scene to sharpen.
 
     Attributes:
-        files: of the scene; their id names output and record.
+        files: of the scene.
         read: how to read them.
         options: what to make of it.
         key: SHA-256 of all that the result follows from, see `new_job`.
@@ -44,7 +44,7 @@ class Job:
     @property
     def record(self) -> Path:
         """The file in which the batch remembers it."""
-        return self.options.output.parent / FOLDER / f"{self.files.id}.json"
+        return self.options.output.parent / FOLDER / f"{self.options.output.stem}.json"
 
     def absolute(self) -> Job:
         """The same job for a process with another working directory."""

@@ -57,6 +57,14 @@ class _RunFlags(TypedDict, total=False):
             "Do not count files as failed that look like half a pair but are in none.",
         ),
     ]
+    name_template: Annotated[
+        str,
+        OUTPUT.flag(
+            BatchOptions.name_template,
+            "TEMPLATE",
+            "Names of the results, with {scene}, {method}, and {ms} and {pan}, the names of the files without endings.",
+        ),
+    ]
     report: Annotated[
         OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a sortable HTML page on the quality of all results.")
     ]
@@ -94,7 +102,13 @@ def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:
         raise UsageError("--workers is for this machine and --scheduler for a cluster: give one of them")
     usual = BatchOptions.workers if workers is None else workers
     return BatchOptions(
-        folder, usual, scheduler, _shard(options["shard"]), options["retry_failed"], options["ignore_unpaired"]
+        folder,
+        usual,
+        scheduler,
+        _shard(options["shard"]),
+        options["retry_failed"],
+        options["ignore_unpaired"],
+        options["name_template"],
     )
 
 

@@ -241,3 +241,37 @@ def test_networks_learn_in_a_batch_as_alone(archive: Path, desk: Desk, run_main:
         assert desk.out.read_bytes() == (out / f"{name}.tif").read_bytes()
     document = json.loads(done.stdout)
     assert all(scene["quality"]["QNR"] > 0 for scene in document["scenes"])
+
+
+def test_results_are_named_by_a_template(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    """Results of two methods lie in one folder, and each run knows its own."""
+    command = ["batch", str(archive), "-o", str(desk.folder / "sharp"), "--name-template", "{scene}_{method}.tif"]
+    rest = ["--sensor", "generic", "--coregister", "off", "--no-quality", "--json"]
+    for method in ("exp", "brovey"):
+        assert set(outcomes(run_main([*command, "--method", method, *rest]).stdout).values()) == {"done"}
+    names = {path.name for path in (desk.folder / "sharp").glob("*.tif")}
+    assert names == {"a_exp.tif", "b_exp.tif", "a_brovey.tif", "b_brovey.tif"}
+    again = run_main([*command, "--method", "exp", *rest])
+    assert set(outcomes(again.stdout).values()) == {"unchanged"}
+    assert [Path(s["output"]).name for s in json.loads(again.stdout)["scenes"]] == ["a_exp.tif", "b_exp.tif"]
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{date}.tif", "there is no {date}; the fields are {scene}, {method}, {ms}, {pan}"),
+        ("{}.tif", "there is no {}"),
+        ("{scene.id}.tif", "there is no {scene.id}"),
+        ("{scene!r:9}.tif", "there is no {scene!r:9}"),
+        ("{scene.tif", "is no template"),
+        ("../{scene}.tif", "without /"),
+        ("{scene}.png", "must end with .tif"),
+        ("all_{method}.tif", "both a and b would be all_exp.tif; add {scene}"),
+    ],
+)
+def test_a_template_that_will_not_do_is_refused_before_work(
+    template: str, words: str, archive: Path, desk: Desk, run_main: RunMain
+) -> None:
+    found = run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), "--name-template", template, *FAST])
+    assert found.code == 2 and "--name-template" in found.error_line and words in found.error_line
+    assert not (desk.folder / "sharp").exists()
