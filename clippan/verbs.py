@@ -11,7 +11,7 @@ from clippan.calls import OnProgress, running, verb
 from clippan.options import ArrayFlags
 from clippan_cli.options.adapt import AdaptFlags, archive_options
 from clippan_cli.options.assess import AssessFlags, assess_options, report_files
-from clippan_cli.options.batch import BatchFlags, batch_options
+from clippan_cli.options.batch import BatchFlags, batch_options, batch_sharpening
 from clippan_cli.options.flags import filled
 from clippan_cli.options.scene import FileFlags, InfoFlags, path_or_none, read_options, trust
 from clippan_cli.options.sharpen import SharpenFlags, sharpen_options
@@ -286,7 +286,7 @@ def batch(
     from clippan_cli.tasks.batch_report import batch_with_report
 
     folder, read, report = Path(output), read_options(options), path_or_none(options.get("report"))
-    chosen, sharpening = batch_options(folder, options), sharpen_options(folder, options)
+    chosen, sharpening = batch_options(folder, options), batch_sharpening(folder, options)
     with running(progress, on_progress) as control:
         table = find(Path(pairs), read.pair.trust, control)
         return batch_with_report(table, read, sharpening, chosen, report, control)

@@ -24,6 +24,7 @@ class BatchOptions:
         retry_failed: try again what failed by the same inputs and parameters.
         ignore_unpaired: files that look like half a pair do not count as failed.
         name_template: what the results are called, with any of `NAME_FIELDS` in braces.
+        quicklook: draw each scene, as a PNG named like the result.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class BatchOptions:
     retry_failed: bool = False
     ignore_unpaired: bool = False
     name_template: str = "{scene}.tif"
+    quicklook: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:

@@ -12,7 +12,8 @@ from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
 from clippan_cli.options.learning import MethodFlags
 from clippan_cli.options.output import BandsFlag, EncodingFlags, QualityFlag
 from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag
-from clippan_cli.options.sharpen import LearningFlags
+from clippan_cli.options.sharpen import LearningFlags, sharpen_options
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import UsageError
 
 
@@ -65,6 +66,12 @@ class _RunFlags(TypedDict, total=False):
             "Names of the results, with {scene}, {method}, and {ms} and {pan}, the names of the files without endings.",
         ),
     ]
+    quicklook: Annotated[
+        bool,
+        OUTPUT.flag(
+            BatchOptions.quicklook, None, "Draw PAN, MS and result of each scene, as a PNG named like the result."
+        ),
+    ]
     report: Annotated[
         OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a sortable HTML page on the quality of all results.")
     ]
@@ -109,7 +116,18 @@ def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:
         options["retry_failed"],
         options["ignore_unpaired"],
         options["name_template"],
+        options["quicklook"],
     )
+
+
+def batch_sharpening(folder: Path, given: Mapping[str, Any]) -> SharpenOptions:
+    """What to make of each scene; where its quicklook goes is left to the batch.
+
+    Raises:
+        UsageError: a value that is not possible.
+        WeightsError: the weights to start from cannot be read.
+    """
+    return sharpen_options(folder, {**given, "quicklook": None})
 
 
 def _shard(shard: str | tuple[int, int]) -> tuple[int, int]:

@@ -93,6 +93,9 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
         else:
             origins[path] = found
             left_out.append(LeftOut(str(path), "it was made by clippan"))
+    drawn = [i for i in images if _is_quicklook(i.path, origins)]
+    left_out += [LeftOut(str(image.path), "it was made by clippan") for image in drawn]
+    images = [image for image in images if image not in drawn]
     whole = join_parts(images, lambda files: _look_at_parts(files, trust))
     left_out += whole.left_out
     on_map, off_map = ([i for i in whole.images if bool(i.area.is_empty) == bare] for bare in (False, True))
@@ -108,6 +111,11 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
 def _may_be_raster(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return path.suffix.lower() in _ENDINGS and not hidden and path.is_file()
+
+
+def _is_quicklook(path: Path, made: Mapping[Path, object]) -> bool:
+    """Whether a picture is named like an image beside it that clippan has made."""
+    return path.suffix.lower() == ".png" and any(path.with_suffix(ending) in made for ending in _FUSED_ENDINGS)
 
 
 def _look(path: Path, trust: Trust) -> Image | frozenset[str]:

@@ -61,10 +61,19 @@ Submit = Callable[[Job], Future[Record]]
 class SceneResult:
     """The result of a scene."""
 
-    pair: SceneFiles
-    output: Path
+    job: Job
     outcome: Outcome
     record: Record
+
+    @property
+    def pair(self) -> SceneFiles:
+        """Its files."""
+        return self.job.files
+
+    @property
+    def output(self) -> Path:
+        """Where the image is, unless it has failed."""
+        return self.job.options.output
 
     @property
     def failed(self) -> bool:
@@ -77,6 +86,7 @@ class SceneResult:
             "id": self.pair.id,
             **self.pair.as_json(),
             "output": None if self.failed else str(self.output),
+            "quicklook": None if self.failed or self.job.options.quicklook is None else str(self.job.options.quicklook),
             "outcome": self.outcome,
             "error": self.record.error or None,
             "exit_code": self.record.exit_code,
@@ -178,12 +188,17 @@ def run_batch(
         load_sensor(read.sensor)
     outputs, pairs = outputs_of(table.pairs, sharpening.method, options), in_shard(table.pairs, options.shard)
     with _workers(sharpening, options, control.on_note) as (submit, compute):
-        jobs = (new_job(pair, read, replace(sharpening, compute=compute, output=outputs[pair.id])) for pair in pairs)
+        sharpening = replace(sharpening, compute=compute)
+        jobs = (new_job(pair, read, _placed(sharpening, outputs[pair.id], options)) for pair in pairs)
         known, missing = _compare(jobs, len(pairs), options.retry_failed, control)
         with control.timed("sharpen"):
             results = known | _sharpen_all(missing, submit, control)
     unpaired = () if options.ignore_unpaired else table.unpaired
     return BatchResult(tuple(results[pair.id] for pair in pairs), table, unpaired, dict(control.seconds))
+
+
+def _placed(sharpening: SharpenOptions, output: Path, options: BatchOptions) -> SharpenOptions:
+    return replace(sharpening, output=output, quicklook=output.with_suffix(".png") if options.quicklook else None)
 
 
 @contextmanager
@@ -227,9 +242,9 @@ def _compare(
         control.report(Progress("compare", number, count))
         record = read_record(job)
         if record is not None and is_finished(job, record):
-            known[job.files.id] = SceneResult(job.files, job.options.output, "unchanged", record)
+            known[job.files.id] = SceneResult(job, "unchanged", record)
         elif record is not None and has_failed_for_good(job, record) and not retry_failed:
-            known[job.files.id] = SceneResult(job.files, job.options.output, "failed before", record)
+            known[job.files.id] = SceneResult(job, "failed before", record)
         else:
             missing.append(job)
     return known, missing
@@ -241,7 +256,7 @@ def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[
     try:
         for job, record in _records(jobs, submit, control):
             outcome: Outcome = "done" if record.status == "done" else "failed"
-            results[job.files.id] = SceneResult(job.files, job.options.output, outcome, record)
+            results[job.files.id] = SceneResult(job, outcome, record)
             with control.warnings_of(job.files.id):
                 control.warn(*record.warnings)
             if record.error:
@@ -308,6 +323,7 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             "done",
             ours=True,
             output_sha256=file_sha256(options.output),
+            quicklook_sha256=file_sha256(options.quicklook) if options.quicklook else "",
             seconds=round(time.monotonic() - started, 2),
             quality=dict(result.quality.metrics) if result.quality else None,
             warnings=result.warnings,

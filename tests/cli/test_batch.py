@@ -275,3 +275,26 @@ def test_a_template_that_will_not_do_is_refused_before_work(
     found = run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), "--name-template", template, *FAST])
     assert found.code == 2 and "--name-template" in found.error_line and words in found.error_line
     assert not (desk.folder / "sharp").exists()
+
+
+def test_each_scene_is_drawn_as_by_sharpen(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    """Drawing is no reason to make a scene again, but a missing picture is."""
+    out = archive / "sharp"
+    command = ["batch", str(archive), "-o", str(out), "--name-template", "{ms}.tif", *FAST, "--json"]
+    found = run_main([*command, "--quicklook"])
+    assert set(outcomes(found.stdout).values()) == {"done"}
+    assert json.loads(found.stdout)["scenes"][0]["quicklook"] == str(out / "a_ms.png")
+    alone = desk.folder / "alone.png"
+    files = {"ms": str(archive / "a_ms.tif"), "pan": str(archive / "a_pan.tif")}
+    assert run_main(desk.sharpen("--quicklook", str(alone), **files)).code == 0
+    assert (out / "a_ms.png").read_bytes() == alone.read_bytes()
+    for again in (command, [*command, "--quicklook"]):
+        unchanged = run_main(again)
+        assert unchanged.code == 0 and set(outcomes(unchanged.stdout).values()) == {"unchanged"}
+    (out / "a_ms.png").unlink()
+    assert outcomes(run_main([*command, "--quicklook"]).stdout) == {"a": "done", "b": "unchanged"}
+    (out / "a_ms.png").write_bytes(b"of somebody else")
+    refused = run_main([*command, "--quicklook"])
+    error = next(scene["error"] for scene in json.loads(refused.stdout)["scenes"] if scene["id"] == "a")
+    assert refused.code == FAILED and "a_ms.png" in error and "--overwrite" in error
+    assert (out / "a_ms.png").read_bytes() == b"of somebody else"
