@@ -296,5 +296,5 @@ def test_each_scene_is_drawn_as_by_sharpen(archive: Path, desk: Desk, run_main: 
     (out / "a_ms.png").write_bytes(b"of somebody else")
     refused = run_main([*command, "--quicklook"])
     error = next(scene["error"] for scene in json.loads(refused.stdout)["scenes"] if scene["id"] == "a")
-    assert refused.code == FAILED and "a_ms.png" in error and "--overwrite" in error
+    assert refused.code == FAILED and "exists; add --overwrite" in error
     assert (out / "a_ms.png").read_bytes() == b"of somebody else"
