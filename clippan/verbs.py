@@ -11,7 +11,7 @@ from clippan.calls import OnProgress, running, verb
 from clippan.options import ArrayFlags
 from clippan_cli.options.adapt import AdaptFlags, archive_options
 from clippan_cli.options.assess import AssessFlags, assess_options, report_files
-from clippan_cli.options.batch import BatchFlags, batch_options
+from clippan_cli.options.batch import BatchFlags, batch_options, batch_sharpening
 from clippan_cli.options.flags import filled
 from clippan_cli.options.scene import FileFlags, InfoFlags, path_or_none, read_options, trust
 from clippan_cli.options.sharpen import SharpenFlags, sharpen_options
@@ -35,7 +35,7 @@ Images = TypeVar("Images")
 @verb
 def sharpen(
     ms: File | Sequence[File],
-    pan: File,
+    pan: File | Sequence[File],
     output: File,
     *,
     progress: bool | None = None,
@@ -47,8 +47,8 @@ def sharpen(
     The result lies on the PAN grid, cropped to the overlap, in the type of MS. The file is there whole, or not at all.
 
     Args:
-        ms: the multispectral raster, or several rasters on one grid in band order.
-        pan: the panchromatic raster.
+        ms: the multispectral raster, several rasters on one grid in band order, or the tiles of one image.
+        pan: the panchromatic raster, or its tiles.
         output: the raster to write.
         progress: show a bar; None: in a notebook only.
         on_progress: is called with a `Progress` after each unit of work.
@@ -137,7 +137,7 @@ def assess(
     fused: File | Sequence[File],
     *,
     ms: File | Sequence[File],
-    pan: File,
+    pan: File | Sequence[File],
     reference: File | None = None,
     progress: bool | None = None,
     on_progress: OnProgress | None = None,
@@ -147,8 +147,8 @@ def assess(
 
     Args:
         fused: one raster on the PAN grid, or several to compare.
-        ms: the multispectral raster, or several rasters on one grid in band order.
-        pan: the panchromatic raster.
+        ms: the multispectral raster, several rasters on one grid in band order, or the tiles of one image.
+        pan: the panchromatic raster, or its tiles.
         reference: the truth on the PAN grid.
         progress: show a bar; None: in a notebook only.
         on_progress: is called with a `Progress` after each unit of work.
@@ -286,7 +286,7 @@ def batch(
     from clippan_cli.tasks.batch_report import batch_with_report
 
     folder, read, report = Path(output), read_options(options), path_or_none(options.get("report"))
-    chosen, sharpening = batch_options(folder, options), sharpen_options(folder, options)
+    chosen, sharpening = batch_options(folder, options), batch_sharpening(folder, options)
     with running(progress, on_progress) as control:
         table = find(Path(pairs), read.pair.trust, control)
         return batch_with_report(table, read, sharpening, chosen, report, control)
@@ -317,12 +317,12 @@ def find_pairs(archive: File, **options: Unpack[FileFlags]) -> PairTable:
 
 
 @verb
-def info(ms: File | Sequence[File], pan: File, **options: Unpack[InfoFlags]) -> PairInfo:
+def info(ms: File | Sequence[File], pan: File | Sequence[File], **options: Unpack[InfoFlags]) -> PairInfo:
     """Look at a pair: grids, overlap, nodata, sensor, and the shift of each band.
 
     Args:
-        ms: the multispectral raster, or several rasters on one grid in band order.
-        pan: the panchromatic raster.
+        ms: the multispectral raster, several rasters on one grid in band order, or the tiles of one image.
+        pan: the panchromatic raster, or its tiles.
         options: those of `clippan info`.
 
     Returns:
@@ -341,8 +341,9 @@ def info(ms: File | Sequence[File], pan: File, **options: Unpack[InfoFlags]) -> 
         return task.info(_pair(ms, pan), read_options(options), control)
 
 
-def _pair(ms: File | Sequence[File], pan: File) -> SceneFiles:
-    return SceneFiles(_names(ms), os.fspath(pan))
+def _pair(ms: File | Sequence[File], pan: File | Sequence[File]) -> SceneFiles:
+    first, *others = _names(pan)
+    return SceneFiles(_names(ms), first, pan_tiles=tuple(others))
 
 
 def _names(files: File | Sequence[File]) -> tuple[str, ...]:

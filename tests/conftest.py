@@ -134,7 +134,7 @@ class Bench:
     def sharpen(
         self,
         ms: str | Sequence[str],
-        pan: str,
+        pan: str | Sequence[str],
         *,
         method: str = "exp",
         tile: int | None = None,
@@ -160,9 +160,11 @@ class Bench:
             quicklook=quicklook,
             assess=False,
         )
-        names = (ms,) if isinstance(ms, str) else tuple(ms)
+        names, (first, *others) = ((name,) if isinstance(name, str) else tuple(name) for name in (ms, pan))
         read = ReadOptions(pair=pair or PairOptions(), coregister=coregister, **scene)
-        result = sharpen(SceneFiles(names, pan), read, options, Control(on_note=notes.append))
+        result = sharpen(
+            SceneFiles(names, first, pan_tiles=tuple(others)), read, options, Control(on_note=notes.append)
+        )
         return self.read(path, result, notes)
 
     def read(self, path: Path, result: SharpenResult, notes: Sequence[str] = ()) -> Output:

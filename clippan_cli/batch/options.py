@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 
 from clippan_models.errors import UsageError
+
+NAME_FIELDS = ("scene", "method", "ms", "pan")
+"""What a template of names can hold: the id of the scene, the method, and the names of the files without endings."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class BatchOptions:
         shard: (i, n), counted from 1: only every n-th scene, beginning with the i-th; the n runs are for n machines.
         retry_failed: try again what failed by the same inputs and parameters.
         ignore_unpaired: files that look like half a pair do not count as failed.
+        name_template: what the results are called, with any of `NAME_FIELDS` in braces.
+        quicklook: draw each scene, as a PNG named like the result.
     """
 
     folder: Path
@@ -27,6 +33,8 @@ class BatchOptions:
     shard: tuple[int, int] = (1, 1)
     retry_failed: bool = False
     ignore_unpaired: bool = False
+    name_template: str = "{scene}.tif"
+    quicklook: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:
@@ -34,3 +42,23 @@ class BatchOptions:
         number, count = self.shard
         if not 1 <= number <= count:
             raise UsageError(f"{number}/{count}: must be I/N with I from 1 to N", "shard")
+        _check_template(self.name_template)
+
+
+def _check_template(template: str) -> None:
+    def refused(why: str) -> UsageError:
+        return UsageError(f"{template}: {why}", "name_template")
+
+    try:
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise refused(f"is no template ({error})") from error
+    for _, name, spec, conversion in parts:
+        whole = f"{name}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}"
+        if whole not in NAME_FIELDS:
+            fields = ", ".join(f"{{{field}}}" for field in NAME_FIELDS)
+            raise refused(f"there is no {{{whole}}}; the fields are {fields}")
+    if "/" in template or "\\" in template:
+        raise refused("must be the name of a file in the folder of the results, without / and \\")
+    if not template.lower().endswith((".tif", ".tiff")):
+        raise refused("must end with .tif or .tiff")

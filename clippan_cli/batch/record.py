@@ -30,7 +30,7 @@ class Job:
     """One scene to sharpen.
 
     Attributes:
-        files: of the scene; their id names output and record.
+        files: of the scene.
         read: how to read them.
         options: what to make of it.
         key: SHA-256 of all that the result follows from, see `new_job`.
@@ -44,7 +44,12 @@ class Job:
     @property
     def record(self) -> Path:
         """The file in which the batch remembers it."""
-        return self.options.output.parent / FOLDER / f"{self.files.id}.json"
+        return self.options.output.parent / FOLDER / f"{self.options.output.stem}.json"
+
+    @property
+    def results(self) -> list[Path]:
+        """The files that it makes: the image, and perhaps the quicklook."""
+        return [self.options.output, *([self.options.quicklook] if self.options.quicklook else [])]
 
     def absolute(self) -> Job:
         """The same job for a process with another working directory."""
@@ -52,11 +57,17 @@ class Job:
         guidance = options.guidance
         return replace(
             self,
-            files=replace(files, ms=tuple(_absolute(name) for name in files.ms), pan=_absolute(files.pan)),
+            files=replace(
+                files,
+                ms=tuple(map(_absolute, files.ms)),
+                pan=_absolute(files.pan),
+                pan_tiles=tuple(map(_absolute, files.pan_tiles)),
+            ),
             read=replace(read, aoi=read.aoi and read.aoi.absolute(), sensor=_absolute(read.sensor)),
             options=replace(
                 options,
                 output=options.output.absolute(),
+                quicklook=options.quicklook and options.quicklook.absolute(),
                 weights=options.weights and options.weights.absolute(),
                 guidance=replace(guidance, clip=_absolute(guidance.clip)),
             ),
@@ -72,6 +83,7 @@ class Record:
         status: "running" from before the first byte is written.
         ours: there was no output, or one of this batch, when it began: it may be replaced.
         output_sha256: of the finished file.
+        quicklook_sha256: of the picture, where it was asked for.
         error: what failed, in a line.
         exit_code: of that failure.
         seconds: wall time.
@@ -83,18 +95,24 @@ class Record:
     status: Status
     ours: bool = False
     output_sha256: str = ""
+    quicklook_sha256: str = ""
     error: str = ""
     exit_code: int = 0
     seconds: float = 0.0
     quality: dict[str, float] | None = None
     warnings: tuple[RunWarning, ...] = ()
 
+    def wrote(self, job: Job, path: Path) -> bool:
+        """Whether a file is what the job left there when it was done."""
+        known = self.output_sha256 if path == job.options.output else self.quicklook_sha256
+        return path.is_file() and file_sha256(path) == known
+
 
 def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Job:
     """A job with its key: a hash of the bytes of its inputs, the parameters, and the version.
 
-    Where the result goes and whether it may replace another is no part of the key, and neither is the number of threads
-    where the pixels do not depend on it.
+    Where the result goes, whether it may replace another and whether it is drawn is no part of the key, and neither is
+    the number of threads where the pixels do not depend on it.
     """
     compute, learns = options.compute, find_method(options.method).learns
     used = [options.weights, read.aoi, *(Path(name) for name in (read.sensor, options.guidance.clip))]
@@ -105,6 +123,7 @@ def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Jo
             replace(
                 options,
                 output=Path(),
+                quicklook=None,
                 weights=None,
                 save_weights=None,
                 encoding=replace(options.encoding, overwrite=False),
@@ -140,10 +159,10 @@ def write_record(job: Job, record: Record) -> None:
 
 
 def is_finished(job: Job, record: Record | None) -> bool:
-    """The output is what this job would make: made by the same key, and not changed since."""
+    """The results are what this job would make: made by the same key, and not changed since."""
     if record is None or record.status != "done" or record.key != job.key:
         return False
-    return job.options.output.is_file() and file_sha256(job.options.output) == record.output_sha256
+    return all(record.wrote(job, path) for path in job.results)
 
 
 def has_failed_for_good(job: Job, record: Record | None) -> bool:
@@ -154,15 +173,13 @@ def has_failed_for_good(job: Job, record: Record | None) -> bool:
 
 
 def may_replace(job: Job, record: Record | None) -> bool:
-    """There is no output yet, or it belongs to this batch."""
-    output = job.options.output
-    if not os.path.lexists(output):
-        return True
-    if record is None or not output.is_file():
-        return False
+    """There are no results yet, or they belong to this batch."""
+    there = [path for path in job.results if os.path.lexists(path)]
+    if record is None or not all(path.is_file() for path in there):
+        return not there
     if record.status == "done":
-        return file_sha256(output) == record.output_sha256
-    return record.ours
+        return all(record.wrote(job, path) for path in there)
+    return record.ours or not there
 
 
 def _absolute(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 import typer
 
 from clippan_cli.commands.flags import command
-from clippan_cli.commands.scene_arguments import MsFiles, PanFile, scene_files
+from clippan_cli.commands.scene_arguments import MsFiles, PanFiles, scene_files
 from clippan_cli.console import Terminal
 from clippan_cli.options.assess import AssessCommandFlags, assess_options, report_files
 from clippan_cli.options.scene import read_options
@@ -31,7 +31,7 @@ def assess(
         ),
     ],
     ms: MsFiles = None,
-    pan: PanFile = None,
+    pan: PanFiles = None,
     **flags: Unpack[AssessCommandFlags],
 ) -> None:
     """Measure fused images against the pair that they were made from, and against a reference where there is one.

@@ -10,10 +10,9 @@ import typer
 from clippan_cli.commands.flags import command
 from clippan_cli.commands.pairs import ARCHIVE_HELP, found_pairs, show_pairs
 from clippan_cli.console import Terminal
-from clippan_cli.options.batch import BatchCommandFlags, batch_options
+from clippan_cli.options.batch import BatchCommandFlags, batch_options, batch_sharpening
 from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
-from clippan_cli.options.sharpen import sharpen_options
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def batch(
     if output is None and not flags["dry_run"]:
         raise UsageError("say where to write the results: -o DIR")
     folder, report = output or Path(), path_or_none(flags["report"])
-    options, read, sharpening = batch_options(folder, flags), read_options(flags), sharpen_options(folder, flags)
+    options, read, sharpening = batch_options(folder, flags), read_options(flags), batch_sharpening(folder, flags)
     from clippan_cli.tasks.batch_report import batch_with_report
 
     with terminal.running() as control:

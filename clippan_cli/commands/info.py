@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from clippan_cli.commands.flags import command
-from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFile, scene_files
+from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, scene_files
 from clippan_cli.console import Terminal
 from clippan_cli.options.scene import InfoFlags, read_options
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @command
 def info(
-    terminal: Terminal, files: Files = None, ms: MsFiles = None, pan: PanFile = None, **flags: Unpack[InfoFlags]
+    terminal: Terminal, files: Files = None, ms: MsFiles = None, pan: PanFiles = None, **flags: Unpack[InfoFlags]
 ) -> None:
     """Look at a pair: grids, overlap, nodata, sensor, and the shift of each band.
 

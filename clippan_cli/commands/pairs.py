@@ -44,7 +44,7 @@ def show_pairs(table: PairTable, terminal: Terminal) -> None:
         terminal.json(table.as_json())
         return
     for pair in table.pairs:
-        terminal.say(f"{pair.id}: {', '.join(pair.ms)} + {pair.pan} ({pair.reason})")
+        terminal.say(f"{pair.id}: {', '.join(pair.ms)} + {', '.join(pair.pans)} ({pair.reason})")
     for item in table.left_out:
         terminal.say(f"left out   {item.path}: {item.reason}")
     terminal.say(f"{len(table.pairs)} pairs, {len(table.left_out)} files left out")

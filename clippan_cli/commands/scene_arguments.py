@@ -18,16 +18,17 @@ MsFiles = Annotated[
     typer.Option(
         "--ms",
         metavar="FILE",
-        help="MS raster; repeat for files on one grid, in band order.",
+        help="MS raster; repeat for files on one grid, in band order, or for tiles.",
         rich_help_panel=SCENE.name,
     ),
 ]
-PanFile = Annotated[
-    str | None, typer.Option("--pan", metavar="FILE", help="Panchromatic raster.", rich_help_panel=SCENE.name)
+PanFiles = Annotated[
+    list[str] | None,
+    typer.Option("--pan", metavar="FILE", help="Panchromatic raster; repeat for tiles.", rich_help_panel=SCENE.name),
 ]
 
 
-def scene_files(files: list[str] | None, ms: list[str] | None, pan: str | None) -> SceneFiles:
+def scene_files(files: list[str] | None, ms: list[str] | None, pan: list[str] | None) -> SceneFiles:
     """MS and PAN from two positional arguments, or from --ms and --pan.
 
     Raises:
@@ -38,9 +39,9 @@ def scene_files(files: list[str] | None, ms: list[str] | None, pan: str | None) 
     if files:
         if len(files) != 2:
             raise UsageError(
-                f"expected two files, MS then PAN, but got {len(files)}; use --ms for an MS in several files"
+                f"expected two files, MS then PAN, but got {len(files)}; use --ms and --pan for bands and tiles"
             )
         return SceneFiles((files[0],), files[1])
     if not ms or not pan:
-        raise UsageError("name a scene: clippan COMMAND ms.tif pan.tif, or --ms FILE [--ms FILE ...] --pan FILE")
-    return SceneFiles(tuple(ms), pan)
+        raise UsageError("name a scene: clippan COMMAND ms.tif pan.tif, or --ms FILE [--ms FILE ...] --pan FILE [...]")
+    return SceneFiles(tuple(ms), pan[0], pan_tiles=tuple(pan[1:]))

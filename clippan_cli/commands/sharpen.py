@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 import typer
 
 from clippan_cli.commands.flags import command
-from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFile, scene_files
+from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, scene_files
 from clippan_cli.console import Terminal
 from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
@@ -28,7 +28,7 @@ def sharpen(
         typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=OUTPUT.name),
     ] = None,
     ms: MsFiles = None,
-    pan: PanFile = None,
+    pan: PanFiles = None,
     **flags: Unpack[SharpenFlags],
 ) -> None:
     """Sharpen a multispectral image with its panchromatic image.

@@ -12,7 +12,8 @@ from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
 from clippan_cli.options.learning import MethodFlags
 from clippan_cli.options.output import BandsFlag, EncodingFlags, QualityFlag
 from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag
-from clippan_cli.options.sharpen import LearningFlags
+from clippan_cli.options.sharpen import LearningFlags, sharpen_options
+from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.errors import UsageError
 
 
@@ -57,6 +58,20 @@ class _RunFlags(TypedDict, total=False):
             "Do not count files as failed that look like half a pair but are in none.",
         ),
     ]
+    name_template: Annotated[
+        str,
+        OUTPUT.flag(
+            BatchOptions.name_template,
+            "TEMPLATE",
+            "Names of the results, with {scene}, {method}, and {ms} and {pan}, the names of the files without endings.",
+        ),
+    ]
+    quicklook: Annotated[
+        bool,
+        OUTPUT.flag(
+            BatchOptions.quicklook, None, "Draw PAN, MS and result of each scene, as a PNG named like the result."
+        ),
+    ]
     report: Annotated[
         OptionalPath, OUTPUT.flag(None, "FILE.html", "Write a sortable HTML page on the quality of all results.")
     ]
@@ -94,8 +109,25 @@ def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:
         raise UsageError("--workers is for this machine and --scheduler for a cluster: give one of them")
     usual = BatchOptions.workers if workers is None else workers
     return BatchOptions(
-        folder, usual, scheduler, _shard(options["shard"]), options["retry_failed"], options["ignore_unpaired"]
+        folder,
+        usual,
+        scheduler,
+        _shard(options["shard"]),
+        options["retry_failed"],
+        options["ignore_unpaired"],
+        options["name_template"],
+        options["quicklook"],
     )
+
+
+def batch_sharpening(folder: Path, given: Mapping[str, Any]) -> SharpenOptions:
+    """What to make of each scene; where its quicklook goes is left to the batch.
+
+    Raises:
+        UsageError: a value that is not possible.
+        WeightsError: the weights to start from cannot be read.
+    """
+    return sharpen_options(folder, {**given, "quicklook": None})
 
 
 def _shard(shard: str | tuple[int, int]) -> tuple[int, int]:

@@ -99,12 +99,12 @@ class Pair:
         return s.phase_x[0] + 0.5 - s.ratio_x / 2, s.phase_y[0] + 0.5 - s.ratio_y / 2
 
 
-def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stack: ExitStack) -> Pair:
+def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOptions, stack: ExitStack) -> Pair:
     """Open MS and PAN and find their common grid.
 
     Args:
-        ms_names: one raster, or several on one grid, whose bands follow each other.
-        pan_name: the panchromatic raster.
+        ms_names: one raster, several on one grid, whose bands follow each other, or the tiles of one image.
+        pan_names: the panchromatic raster, or its tiles.
         options: how to read them.
         stack: closes the datasets.
 
@@ -114,7 +114,7 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
     ms = samples_of(_choose_ms_bands(open_source(ms_names, "MS", options.trust, stack, options.ms_nodata), options))
-    pan = open_source([pan_name], "PAN", options.trust, stack, options.pan_nodata)
+    pan = open_source(pan_names, "PAN", options.trust, stack, options.pan_nodata)
     pan = _choose_pan_band(pan, ms, options.pan_band)
     notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):

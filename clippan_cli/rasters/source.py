@@ -10,12 +10,13 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.gdal_errors import small_cache
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
+from clippan_cli.rasters.mosaic import are_tiles, has_mask_band, joined_tiles
 from clippan_cli.rasters.nodata import AS_DECLARED, NodataRule, is_nodata
 from clippan_cli.rasters.opening import one_line, open_dataset, options_of_gdal
 from clippan_cli.rasters.options import Nodata, Trust
@@ -31,12 +32,14 @@ Mask = NDArray[np.bool_]
 class RasterSource:
     """Bands of one raster, or of several on the same grid, read by window as float32 with a mask.
 
+    The raster may be the mosaic of several files, the tiles of one image.
+
     A pixel is valid where it is not the band's nodata, is finite, and neither alpha nor mask band hides it. Windows
     may reach outside the raster; there values are 0 and the mask is False.
 
     Attributes:
         names: the files, as the user named them.
-        datasets: the open rasters; the first one stands for the grid.
+        datasets: the open rasters, one for each file or one for all tiles; the first one stands for the grid.
         bands: (dataset number, band counted from 1) of each band.
         alphas: of each dataset, the band that says where there is image, counted from 1, or None.
         notes: what was decided for the user, one sentence each.
@@ -60,7 +63,7 @@ class RasterSource:
         self.notes = notes
         self.rule = rule
         self.width, self.height = int(datasets[0].width), int(datasets[0].height)
-        self._has_mask = [_has_mask_band(d, rule) for d in datasets]
+        self._has_mask = [has_mask_band(d) and not (rule.said is not None and _masked_by_values(d)) for d in datasets]
 
     @property
     def name(self) -> str:
@@ -126,7 +129,8 @@ class RasterSource:
                 with rasterio.Env():  # in each thread: without it, GDAL writes to stderr
                     block, good = self._read_dataset(number, [self.bands[b][1] for b in mine], inner)
             except (RasterioError, RasterioIOError) as error:
-                raise _unreadable(self.names[number], error) from error
+                in_tiles = len(self.datasets) < len(self.names)
+                raise _unreadable(f"a tile of {self.names[0]}" if in_tiles else self.names[number], error) from error
             for k, b in enumerate(mine):
                 values[b, rows, cols], valid[b, rows, cols] = block[k], good[k]
         return values, valid
@@ -201,7 +205,7 @@ class RasterSource:
 
 
 def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack, nodata: Nodata = None) -> RasterSource:
-    """Open one raster, or several that share a grid, whose bands follow each other.
+    """Open one raster, several on one grid, whose bands follow each other, or the tiles of one image, which are joined.
 
     Args:
         names: paths or, where allowed, remote addresses.
@@ -213,14 +217,19 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
     Raises:
         InputError: not a raster that clippan reads.
         UsageError: a nodata value that the raster cannot hold.
-        IncompatiblePairError: several files that do not share a grid.
+        IncompatiblePairError: several files that do not share a grid, or are no tiles of one image.
     """
     stack.enter_context(rasterio.Env(**small_cache(), **options_of_gdal(trust)))
-    datasets = tuple(stack.enter_context(open_dataset(name, trust)) for name in names)
+    files, datasets = tuple(names), tuple(stack.enter_context(open_dataset(name, trust)) for name in names)
     rule = NodataRule(nodata, role)
     for name, dataset in zip(names, datasets, strict=True):
         _check_content(name, dataset)
         rule.check(name, dataset.dtypes[0])
+    joined: tuple[str, ...] = ()
+    if are_tiles(datasets):
+        mosaic, note = joined_tiles(names, datasets, stack)
+        names, datasets, joined = files[:1], (mosaic,), (note,)
+    for name, dataset in zip(names, datasets, strict=True):
         _check_like_first(names[0], datasets[0], name, dataset)
     called = [_called_alpha(dataset) for dataset in datasets]
     alphas = tuple(
@@ -240,7 +249,7 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
     )
     if not bands:
         raise InputError(f"{names[0]} holds an alpha band only; {role} needs image bands")
-    return RasterSource(tuple(names), datasets, bands, alphas, notes, rule)
+    return RasterSource(files, datasets, bands, alphas, (*joined, *notes), rule)
 
 
 def _check_content(name: str, dataset: Any) -> None:
@@ -309,10 +318,9 @@ def _holds_image(name: str, dataset: Any, band: int) -> bool:
     return bool(opaque.mean() < 0.5)
 
 
-def _has_mask_band(dataset: Any, rule: NodataRule) -> bool:
-    flags = dataset.mask_flag_enums[0]
-    by_values = MaskFlags.nodata in flags and rule.said is not None  # the tag NODATA_VALUES: the user knows better
-    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags and not by_values
+def _masked_by_values(dataset: Any) -> bool:
+    """Whether its mask comes from the tag NODATA_VALUES."""
+    return MaskFlags.nodata in dataset.mask_flag_enums[0]
 
 
 def _unreadable(name: str, error: BaseException) -> InputError:

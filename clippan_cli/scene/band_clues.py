@@ -42,7 +42,7 @@ def band_clues(source: RasterSource) -> tuple[BandClue, ...]:
             groups[band],
             _in_order(name, dataset.count, index),
             _COLOURS.get(colours[band]),
-            name if len(source.names) == source.count else None,
+            name if len(source.datasets) == source.count else None,
         )
         clues.append(BandClue(tuple(text for text in texts if text), _wavelength_nm(dataset, index)))
     return tuple(clues)

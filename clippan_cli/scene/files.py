@@ -19,13 +19,14 @@ class SceneFiles:
     """The files of one scene.
 
     Attributes:
-        ms: one multispectral raster, or several on one grid, in band order.
-        pan: the panchromatic raster.
+        ms: one multispectral raster, several on one grid in band order, or the tiles of one image.
+        pan: the panchromatic raster, or the first of its tiles.
         id: unique among several scenes; names the output. Empty for a scene that stands alone.
         reason: why these files belong together; empty where the user has named them.
         fused: images made of the pair, for `assess`.
         reference: the truth on the PAN grid, where it is known.
         sensor: the sensor of this scene, where a table names it; None: that of `ReadOptions`.
+        pan_tiles: the other tiles of PAN.
     """
 
     ms: tuple[str, ...]
@@ -35,11 +36,21 @@ class SceneFiles:
     fused: tuple[str, ...] = ()
     reference: str | None = None
     sensor: str | None = None
+    pan_tiles: tuple[str, ...] = ()
+
+    @property
+    def pans(self) -> tuple[str, ...]:
+        """All files of PAN."""
+        return (self.pan, *self.pan_tiles)
 
     @property
     def names(self) -> tuple[str, ...]:
         """MS and PAN as they were named."""
-        return (*self.ms, self.pan)
+        return (*self.ms, *self.pans)
+
+    def as_json(self) -> dict[str, Any]:
+        """MS and PAN as plain data."""
+        return {"ms": list(self.ms), "pan": self.pan, "pan_tiles": list(self.pan_tiles)}
 
     @property
     def paths(self) -> list[Path]:
@@ -108,7 +119,7 @@ class PairTable:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        pairs = [{"id": p.id, "ms": list(p.ms), "pan": p.pan, "reason": p.reason} for p in self.pairs]
+        pairs = [{"id": p.id, **p.as_json(), "reason": p.reason} for p in self.pairs]
         return {"pairs": pairs, "left_out": plain(self.left_out)}
 
     def as_csv(self) -> str:
@@ -117,10 +128,12 @@ class PairTable:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["ms", "pan", "id"])
         for pair in self.pairs:
-            names = (*pair.ms, pair.pan)
-            absolute = [name if is_address(name) else str(Path(name).absolute()) for name in names]
-            writer.writerow([";".join(absolute[:-1]), absolute[-1], pair.id])
+            writer.writerow([*(";".join(map(_absolute, names)) for names in (pair.ms, pair.pans)), pair.id])
         return out.getvalue()
+
+
+def _absolute(name: str) -> str:
+    return name if is_address(name) else str(Path(name).absolute())
 
 
 def is_address(name: str) -> bool:

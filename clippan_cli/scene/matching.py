@@ -12,11 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from shapely import Polygon, STRtree
-from shapely.geometry.base import BaseGeometry
 
 from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_metres
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
@@ -26,13 +24,13 @@ from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
 from clippan_cli.scene.names import (
     is_no_half,
-    is_tile,
     name_without_role,
     named_by_folder,
     says_its_role,
     scene_id,
     with_unique_ids,
 )
+from clippan_cli.scene.parts import Image, join_parts
 from clippan_models.errors import ClippanError, in_one_line
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
@@ -42,21 +40,6 @@ _RATIOS = (1.2, 16.5)  # PAN pixels per MS pixel of any camera, with some room
 _OVERLAP = 0.5  # share of the smaller footprint that both must cover
 _TILE_OVERLAP = 0.9  # share of the larger one, where a name says that an image is one tile of several
 _SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class _Image:
-    """A raster that can be half of a pair; `area` is empty for one without a CRS."""
-
-    path: Path
-    bands: int
-    pixel: float
-    area: BaseGeometry
-    time: datetime | None
-
-    @property
-    def key(self) -> str:
-        return name_without_role(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -92,7 +75,7 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
         Interrupted: a signal asked to stop.
     """
     paths = sorted(p for p in folder.rglob("*") if _may_be_raster(p, folder))
-    images: list[_Image] = []
+    images: list[Image] = []
     left_out: list[LeftOut] = []
     origins: dict[Path, frozenset[str]] = {}
     for number, path in enumerate(paths, start=1):
@@ -105,12 +88,17 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
         except ClippanError as error:
             left_out.append(LeftOut(str(path), in_one_line(error), unpaired=says_its_role(path.name)))
             continue
-        if isinstance(found, _Image):
+        if isinstance(found, Image):
             images.append(found)
         else:
             origins[path] = found
             left_out.append(LeftOut(str(path), "it was made by clippan"))
-    on_map, off_map = ([i for i in images if bool(i.area.is_empty) == bare] for bare in (False, True))
+    drawn = [i for i in images if _is_quicklook(i.path, origins)]
+    left_out += [LeftOut(str(image.path), "it was made by clippan") for image in drawn]
+    images = [image for image in images if image not in drawn]
+    whole = join_parts(images, lambda files: _look_at_parts(files, trust))
+    left_out += whole.left_out
+    on_map, off_map = ([i for i in whole.images if bool(i.area.is_empty) == bare] for bare in (False, True))
     pairs, alone = _join([i for i in on_map if i.bands > 1], [i for i in on_map if i.bands == 1])
     more, rest = _join_by_name(off_map)
     named = with_unique_ids(named_by_folder([*pairs, *more], folder))
@@ -125,18 +113,36 @@ def _may_be_raster(path: Path, folder: Path) -> bool:
     return path.suffix.lower() in _ENDINGS and not hidden and path.is_file()
 
 
-def _look(path: Path, trust: Trust) -> _Image | frozenset[str]:
+def _is_quicklook(path: Path, made: Mapping[Path, object]) -> bool:
+    """Whether a picture is named like an image beside it that clippan has made."""
+    return path.suffix.lower() == ".png" and any(path.with_suffix(ending) in made for ending in _FUSED_ENDINGS)
+
+
+def _look(path: Path, trust: Trust) -> Image | frozenset[str]:
     """A raster, or the names of the files that clippan made it of."""
     with ExitStack() as stack:
         source = open_source([str(path)], "MS", trust, stack)
-        grid = source.grid
-        if tags := grid.tags(ns=PROVENANCE_DOMAIN):
-            return frozenset([*json.loads(tags.get("MS", "[]")), tags.get("PAN", "")])
-        if grid.crs is None:
-            return _Image(path, source.count, 0.0, Polygon(), None)
-        place = grid.transform, source.width, source.height, grid.crs
-        time = acquired(_tags(source), path.name)
-        return _Image(path, source.count, pixel_metres(*place), footprint(*place), time)
+        if tags := source.grid.tags(ns=PROVENANCE_DOMAIN):
+            return frozenset(
+                [*json.loads(tags.get("MS", "[]")), tags.get("PAN", ""), *json.loads(tags.get("PAN_TILES", "[]"))]
+            )
+        return _image_of(source)
+
+
+def _look_at_parts(files: Sequence[Path], trust: Trust) -> Image:
+    """Several files as one image."""
+    with ExitStack() as stack:
+        return _image_of(open_source([str(file) for file in files], "MS", trust, stack))
+
+
+def _image_of(source: RasterSource) -> Image:
+    grid, files = source.grid, tuple(map(Path, source.names))
+    path, key = files[0], name_without_role(source.names[0])
+    if grid.crs is None:
+        return Image(path, key, source.count, 0.0, Polygon(), None, files)
+    place = grid.transform, source.width, source.height, grid.crs
+    time = acquired(_tags(source), path.name)
+    return Image(path, key, source.count, pixel_metres(*place), footprint(*place), time, files)
 
 
 def _tags(source: RasterSource) -> dict[str, str]:
@@ -149,7 +155,7 @@ def _tags(source: RasterSource) -> dict[str, str]:
     return tags
 
 
-def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFiles], list[LeftOut]]:
+def _join(sharp: Sequence[Image], pans: Sequence[Image]) -> tuple[list[SceneFiles], list[LeftOut]]:
     """Pairs of MS and PAN that choose each other, and why the others found none."""
     touching = _touching(sharp, pans)
     fits, against = _matches(sharp, pans, touching)
@@ -161,17 +167,14 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFi
     }
     best_pan, best_sharp = _best_partners(sure), _best_partners({(p, m): match for (m, p), match in sure.items()})
     mutual = {m: best[0] for m, best in best_pan.items() if len(best) == 1 and best_sharp[best[0]] == [m]}
-    pairs = [
-        SceneFiles((str(sharp[m].path),), str(pans[p].path), scene_id(str(sharp[m].path)), sure[m, p].reason)
-        for m, p in sorted(mutual.items())
-    ]
+    pairs = [_scene(sharp[m], pans[p], sure[m, p].reason) for m, p in sorted(mutual.items())]
 
     pans_at, sharp_at = _partners(fits), _partners((p, m) for m, p in fits)
 
-    def names(images: Sequence[_Image], numbers: Iterable[int]) -> str:
+    def names(images: Sequence[Image], numbers: Iterable[int]) -> str:
         return ", ".join(images[number].path.name for number in numbers)
 
-    alone = []
+    alone: list[LeftOut] = []
     for m, ms in enumerate(sharp):
         best = best_pan.get(m, [])
         if m in mutual:
@@ -186,23 +189,28 @@ def _join(sharp: Sequence[_Image], pans: Sequence[_Image]) -> tuple[list[SceneFi
         else:
             reason = against.get(ms.path, "no file of one band overlaps it at a finer pixel size")
         covered = any(p in mutual.values() for p in touching.get(m, ()))
-        alone.append(LeftOut(str(ms.path), reason, unpaired=says_its_role(ms.path.name) or not covered))
+        alone += ms.left_out(reason, unpaired=says_its_role(ms.path.name) or not covered)
     for p in set(range(len(pans))) - set(mutual.values()):
         reason = against.get(pans[p].path, "no file of several bands overlaps it at a coarser pixel size")
         touched = names(sharp, sharp_at.get(p, []))
         spare = any(m in mutual for m in sharp_at.get(p, ()))
-        alone.append(LeftOut(str(pans[p].path), f"not the PAN of {touched}" if touched else reason, unpaired=not spare))
+        alone += pans[p].left_out(f"not the PAN of {touched}" if touched else reason, unpaired=not spare)
     return pairs, alone
 
 
-def _touching(sharp: Sequence[_Image], pans: Sequence[_Image]) -> dict[int, list[int]]:
+def _scene(ms: Image, pan: Image, reason: str) -> SceneFiles:
+    first, *others = map(str, pan.files)
+    return SceneFiles(tuple(map(str, ms.files)), first, scene_id(str(ms.path)), reason, pan_tiles=tuple(others))
+
+
+def _touching(sharp: Sequence[Image], pans: Sequence[Image]) -> dict[int, list[int]]:
     """For each MS the PANs whose footprints it touches."""
     tree = STRtree([pan.area for pan in pans])
     return {m: sorted(int(i) for i in tree.query(ms.area, predicate="intersects")) for m, ms in enumerate(sharp)}
 
 
 def _matches(
-    sharp: Sequence[_Image], pans: Sequence[_Image], touching: Mapping[int, Sequence[int]]
+    sharp: Sequence[Image], pans: Sequence[Image], touching: Mapping[int, Sequence[int]]
 ) -> tuple[dict[tuple[int, int], _Match], dict[Path, str]]:
     """How well each MS fits each PAN that it touches, and for files that touch but do not fit, the first reason."""
     fits: dict[tuple[int, int], _Match] = {}
@@ -218,20 +226,19 @@ def _matches(
     return fits, against
 
 
-def _join_by_name(images: Sequence[_Image]) -> tuple[list[SceneFiles], list[LeftOut]]:
+def _join_by_name(images: Sequence[Image]) -> tuple[list[SceneFiles], list[LeftOut]]:
     """Pairs of images without a CRS: the only two of a folder whose names differ in the words ms and pan alone."""
-    groups: dict[tuple[Path, str], list[_Image]] = {}
+    groups: dict[tuple[Path, str], list[Image]] = {}
     for image in images:
         groups.setdefault((image.path.parent, image.key), []).append(image)
     pairs, alone = [], []
     for group in groups.values():
         pan, ms = ([i for i in group if (i.bands == 1) == single] for single in (True, False))
         if len(pan) == len(ms) == 1:
-            name = scene_id(str(ms[0].path))
-            pairs.append(SceneFiles((str(ms[0].path),), str(pan[0].path), name, "names agree; no CRS"))
+            pairs.append(_scene(ms[0], pan[0], "names agree; no CRS"))
         else:
             reason = "it has no CRS; name its pair in a CSV file"
-            alone += [LeftOut(str(i.path), reason, unpaired=says_its_role(i.path.name)) for i in group]
+            alone += [out for i in group for out in i.left_out(reason, unpaired=says_its_role(i.path.name))]
     return pairs, alone
 
 
@@ -293,7 +300,7 @@ def _partners(edges: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
     return found
 
 
-def _compare(ms: _Image, pan: _Image) -> tuple[_Match | None, str]:
+def _compare(ms: Image, pan: Image) -> tuple[_Match | None, str]:
     """How well two images that touch fit; None where they do not, with what speaks against it."""
     ratio = ms.pixel / pan.pixel
     if not _RATIOS[0] <= ratio <= _RATIOS[1]:
@@ -302,11 +309,8 @@ def _compare(ms: _Image, pan: _Image) -> tuple[_Match | None, str]:
     if overlap < _OVERLAP:
         return None, f"only {overlap:.0%} of the smaller one overlaps"
     of_larger = ms.area.intersection(pan.area).area / max(ms.area.area, pan.area.area)
-    if of_larger < _TILE_OVERLAP and (is_tile(ms.path.name) or is_tile(pan.path.name)):
-        return None, (
-            f"tiles that share {of_larger:.0%} of their area; join the tiles of each image with gdalbuildvrt, and add "
-            "--allow-vrt"
-        )
+    if of_larger < _TILE_OVERLAP and (ms.in_tiles or pan.in_tiles):
+        return None, f"as tiles they share only {of_larger:.0%} of their area: tiles are missing, or make no one image"
     timed = False
     if ms.time is not None and pan.time is not None:
         apart = abs((ms.time - pan.time).total_seconds())

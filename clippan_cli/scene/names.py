@@ -17,7 +17,7 @@ _ROLES = {
 }
 _MS_ROLE, _PAN_ROLE = re.compile(r"^(ms|mss|mul|mux|m)(\d*)$"), re.compile(r"^(pan|p)(\d*)$")
 _NO_HALVES = {"udm", "udm2", "visual", "pansharpened", "dn"}
-_TILE = re.compile(r"^r\d+c\d+$")
+_TILE = re.compile(r"[\W_]?(?<![^\W_])r(\d+)c(\d+)(?![^\W_])", re.IGNORECASE)
 
 
 def name_without_role(path: str) -> str:
@@ -45,9 +45,25 @@ def is_no_half(path: str) -> bool:
     return bool(_NO_HALVES & set(_words(Path(path).stem)))
 
 
-def is_tile(path: str) -> bool:
-    """Whether a name says that an image is one tile of a product, such as R1C2."""
-    return any(_TILE.match(word) for word in _words(Path(path).stem))
+def tile_of(path: str) -> tuple[int, int] | None:
+    """The row and the column, where a name says that an image is one tile of a product, such as R1C2."""
+    found = _TILE.search(Path(path).stem)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def without_tile(path: Path) -> Path:
+    """The path that an image in tiles would have as one file."""
+    return path.with_name(_TILE.sub("", path.stem, count=1).lstrip("-_. ") + path.suffix)
+
+
+def with_tile(path: Path, row: int, col: int) -> Path:
+    """The path of another tile of the same image."""
+
+    def named(found: re.Match[str]) -> str:
+        start = found[0][: found[0].lower().index("r")]
+        return f"{start}R{row}C{col}"
+
+    return path.with_name(_TILE.sub(named, path.stem, count=1) + path.suffix)
 
 
 def _words(name: str) -> list[str]:

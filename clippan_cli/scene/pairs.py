@@ -25,7 +25,7 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
     """The scenes of a folder and those below it, of a CSV file, or of STAC items.
 
     A CSV file has the columns ms and pan, and may have id (or name), fused, reference and sensor. Several files stand
-    in one cell with semicolons between, relative to the CSV or by their address.
+    in one cell with semicolons between, relative to the CSV or by their address: bands or tiles of MS, tiles of PAN.
 
     Args:
         path: the folder, the CSV (`-`: from the standard input), or the JSON of STAC.
@@ -56,8 +56,8 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
 
 def _of_row(row: FileRow) -> SceneFiles:
     ms, pan = row.files("ms"), row.files("pan")
-    if not ms or len(pan) != 1:
-        raise InputError(f"{row.table}, line {row.line}: one or more files under ms and one under pan are needed")
+    if not ms or not pan:
+        raise InputError(f"{row.table}, line {row.line}: one or more files are needed under ms, and under pan")
     return SceneFiles(
         ms,
         pan[0],
@@ -66,4 +66,5 @@ def _of_row(row: FileRow) -> SceneFiles:
         fused=row.files("fused"),
         reference=next(iter(row.files("reference")), None),
         sensor=row.text("sensor") or None,
+        pan_tiles=pan[1:],
     )

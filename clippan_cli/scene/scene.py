@@ -88,7 +88,7 @@ def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack:
         ClippanError: files that cannot be read or do not belong together, an unknown sensor, an empty region; in a
             strict run, a doubt about them.
     """
-    pair = open_pair(files.ms, files.pan, options.pair, stack)
+    pair = open_pair(files.ms, files.pans, options.pair, stack)
     for note in pair.notes:
         control.on_note(note)
     region = _region(pair, options)

@@ -31,6 +31,7 @@ def describe_run(run: Run, method: Method, estimate: Estimate, plan: Plan) -> di
         "TILE": str(plan.tile),
         "MS": json.dumps([Path(n).name for n in pair.ms.names]),
         "PAN": Path(scene.files.pan).name,
+        **({"PAN_TILES": json.dumps([Path(n).name for n in scene.files.pan_tiles])} if scene.files.pan_tiles else {}),
         "MS_SIZE": f"{pair.ms.width}x{pair.ms.height}x{pair.ms.count}",
         "PAN_SIZE": f"{pair.pan.width}x{pair.pan.height}",
         "RATIO": f"{sampling.ratio_y:.6g} x {sampling.ratio_x:.6g}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from clippan_cli.batch.cluster import ClusterPool, connected
 from clippan_cli.batch.options import BatchOptions
+from clippan_cli.batch.outputs import outputs_of
 from clippan_cli.batch.record import (
     Job,
     Record,
@@ -60,10 +61,19 @@ Submit = Callable[[Job], Future[Record]]
 class SceneResult:
     """The result of a scene."""
 
-    pair: SceneFiles
-    output: Path
+    job: Job
     outcome: Outcome
     record: Record
+
+    @property
+    def pair(self) -> SceneFiles:
+        """Its files."""
+        return self.job.files
+
+    @property
+    def output(self) -> Path:
+        """Where the image is, unless it has failed."""
+        return self.job.options.output
 
     @property
     def failed(self) -> bool:
@@ -74,9 +84,9 @@ class SceneResult:
         """Plain data."""
         return {
             "id": self.pair.id,
-            "ms": list(self.pair.ms),
-            "pan": self.pair.pan,
+            **self.pair.as_json(),
             "output": None if self.failed else str(self.output),
+            "quicklook": None if self.failed or self.job.options.quicklook is None else str(self.job.options.quicklook),
             "outcome": self.outcome,
             "error": self.record.error or None,
             "exit_code": self.record.exit_code,
@@ -163,7 +173,7 @@ def run_batch(
         control: progress, notes and the request to stop.
 
     Raises:
-        UsageError: an option that would fail for every scene: the method, the sensor, the device.
+        UsageError: an option that would fail for every scene: the method, the sensor, the device, the names.
         ResourceError: a device or a cluster that is not there, or no longer.
         OutputError: the folder cannot be made.
         Interrupted: a signal asked to stop; finished scenes are complete and remembered.
@@ -176,13 +186,19 @@ def run_batch(
         )
     if read.sensor != "auto":
         load_sensor(read.sensor)
-    pairs = in_shard(table.pairs, options.shard)
+    outputs, pairs = outputs_of(table.pairs, sharpening.method, options), in_shard(table.pairs, options.shard)
     with _workers(sharpening, options, control.on_note) as (submit, compute):
-        known, missing = _compare(pairs, read, replace(sharpening, compute=compute), options, control)
+        sharpening = replace(sharpening, compute=compute)
+        jobs = (new_job(pair, read, _placed(sharpening, outputs[pair.id], options)) for pair in pairs)
+        known, missing = _compare(jobs, len(pairs), options.retry_failed, control)
         with control.timed("sharpen"):
             results = known | _sharpen_all(missing, submit, control)
     unpaired = () if options.ignore_unpaired else table.unpaired
     return BatchResult(tuple(results[pair.id] for pair in pairs), table, unpaired, dict(control.seconds))
+
+
+def _placed(sharpening: SharpenOptions, output: Path, options: BatchOptions) -> SharpenOptions:
+    return replace(sharpening, output=output, quicklook=output.with_suffix(".png") if options.quicklook else None)
 
 
 @contextmanager
@@ -217,19 +233,18 @@ def _make_folder(folder: Path) -> None:
 
 
 def _compare(
-    pairs: Sequence[SceneFiles], read: ReadOptions, sharpening: SharpenOptions, options: BatchOptions, control: Control
+    jobs: Iterable[Job], count: int, retry_failed: bool, control: Control
 ) -> tuple[dict[str, SceneResult], list[Job]]:
     """The results of an earlier run that still hold, by the id of the scene, and the jobs that are left."""
     known: dict[str, SceneResult] = {}
     missing: list[Job] = []
-    for number, pair in enumerate(pairs, start=1):
-        control.report(Progress("compare", number, len(pairs)))
-        job = new_job(pair, read, replace(sharpening, output=options.folder / f"{pair.id}.tif"))
+    for number, job in enumerate(jobs, start=1):
+        control.report(Progress("compare", number, count))
         record = read_record(job)
         if record is not None and is_finished(job, record):
-            known[pair.id] = SceneResult(pair, job.options.output, "unchanged", record)
-        elif record is not None and has_failed_for_good(job, record) and not options.retry_failed:
-            known[pair.id] = SceneResult(pair, job.options.output, "failed before", record)
+            known[job.files.id] = SceneResult(job, "unchanged", record)
+        elif record is not None and has_failed_for_good(job, record) and not retry_failed:
+            known[job.files.id] = SceneResult(job, "failed before", record)
         else:
             missing.append(job)
     return known, missing
@@ -241,7 +256,7 @@ def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[
     try:
         for job, record in _records(jobs, submit, control):
             outcome: Outcome = "done" if record.status == "done" else "failed"
-            results[job.files.id] = SceneResult(job.files, job.options.output, outcome, record)
+            results[job.files.id] = SceneResult(job, outcome, record)
             with control.warnings_of(job.files.id):
                 control.warn(*record.warnings)
             if record.error:
@@ -308,6 +323,7 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             "done",
             ours=True,
             output_sha256=file_sha256(options.output),
+            quicklook_sha256=file_sha256(options.quicklook) if options.quicklook else "",
             seconds=round(time.monotonic() - started, 2),
             quality=dict(result.quality.metrics) if result.quality else None,
             warnings=result.warnings,

@@ -42,7 +42,7 @@ def check_adapt_report(page: Path, archive: Path, table: PairTable, options: Arc
     Raises:
         OutputError: see `check_output_path`.
     """
-    inputs = [Path(name) for pair in table.pairs for name in (*pair.ms, pair.pan)]
+    inputs = [Path(name) for pair in table.pairs for name in pair.names]
     others = [archive, *inputs, *([options.weights] if options.weights else []), options.output, options.checkpoint]
     ReportFiles(page=page, overwrite=options.overwrite).check(others)
 
@@ -55,7 +55,7 @@ def write_adapt_report(
     Raises:
         OutputError: it cannot be written.
     """
-    pairs = {pair.id: ", ".join((*pair.ms, pair.pan)) for pair in table.pairs}
+    pairs = {pair.id: ", ".join(pair.names) for pair in table.pairs}
     trained_on = tuple((name, pairs[name]) for name in found.learned_from)
     held_out = tuple((name, pairs[name]) for name in found.held_out if name not in found.learned_from)
     validation = found.validation

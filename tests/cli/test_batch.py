@@ -241,3 +241,60 @@ def test_networks_learn_in_a_batch_as_alone(archive: Path, desk: Desk, run_main:
         assert desk.out.read_bytes() == (out / f"{name}.tif").read_bytes()
     document = json.loads(done.stdout)
     assert all(scene["quality"]["QNR"] > 0 for scene in document["scenes"])
+
+
+def test_results_are_named_by_a_template(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    """Results of two methods lie in one folder, and each run knows its own."""
+    command = ["batch", str(archive), "-o", str(desk.folder / "sharp"), "--name-template", "{scene}_{method}.tif"]
+    rest = ["--sensor", "generic", "--coregister", "off", "--no-quality", "--json"]
+    for method in ("exp", "brovey"):
+        assert set(outcomes(run_main([*command, "--method", method, *rest]).stdout).values()) == {"done"}
+    names = {path.name for path in (desk.folder / "sharp").glob("*.tif")}
+    assert names == {"a_exp.tif", "b_exp.tif", "a_brovey.tif", "b_brovey.tif"}
+    again = run_main([*command, "--method", "exp", *rest])
+    assert set(outcomes(again.stdout).values()) == {"unchanged"}
+    assert [Path(s["output"]).name for s in json.loads(again.stdout)["scenes"]] == ["a_exp.tif", "b_exp.tif"]
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{date}.tif", "there is no {date}; the fields are {scene}, {method}, {ms}, {pan}"),
+        ("{}.tif", "there is no {}"),
+        ("{scene.id}.tif", "there is no {scene.id}"),
+        ("{scene!r:9}.tif", "there is no {scene!r:9}"),
+        ("{scene.tif", "is no template"),
+        ("../{scene}.tif", "without /"),
+        ("{scene}.png", "must end with .tif"),
+        ("all_{method}.tif", "both a and b would be all_exp.tif; add {scene}"),
+    ],
+)
+def test_a_template_that_will_not_do_is_refused_before_work(
+    template: str, words: str, archive: Path, desk: Desk, run_main: RunMain
+) -> None:
+    found = run_main(["batch", str(archive), "-o", str(desk.folder / "sharp"), "--name-template", template, *FAST])
+    assert found.code == 2 and "--name-template" in found.error_line and words in found.error_line
+    assert not (desk.folder / "sharp").exists()
+
+
+def test_each_scene_is_drawn_as_by_sharpen(archive: Path, desk: Desk, run_main: RunMain) -> None:
+    """Drawing is no reason to make a scene again, but a missing picture is."""
+    out = archive / "sharp"
+    command = ["batch", str(archive), "-o", str(out), "--name-template", "{ms}.tif", *FAST, "--json"]
+    found = run_main([*command, "--quicklook"])
+    assert set(outcomes(found.stdout).values()) == {"done"}
+    assert json.loads(found.stdout)["scenes"][0]["quicklook"] == str(out / "a_ms.png")
+    alone = desk.folder / "alone.png"
+    files = {"ms": str(archive / "a_ms.tif"), "pan": str(archive / "a_pan.tif")}
+    assert run_main(desk.sharpen("--quicklook", str(alone), **files)).code == 0
+    assert (out / "a_ms.png").read_bytes() == alone.read_bytes()
+    for again in (command, [*command, "--quicklook"]):
+        unchanged = run_main(again)
+        assert unchanged.code == 0 and set(outcomes(unchanged.stdout).values()) == {"unchanged"}
+    (out / "a_ms.png").unlink()
+    assert outcomes(run_main([*command, "--quicklook"]).stdout) == {"a": "done", "b": "unchanged"}
+    (out / "a_ms.png").write_bytes(b"of somebody else")
+    refused = run_main([*command, "--quicklook"])
+    error = next(scene["error"] for scene in json.loads(refused.stdout)["scenes"] if scene["id"] == "a")
+    assert refused.code == FAILED and "exists; add --overwrite" in error
+    assert (out / "a_ms.png").read_bytes() == b"of somebody else"

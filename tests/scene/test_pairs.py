@@ -249,18 +249,126 @@ def test_what_comes_with_skysat_is_no_half(tmp_path: Path) -> None:
     assert not unpaired(tmp_path)
 
 
-@pytest.mark.parametrize(("ms", "columns"), [("x_MS.tif", 2), ("x_MS_R1C1.tif", 2), ("x_MS_R1C1.tif", 1)])
-def test_a_tile_is_not_taken_for_the_whole(ms: str, columns: int, tmp_path: Path) -> None:
-    """PAN comes in tiles, MS as a whole: no tile alone is its PAN."""
+def in_tiles(folder: Path, name: str, bands: int, pixel: float, *, without: tuple[str, ...] = ()) -> set[str]:
+    """An image of 128 m in two rows and two columns."""
+    place = [(row, col) for row in (1, 2) for col in (1, 2) if f"R{row}C{col}" not in without]
+    names = {f"{name}_R{row}C{col}.tif": (500_000 + 64 * (col - 1), 5_400_000 - 64 * (row - 1)) for row, col in place}
+    for file, at in names.items():
+        raster(folder / file, bands, pixel, side=round(64 / pixel), at=at)
+    return set(names)
+
+
+def files_of(path: Path) -> dict[str, tuple[set[str], set[str]]]:
+    return {p.id: tuple({Path(n).name for n in names} for names in (p.ms, p.pans)) for p in table(path).pairs}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("ms", ["x_MS.tif", "x_MS_R1C1.tif", None])
+def test_tiles_are_halves_as_a_whole(ms: str | None, tmp_path: Path) -> None:
+    """PAN comes in tiles, MS in one file, called a tile or not, or in tiles as well."""
+    pans = in_tiles(tmp_path, "x_PAN", 1, 2.0)
+    sharp = {raster(tmp_path / ms, 4, 8.0, side=16).name} if ms else in_tiles(tmp_path, "x_MS", 4, 8.0)
+    ((name, files),) = files_of(tmp_path).items()
+    assert files == (sharp, pans) and name == ("x_R1C1" if ms == "x_MS_R1C1.tif" else "x")
+    assert not table(tmp_path).left_out
+    (tmp_path / "pairs.csv").write_text(table(tmp_path).as_csv())
+    assert files_of(tmp_path / "pairs.csv")[name] == files
+
+
+def test_the_names_of_maxar_say_what_are_tiles_of_one_image(tmp_path: Path) -> None:
+    for part in ("P001", "P002"):
+        for role, bands, pixel in (("M2AS", 4, 8.0), ("P2AS", 1, 2.0)):
+            for col in (1, 2):
+                at = (500_000 + 64 * (col - 1) + (part == "P002") * 5000, 5_400_000)
+                name = f"20JUN01120000-{role}_R1C{col}-012345678901_01_{part}.TIF"
+                raster(tmp_path / name, bands, pixel, side=round(64 / pixel), at=at)
+    assert list(files_of(tmp_path)) == ["012345678901_01_001", "012345678901_01_002"]
+    assert all((len(ms), len(pan)) == (2, 2) for ms, pan in files_of(tmp_path).values())
+
+
+def test_a_tile_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    """The tiles of PAN cover half of MS."""
     pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
-    raster(tmp_path / ms, 4, 8.0, side=16)
-    tiles = [(row, col) for row in range(2) for col in range(columns)]
-    for row, col in tiles:
-        at = (500_000 + 64 * col, 5_400_000 - 64 * row)
-        raster(tmp_path / f"x_PAN_R{row + 1}C{col + 1}.tif", 1, 2.0, side=32, at=at)
+    raster(tmp_path / "x_MS_R1C1.tif", 4, 8.0, side=16)
+    pans = in_tiles(tmp_path, "x_PAN", 1, 2.0, without=("R1C2", "R2C2"))
     assert list(found(tmp_path)) == ["good"]
-    assert unpaired(tmp_path) == {ms, *(f"x_PAN_R{row + 1}C{col + 1}.tif" for row, col in tiles)}
-    assert "share 25% of their area; join the tiles" in reasons(tmp_path)[ms]
+    assert unpaired(tmp_path) == {"x_MS_R1C1.tif", *pans}
+    assert "share only 50% of their area" in reasons(tmp_path)["x_MS_R1C1.tif"]
+
+
+@pytest.mark.parametrize("of_both", [True, False])
+def test_a_missing_tile_is_named(of_both: bool, tmp_path: Path) -> None:
+    """Where MS lacks it too, the rest is a scene, which is not whole."""
+    pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
+    pans = in_tiles(tmp_path, "x_PAN", 1, 2.0, without=("R1C2",))
+    sharp = in_tiles(tmp_path, "x_MS", 4, 8.0, without=("R1C2",) if of_both else ())
+    assert "this tile is missing" in reasons(tmp_path)["x_PAN_R1C2.tif"]
+    if of_both:
+        assert files_of(tmp_path)["x"] == (sharp, pans)
+        assert unpaired(tmp_path) == {"x_PAN_R1C2.tif", "x_MS_R1C2.tif"}
+    else:
+        assert list(found(tmp_path)) == ["good"]
+        assert unpaired(tmp_path) == {"x_PAN_R1C2.tif", *pans, *sharp}
+
+
+def test_a_tile_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
+    in_tiles(tmp_path, "x_PAN", 1, 2.0)
+    (tmp_path / "x_PAN_R1C2.tif").write_bytes(b"II*\0 cut off")
+    assert [item.reason for item in table(tmp_path).left_out if "R1C2" in item.path] == [
+        reasons(tmp_path)["x_PAN_R1C2.tif"]
+    ]
+    assert "x_PAN_R1C2.tif" in unpaired(tmp_path)
+
+
+def test_tiles_that_make_no_image_are_paired_one_by_one(tmp_path: Path) -> None:
+    for col, zone in enumerate((UTM31, UTM32), start=1):
+        pair(tmp_path, f"x_MS_R1C{col}.tif", f"x_PAN_R1C{col}.tif", crs=zone)
+    assert set(files_of(tmp_path)) == {"x_R1C1", "x_R1C2"}
+
+
+LANDSAT = "LC08_L1TP_190026_20200101_20200113_01_T1"
+
+
+def band_files(folder: Path, start: str, bands: dict[str, float], suffix: str = ".TIF") -> None:
+    for band, pixel in bands.items():
+        raster(folder / f"{start}{band}{suffix}", 1, pixel, side=round(128 / pixel))
+
+
+@pytest.mark.parametrize(
+    ("start", "bands", "ms", "pan"),
+    [
+        (f"{LANDSAT}_", "B1 B2 B3 B4 B5 B6 B7 B9 B10 QA_PIXEL", "B2 B3 B4 B5 B6 B7", "B8"),
+        (f"{LANDSAT}_", "B2 B3 B4 B5", "B2 B3 B4 B5", "B8"),
+        ("LC81900262013150LGN00_", "B2 B3 B4 B5 BQA", "B2 B3 B4 B5", "B8"),
+        ("LE07_L1TP_190026_2000_01_T1_", "B1 B2 B3 B4 B5 B6_VCID_1 B7", "B1 B2 B3 B4 B5 B7", "B8"),
+        ("K3_20150101120000_12345_67891234_L1R_", "N R G B", "B G R N", "P"),
+        ("K3A_12345_L1G_", "PN PR PG PB", "PB PG PR PN", "P"),
+    ],
+)
+def test_files_of_single_bands_make_an_ms(start: str, bands: str, ms: str, pan: str, tmp_path: Path) -> None:
+    band_files(tmp_path, start, dict.fromkeys(bands.split(), 8.0) | {pan: 4.0})
+    (scene,) = table(tmp_path).pairs
+    assert [Path(name).stem.removeprefix(start) for name in scene.ms] == ms.split()
+    assert [Path(name).stem.removeprefix(start) for name in scene.pans] == [pan]
+    assert scene.reason in ("names agree", "names and times agree")
+    assert scene.id == start.replace("20150101120000_", "_").strip("_")
+    assert not unpaired(tmp_path)
+    assert set(reasons(tmp_path)) == {f"{start}{band}.TIF" for band in set(bands.split()) - set(ms.split())}
+
+
+def test_a_missing_band_is_named(tmp_path: Path) -> None:
+    pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
+    band_files(tmp_path, f"{LANDSAT}_", {"B2": 8.0, "B4": 8.0, "B8": 4.0})
+    assert list(found(tmp_path)) == ["good"]
+    assert unpaired(tmp_path) == {f"{LANDSAT}_{band}.TIF" for band in ("B2", "B4", "B8")}
+    assert reasons(tmp_path)[f"{LANDSAT}_B2.TIF"] == f"there is no band B3 and no band B5 of {LANDSAT}"
+
+
+def test_bands_on_different_grids_are_no_image(tmp_path: Path) -> None:
+    pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
+    band_files(tmp_path, "x_", {"B": 8.0, "G": 8.0, "R": 8.0, "N": 16.0, "P": 4.0}, ".tif")
+    assert list(found(tmp_path)) == ["good"]
+    assert "must share one grid" in reasons(tmp_path)["x_N.tif"] and "x_N.tif" in unpaired(tmp_path)
 
 
 def test_what_looks_like_half_a_pair_is_told_from_other_rasters(tmp_path: Path) -> None:
