@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.rasters.options import PairOptions
+from clippan_cli.rasters.options import Extent, PairOptions
 from clippan_cli.rasters.resampled import samples_of
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
@@ -32,9 +32,10 @@ class Pair:
     Attributes:
         ms: the multispectral image, on its own grid or warped to one parallel to PAN's.
         pan: the panchromatic image.
-        sampling: where the MS samples sit on the PAN grid, by the geotransforms.
+        sampling: where the MS samples sit on the PAN grid, by the geotransforms and `shift`.
         window: the part of the PAN grid that is to be sharpened.
         notes: what was decided for the user, one sentence each.
+        shift: PAN pixels (down, right) by which MS was moved from where its geotransform puts it.
     """
 
     ms: RasterSource
@@ -42,6 +43,7 @@ class Pair:
     sampling: Sampling
     window: Window
     notes: tuple[str, ...]
+    shift: tuple[float, float] = (0.0, 0.0)
 
     @property
     def crs(self) -> Any:
@@ -91,6 +93,18 @@ class Pair:
         cols = _holding(pan_window.col, pan_window.width, left, self.sampling.ratio_x) - ms_window.col
         return np.asarray(ms_valid[:, rows[:, None], cols], np.bool_)
 
+    def moved(self, rows: int, cols: int, extent: Extent) -> Pair:
+        """The pair with MS so many of its pixels further down and to the right, and the window that goes with it."""
+        down, right = rows * self.sampling.ratio_y, cols * self.sampling.ratio_x
+        bands = self.sampling.bands
+        moved = replace(
+            self,
+            ms=self.ms.moved(down, right) if isinstance(self.ms, WarpedSource) else self.ms,
+            sampling=self.sampling.shifted([down] * bands, [right] * bands),
+            shift=(self.shift[0] + down, self.shift[1] + right),
+        )
+        return replace(moved, window=_window(moved, extent))
+
     def _ms_corner(self) -> tuple[float, float]:
         s = self.sampling
         return s.phase_x[0] + 0.5 - s.ratio_x / 2, s.phase_y[0] + 0.5 - s.ratio_y / 2
@@ -131,11 +145,8 @@ def open_pair(ms_names: Sequence[str], pan_name: str, options: PairOptions, stac
         phase_y=(to_pan.f + to_pan.e / 2 - 0.5,) * ms.count,
         phase_x=(to_pan.c + to_pan.a / 2 - 0.5,) * ms.count,
     )
-    whole = Window(0, 0, pan.height, pan.width)
-    pair = Pair(ms, pan, sampling, whole, tuple(notes))
-    overlap = _overlap(pair)
-    window = overlap if options.extent == "intersection" else whole
-    return Pair(ms, pan, sampling, window, tuple(notes))
+    pair = Pair(ms, pan, sampling, Window(0, 0, pan.height, pan.width), tuple(notes))
+    return replace(pair, window=_window(pair, options.extent))
 
 
 def same_crs(one: Any, other: Any) -> bool:
@@ -285,6 +296,11 @@ def _check_ratio(to_pan: Affine, ms: RasterSource, pan: RasterSource) -> None:
 
 def _pixel_size(pan_transform: Affine, to_pan: Affine) -> float:
     return math.sqrt(abs((pan_transform @ to_pan).determinant))
+
+
+def _window(pair: Pair, extent: Extent) -> Window:
+    overlap = _overlap(pair)
+    return overlap if extent == "intersection" else Window(0, 0, pair.pan.height, pair.pan.width)
 
 
 def _overlap(pair: Pair) -> Window:
