@@ -148,7 +148,7 @@ def _detail(image: Tensor, valid: Tensor) -> Tensor:
 
 
 def _lagged(images: Tensor, others: Tensor) -> Tensor:
-    """Sums over pixels of `images` times `others` moved by up to `REACH`, circularly: `[k, h, w] -> [k, lags, lags]`."""
+    """Sums over pixels of `images` times `others` moved by up to `REACH`: `[k, h, w] -> [k, lags, lags]`."""
     spectrum = torch.fft.rfft2(images).conj() * torch.fft.rfft2(others)
     sums = torch.fft.irfft2(spectrum, s=images.shape[-2:])
     lags = torch.arange(-REACH, REACH + 1)
