@@ -36,6 +36,8 @@ def _show(found: PairInfo, terminal: Terminal) -> None:
     terminal.table("pair", ["", "MS", "PAN"], _columns(found.ms, found.pan))
     terminal.say(f"ratio      {found.ratio[0]:.6g} down, {found.ratio[1]:.6g} right")
     terminal.say(f"MS origin  {found.origin[0]:+.3f} down, {found.origin[1]:+.3f} right, in PAN pixels")
+    down, right = (sum(shifts) / len(shifts) for shifts in zip(*found.shifts, strict=True))
+    terminal.say(f"MS shift   {down:+.2f} down, {right:+.2f} right, in PAN pixels, mean of the bands")
     terminal.say(f"overlap    {found.overlap[0]}x{found.overlap[1]} PAN pixels")
     terminal.say(f"sensor     {found.sensor} ({found.sensor_reason})")
     terminal.say(f"PAN        {found.pan_r2:.1%} of its low-pass is explained by the bands")

@@ -43,7 +43,7 @@ def warn_of_pair(scene: Scene, images: Sequence[Assessment], estimate: Estimate 
     """What is to be said of the indices of a pair, and of the images side by side."""
     exp = next((image for image in images if image.path == "EXP"), None)
     given = [image for image in images if image.role == "given"]
-    shifted = [*_of_phases(scene, images[0])] or _of_shift(estimate)
+    shifted = [*_of_phases(scene, images[0])] or _of_shift(scene, estimate)
     found = [*_of_convention(images[0]), *shifted]
     if exp is not None:
         found += _of_unsharpened(exp, given)
@@ -93,12 +93,17 @@ def _of_phases(scene: Scene, image: Assessment) -> Iterator[RunWarning]:
         )
 
 
-def _of_shift(estimate: Estimate | None) -> Iterator[RunWarning]:
-    """Misregistration, as the observation model shows it."""
-    if estimate is not None and estimate.registration.largest > _FAR:
+def _of_shift(scene: Scene, estimate: Estimate | None) -> Iterator[RunWarning]:
+    """Misregistration, as the observation model shows it, beyond what the indices know of."""
+    if estimate is None:
+        return
+    down, right = scene.pair.shift
+    left = estimate.registration.moved(-down, -right).largest
+    moved = ", corrected by whole MS pixels" if scene.pair.shift != (0, 0) else ""
+    if left > _FAR:
         yield SHIFTED_PAIR.says(
-            f"MS is shifted by {estimate.registration.largest:.2f} PAN pixels from the position that its "
-            "georeferencing gives: images that keep this get a better D_s, QNR and HQNR than those that correct it"
+            f"MS is shifted by {left:.2f} PAN pixels from the position that its georeferencing gives{moved}: images "
+            "that keep this get a better D_s, QNR and HQNR than those that correct it"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
-from clippan_cli.rasters.options import PairOptions
+from clippan_cli.rasters.options import Extent, PairOptions
 from clippan_cli.rasters.resampled import samples_of
 from clippan_cli.rasters.sizes import relate_by_size
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
@@ -35,9 +35,10 @@ class Pair:
     Attributes:
         ms: the multispectral image, on its own grid or warped to one parallel to PAN's.
         pan: the panchromatic image.
-        sampling: where the MS samples sit on the PAN grid, by the geotransforms.
+        sampling: where the MS samples sit on the PAN grid, by the geotransforms and `shift`.
         window: the part of the PAN grid that is to be sharpened.
         notes: what was decided for the user, one sentence each.
+        shift: PAN pixels (down, right) by which MS was moved from where its geotransform puts it.
     """
 
     ms: RasterSource
@@ -45,6 +46,7 @@ class Pair:
     sampling: Sampling
     window: Window
     notes: tuple[str, ...]
+    shift: tuple[float, float] = (0.0, 0.0)
 
     @property
     def crs(self) -> Any:
@@ -94,6 +96,18 @@ class Pair:
         cols = _holding(pan_window.col, pan_window.width, left, self.sampling.ratio_x) - ms_window.col
         return np.asarray(ms_valid[:, rows[:, None], cols], np.bool_)
 
+    def moved(self, rows: int, cols: int, extent: Extent) -> Pair:
+        """The pair with MS so many of its pixels further down and to the right, and the window that goes with it."""
+        down, right = rows * self.sampling.ratio_y, cols * self.sampling.ratio_x
+        bands = self.sampling.bands
+        moved = replace(
+            self,
+            ms=self.ms.moved(down, right) if isinstance(self.ms, WarpedSource) else self.ms,
+            sampling=self.sampling.shifted([down] * bands, [right] * bands),
+            shift=(self.shift[0] + down, self.shift[1] + right),
+        )
+        return replace(moved, window=_window(moved, extent))
+
     def _ms_corner(self) -> tuple[float, float]:
         s = self.sampling
         return s.phase_x[0] + 0.5 - s.ratio_x / 2, s.phase_y[0] + 0.5 - s.ratio_y / 2
@@ -136,11 +150,8 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
         phase_y=(to_pan.f + to_pan.e / 2 - 0.5,) * ms.count,
         phase_x=(to_pan.c + to_pan.a / 2 - 0.5,) * ms.count,
     )
-    whole = Window(0, 0, pan.height, pan.width)
-    pair = Pair(ms, pan, sampling, whole, tuple(notes))
-    overlap = _overlap(pair)
-    window = overlap if options.extent == "intersection" else whole
-    return Pair(ms, pan, sampling, window, tuple(notes))
+    pair = Pair(ms, pan, sampling, Window(0, 0, pan.height, pan.width), tuple(notes))
+    return replace(pair, window=_window(pair, options.extent))
 
 
 def _choose_ms_bands(ms: RasterSource, options: PairOptions) -> RasterSource:
@@ -299,6 +310,11 @@ def _check_ratio(to_pan: Affine, ms: RasterSource, pan: RasterSource) -> None:
 
 def _pixel_size(pan_transform: Affine, to_pan: Affine) -> float:
     return math.sqrt(abs((pan_transform @ to_pan).determinant))
+
+
+def _window(pair: Pair, extent: Extent) -> Window:
+    overlap = _overlap(pair)
+    return overlap if extent == "intersection" else Window(0, 0, pair.pan.height, pair.pan.width)
 
 
 def _overlap(pair: Pair) -> Window:

@@ -49,6 +49,15 @@ class WarpedSource(RasterSource):
         self._place = place
         self.height, self.width = shape
 
+    def moved(self, down: float, right: float) -> WarpedSource:
+        """The same pixels, so many PAN pixels further down and to the right."""
+
+        def to_source(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
+            return self._to_source(x - right, y - down)
+
+        place = Affine.translation(right, down) @ self._place
+        return WarpedSource(self._source, to_source, place, (self.height, self.width))
+
     def read(self, window: Window) -> tuple[Values, Mask]:
         """Values `[C, h, w]` float32 and validity `[C, h, w]` of any window of the new grid.
 

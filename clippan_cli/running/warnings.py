@@ -70,8 +70,18 @@ PAIR_MISMATCH = _kind(
 )
 SHIFT_AT_LIMIT = _kind(
     "shift-at-limit",
-    "The estimated shift of a band is the largest that is looked for, one MS pixel.",
+    "The estimated shift of a band is the largest that is looked for, one MS pixel beyond what all bands share.",
     "the true shift may be larger: correct the georeferencing of MS, or register MS to PAN first",
+)
+LARGE_SHIFT = _kind(
+    "large-shift",
+    "MS lies more than one MS pixel from where its georeferencing puts it. The result follows PAN.",
+    "check the georeferencing of both files",
+)
+SHIFT_VARIES = _kind(
+    "shift-varies",
+    "The shift of MS against PAN varies over the scene by more than half a PAN pixel.",
+    "orthorectify both images with one terrain model, or register MS to PAN with a tool that warps",
 )
 BLUR_AT_LIMIT = _kind(
     "blur-at-limit",

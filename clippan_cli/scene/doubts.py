@@ -2,9 +2,9 @@
 
 The threshold of `pair-mismatch` is that below which nothing is estimated from a pair, `MIN_PAN_R2` = .8. Measured, the
 bands of real pairs explain .94 (urban, PAN beyond the bands) to 1.00 of PAN's low-pass, of seven sensors and ratios 2
-and 4; those of another place .00 to .08; and those of the same place .00 to .51 where MS lies 1.5 to 8 MS pixels off,
-as no larger shift than one is looked for. The local squared correlation of the best band is .83 and more in real pairs,
-.68 in noise-like scenes, and .08 at most in pairs that do not match.
+and 4, also where MS lies up to 16 MS pixels off; those of another place .00 to .08; and those of the same place .00 to
+.29 where MS lies further off than is looked for. The local squared correlation of the best band is .83 and more in real
+pairs, .68 in noise-like scenes, and .08 at most in pairs that do not match.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from clippan_cli.rasters.tiles import TileArrays
 from clippan_cli.running.warnings import (
     BLUR_AT_LIMIT,
     GENERIC_SENSOR,
+    LARGE_SHIFT,
     PAIR_MISMATCH,
     RATIOS_DIFFER,
     SATURATED,
     SHIFT_AT_LIMIT,
+    SHIFT_VARIES,
     SMALL_VALUES,
     UNDECLARED_FILL,
     RunWarning,
 )
-from clippan_models.contracts import MIN_PAN_R2, Observation, Window
+from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Window
 from clippan_models.observation import MAX_SHIFT_MS, MIN_LOCAL_R2, Registration
+from clippan_models.ops.displacement import Displacement
 from clippan_models.ops.regression import SAMPLES_PER_WEIGHT
 from clippan_models.sensors.guess import GENERIC
 
@@ -44,6 +47,7 @@ _MANY_AT_TOP = 1e-3  # share of the values at the very highest; .0005 at most in
 _PILE = 4  # times as many as at the level below: else the image has few levels
 _FILL_BLOCK = 8  # MS pixels a side: shadow and water are rarely the very same value over so many, in all bands
 _MANY_FAR = 1e-3  # share of the samples; fewer are wild pixels
+_DRIFT = 0.5  # PAN pixels; .27 at most in real pairs that fit, 1.1 and 2.0 in two that are scaled or cut
 _BORDER_SIDE = 64  # MS pixels a side of the windows at the border, where fill lies in most products
 
 
@@ -151,7 +155,7 @@ def _declared(source: RasterSource) -> str:
 
 
 def estimate_doubts(
-    scene_pixels: float, observation: Observation, found: Registration, sought: bool
+    scene_pixels: float, observation: Observation, found: Registration, sought: Displacement | None, drift: float
 ) -> Iterator[RunWarning]:
     """Whether the two images belong together, and whether what was estimated can be believed.
 
@@ -159,13 +163,13 @@ def estimate_doubts(
         scene_pixels: MS pixels of the scene.
         observation: the model that was estimated.
         found: the shifts and how they were found.
-        sought: shifts were looked for.
+        sought: what the coarse search for a shift found; None: shifts were not looked for.
+        drift: how much the shift varies over the scene, PAN pixels.
     """
     sampling = observation.sampling
-    limit = MAX_SHIFT_MS * sampling.ratio
     if scene_pixels < SAMPLES_PER_WEIGHT * (sampling.bands + 1):
         return
-    within = f", at the best shift of up to {limit:.3g} PAN pixels" if sought else ""
+    within = f", at the best shift of up to {max(sought.reach, 1)} MS pixels" if sought else ""
     if observation.pan_r2 < MIN_PAN_R2:
         yield PAIR_MISMATCH.says(
             f"MS and PAN do not match: the bands explain {observation.pan_r2:.0%} of PAN's low-pass{within}; in "
@@ -176,15 +180,40 @@ def estimate_doubts(
             f"MS and PAN do not match: no band has detail in common with PAN{within} (local squared correlation "
             f"{max(found.correlation):.2f}; in matching pairs it is .6 and more)"
         )
-    if any(found.shift_at_limit):
-        yield SHIFT_AT_LIMIT.says(
-            f"the shift of {_bands(found.shift_at_limit)} against PAN ran into its limit of {limit:.3g} PAN pixels, "
-            "one MS pixel"
+    yield from _shift_doubts(sampling, found, sought if observation.pan_r2 >= MIN_PAN_R2 else None)
+    if drift > _DRIFT:
+        yield SHIFT_VARIES.says(
+            f"the shift of MS against PAN varies by {drift:.2f} PAN pixels from corner to corner of the scene, as if "
+            "one of them were rotated or scaled; clippan corrects the mean only"
         )
     if any(found.gain_at_limit):
         gains = sorted({f"{g:.3f}" for g, at in zip(observation.ms_gain, found.gain_at_limit, strict=True) if at})
         yield BLUR_AT_LIMIT.says(
             f"the estimated MTF gain of {_bands(found.gain_at_limit)} ran into its limit of {' and '.join(gains)}"
+        )
+
+
+def _shift_doubts(sampling: Sampling, found: Registration, sought: Displacement | None) -> Iterator[RunWarning]:
+    """Whether MS lies far from where its georeferencing puts it, and whether a band may lie further off than found.
+
+    Args:
+        sampling: of the pair.
+        found: the shifts.
+        sought: what the coarse search found; None: no shift is known.
+    """
+    down, right = (max(shifts, key=abs) for shifts in (found.shift_y, found.shift_x))
+    if sought and max(abs(down) / sampling.ratio_y, abs(right) / sampling.ratio_x) > MAX_SHIFT_MS:
+        evidence = ""
+        if sought.clear:
+            evidence = f": the bands explain {sought.before:.0%} of PAN's detail before, {sought.after:.0%} after"
+        yield LARGE_SHIFT.says(
+            f"MS lies {abs(down):.1f} PAN pixels {'down' if down > 0 else 'up'} and {abs(right):.1f} "
+            f"{'right' if right > 0 else 'left'} of where its georeferencing puts it, which is corrected{evidence}"
+        )
+    if any(found.shift_at_limit):
+        yield SHIFT_AT_LIMIT.says(
+            f"the shift of {_bands(found.shift_at_limit)} against PAN ran into its limit of "
+            f"{MAX_SHIFT_MS * sampling.ratio:.3g} PAN pixels, one MS pixel, beyond any whole ones that all bands share"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
 from clippan_models.errors import InputError, UsageError
-from clippan_models.observation import Registration, estimate_observation
+from clippan_models.observation import MAX_SHIFT_MS, Registration, estimate_observation, shift_drift
+from clippan_models.ops.displacement import Displacement, DisplacementSearch
 from clippan_models.ops.views import MS_MARGIN, fit_halo
 from clippan_models.sensors import BandClue, Sensor, as_in_image, guess_sensor, load_sensor
 
@@ -33,6 +34,8 @@ MS_READ_MARGIN = MS_MARGIN + 3
 
 _ESTIMATION_TILES, _ESTIMATION_SIDE = 4, 96  # windows, and MS pixels a side, that the observation model comes from
 _CANDIDATES = 3  # windows looked at for each one chosen
+_SEARCHED = 4  # windows that tell of a displacement, at most; one is enough where it tells that there is none
+_FAR_OFF = 0.9  # of the shift that the estimate finds by itself: from there on MS is moved first
 _PLATEAU = 2e-4  # share of samples at the very maximum above which it is a saturation level, not a bright pixel
 
 
@@ -47,8 +50,9 @@ class Scene:
         region: what to sharpen.
         sensor: whose nominal gains stand where the pair does not tell.
         sensor_reason: why this one.
-        nominal: the observation model by georeferencing and sensor.
+        nominal: the observation model by georeferencing, `pair.shift` and sensor.
         reader: of its tiles.
+        displacement: of MS against PAN by whole MS pixels and more, as far as it was looked for.
     """
 
     files: SceneFiles
@@ -59,6 +63,7 @@ class Scene:
     sensor_reason: str
     nominal: Observation
     reader: TileReader
+    displacement: Displacement
 
     @property
     def window(self) -> Window:
@@ -72,7 +77,7 @@ class Estimate:
 
     Attributes:
         observation: the model to use.
-        registration: the shifts, found or zero.
+        registration: the shifts from where georeferencing puts MS, found or zero.
         saturation: DN from which MS and PAN are saturated; infinite where there is no such level.
     """
 
@@ -91,15 +96,45 @@ def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack:
     pair = open_pair(files.ms, files.pans, options.pair, stack)
     for note in pair.notes:
         control.on_note(note)
-    region = _region(pair, options)
     sensor, reason = _sensor(pair, files.sensor or options.sensor, options.sensor_bands)
-    gains = sensor.ms_gains(pair.ms.count)
-    nominal = Observation(pair.sampling, tuple(gains), sensor.pan_gain)
-    scene = Scene(
-        files, options, pair, region, sensor, reason, nominal, TileReader(pair, MS_READ_MARGIN, region.polygon)
-    )
+    nominal = Observation(pair.sampling, tuple(sensor.ms_gains(pair.ms.count)), sensor.pan_gain)
+    displacement = Displacement()
+    if options.coregister == "auto":
+        with control.timed("estimate"):
+            displacement = _find_displacement(pair, nominal, options.seed, control)
+    if displacement.exceeds(_FAR_OFF * MAX_SHIFT_MS):
+        pair = pair.moved(*displacement.whole, options.pair.extent)
+        nominal = replace(nominal, sampling=pair.sampling)
+    region = _region(pair, options)
+    reader = TileReader(pair, MS_READ_MARGIN, region.polygon)
+    scene = Scene(files, options, pair, region, sensor, reason, nominal, reader, displacement)
     control.warn(*file_doubts(scene))
     return scene
+
+
+def _find_displacement(pair: Pair, nominal: Observation, seed: int, control: Control) -> Displacement:
+    """Where MS lies on PAN, by a few windows from all over the pair, whatever region of it is wanted."""
+    search = DisplacementSearch(nominal)
+    reader = TileReader(pair, MS_READ_MARGIN)
+    cells = _Cells(pair.window, _estimation_size(pair.window, nominal))
+    order = np.random.default_rng(seed).choice(len(cells), min(_CANDIDATES * _SEARCHED, len(cells)), replace=False)
+    used, found = 0, Displacement()
+    for index in order:
+        control.check()
+        arrays = reader.read(cells[int(index)], search.halo)
+        if core_valid(arrays).mean() < 0.5 and len(cells) > 4:
+            continue
+        with limited_threads(1):
+            search.add(to_tile(arrays, torch.device("cpu")))
+        used, found = used + 1, search.found()
+        if used == _SEARCHED or (found.clear and not found.exceeds(_FAR_OFF * MAX_SHIFT_MS)):
+            break
+    return found
+
+
+def _estimation_size(window: Window, nominal: Observation) -> int:
+    """PAN pixels a side of the windows that tell how a scene was made."""
+    return min(round(_ESTIMATION_SIDE * nominal.sampling.ratio), max(window.height, window.width))
 
 
 def file_doubts(scene: Scene) -> tuple[RunWarning, ...]:
@@ -117,18 +152,22 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
     """
     with control.timed("estimate"):
         # few large windows: the search evaluates every window hundreds of times, at a fixed cost for each
-        size = min(round(_ESTIMATION_SIDE * scene.nominal.sampling.ratio), max(scene.window.height, scene.window.width))
-        halo = fit_halo(scene.nominal)
+        size, halo = _estimation_size(scene.window, scene.nominal), fit_halo(scene.nominal)
         tiles = sample_tiles(scene, size, _ESTIMATION_TILES, halo, control, prefer_detail=True)
+        border = _border_tiles(scene)
         saturation = _saturation(tiles)
-        control.warn(*value_doubts(scene.pair, [*tiles, *_border_tiles(scene)]))
-        usable = [_without_saturated(to_tile(t, torch.device("cpu")), saturation) for t in tiles]
-        coregister = scene.options.coregister == "auto"
+        control.warn(*value_doubts(scene.pair, [*tiles, *border]))
+        usable, around = (
+            [_without_saturated(to_tile(t, torch.device("cpu")), saturation) for t in each] for each in (tiles, border)
+        )
+        sought = scene.displacement if scene.options.coregister == "auto" else None
         with limited_threads(1):  # the products are small: more threads only wait for each other
-            observation, registration = estimate_observation(usable, scene.nominal, coregister=coregister)
+            observation, found = estimate_observation(usable, scene.nominal, coregister=sought is not None)
+            drift = shift_drift(around, observation) if sought is not None else 0.0
         control.check()
+        registration = found.moved(*scene.pair.shift)
         ms_pixels = scene.window.pixels / (scene.nominal.sampling.ratio_y * scene.nominal.sampling.ratio_x)
-        control.warn(*estimate_doubts(ms_pixels, observation, registration, coregister))
+        control.warn(*estimate_doubts(ms_pixels, observation, registration, sought, drift))
     return Estimate(observation, registration, saturation)
 
 

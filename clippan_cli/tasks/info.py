@@ -44,7 +44,7 @@ class PairInfo:
         ms: the multispectral image.
         pan: the panchromatic one.
         ratio: PAN pixels per MS pixel, down and right.
-        origin: where MS begins on the PAN grid, in PAN pixels down and right.
+        origin: where georeferencing puts the corner of MS on the PAN grid, in PAN pixels down and right.
         overlap: columns and rows of the output.
         sensor: whose gains are nominal.
         sensor_reason: why.
@@ -91,12 +91,13 @@ def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -
         scene = open_scene(files, read, control, stack)
         estimate = estimate_scene(scene, control)
         left, top, _, _ = scene.pair.ms_footprint()
+        down, right = scene.pair.shift
         observation, registration = estimate.observation, estimate.registration
         return PairInfo(
             ms=_raster(scene.pair.ms),
             pan=_raster(scene.pair.pan),
             ratio=(scene.pair.sampling.ratio_y, scene.pair.sampling.ratio_x),
-            origin=(top, left),
+            origin=(top - down, left - right),
             overlap=(scene.window.width, scene.window.height),
             sensor=scene.sensor.key,
             sensor_reason=scene.sensor_reason,

@@ -23,7 +23,7 @@ from clippan_models.ops.regression import highpass, regress, unexplained_by, une
 from clippan_models.ops.views import bands_at_reference, project_to_ms
 
 MAX_SHIFT_MS = 1.0
-"""Shifts beyond this many MS pixels are not believed: such a pair needs a registration tool, not a correction."""
+"""Shifts beyond this many MS pixels are not looked for here: `ops.displacement` finds the whole pixels of those."""
 
 MIN_LOCAL_R2 = 0.2
 """Mean local squared correlation below which a band says nothing about its position (independent noise gives .05)."""
@@ -38,6 +38,9 @@ GAIN_RANGE = (0.05, 0.85)
 _LITTLE = 0.05  # what slopes are measured by
 _NO_GAIN = 10.0  # logit: no blur has such a gain, towards which the search drifts where nothing matches
 _AT_LIMIT = 0.02  # PAN pixels: a shift this close to the limit is one that ran into it
+
+_CLOSE = 0.05  # PAN pixels: what the shift left in a tile need not be known more exactly than
+_FEWEST_TILES = 5  # with one left out, as many as tell a plane from noise
 
 _REFINEMENTS = 12  # Gauss-Newton steps
 _HOLD = 0.15  # how hard a band is held to the position it found alone, against what all bands leave unexplained of PAN
@@ -67,6 +70,12 @@ class Registration:
     def shifts(self) -> tuple[tuple[float, float], ...]:
         """PAN pixels (down, right) by which each band is off."""
         return tuple(zip(self.shift_y, self.shift_x, strict=True))
+
+    def moved(self, down: float, right: float) -> Registration:
+        """The same bands, told from a place so many PAN pixels further up and to the left."""
+        return replace(
+            self, shift_y=tuple(y + down for y in self.shift_y), shift_x=tuple(x + right for x in self.shift_x)
+        )
 
     @property
     def largest(self) -> float:
@@ -111,6 +120,48 @@ def estimate_observation(
         blur_estimated=blur_estimated,
     )
     return observation, registration
+
+
+def shift_drift(tiles: Sequence[Tile], model: Observation) -> float:
+    """How much the shift of MS varies over a scene: what rotation or scale leaves, whatever the shift of the bands.
+
+    A plane is fitted to what is left of the shift in each tile. Terrain, or a cloud that moves, can displace a single
+    tile: so each in turn is left out, and the least is told.
+
+    Args:
+        tiles: from all over the scene; those in which PAN does not follow from the bands do not count.
+        model: of the scene.
+
+    Returns:
+        The largest distance between the shifts of two tiles on that plane, PAN pixels; 0 where fewer than five tell.
+    """
+    found = [(_centre(tile), shift) for tile in tiles if (shift := _shift_left(tile, model)) is not None]
+    if len(found) < _FEWEST_TILES:
+        return 0.0
+    places, shifts = (np.array(each) for each in zip(*found, strict=True))
+    design = np.column_stack([places - places.mean(0), np.ones(len(places))])
+    spans: list[float] = []
+    for kept in ~np.eye(len(places), dtype=bool):
+        plane = np.linalg.lstsq(design[kept], shifts[kept], rcond=None)[0]
+        on_plane = design @ plane
+        spans.append(float(np.linalg.norm(on_plane[:, None] - on_plane, axis=2).max()))
+    return min(spans)
+
+
+def _centre(tile: Tile) -> tuple[float, float]:
+    return tile.core.row + tile.core.height / 2, tile.core.col + tile.core.width / 2
+
+
+def _shift_left(tile: Tile, model: Observation) -> tuple[float, float] | None:
+    """PAN pixels by which all bands of a tile lie further down and right than the model says; None: nothing tells."""
+    reference, gain = model.sampling.select([0]), float(np.mean(model.ms_gain))
+
+    def place(point: np.ndarray) -> tuple[Sampling, float]:
+        return reference.shifted([float(point[0])], [float(point[1])]), gain
+
+    look = _look_at_pan(place, [tile], [_bands_at(tile, model.sampling, reference)])
+    shift, unexplained, _ = descend(look, (0.0, 0.0), MAX_SHIFT_MS * reference.ratio, close=_CLOSE)
+    return (float(shift[0]), float(shift[1])) if 1 - unexplained >= MIN_PAN_R2 else None
 
 
 def _pan_at(tile: Tile, sampling: Sampling, gain: float) -> tuple[Tensor, Tensor]:
@@ -331,7 +382,9 @@ def _scaled_gain(gain: float, mean: float, estimated: float) -> float:
 
 def _bands_at(tile: Tile, sampling: Sampling, reference: Sampling) -> tuple[Tensor, Tensor]:
     """The bands at the samples of the reference band, `[C, h, w]`, and where all are valid."""
-    return bands_at_reference(tile, sampling, reference).double(), tile.ms_valid.all(0)
+    already = sampling == reference.select([0] * sampling.bands)
+    bands = tile.ms if already else bands_at_reference(tile, sampling, reference)
+    return bands.double(), tile.ms_valid.all(0)
 
 
 def _sigmoid(point: float) -> float:

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 import clippan
-from tests.cli.conftest import PAN_SIDE, RATIO, Desk, RunMain
+from clippan_cli.scene.synthetic import make_demo_scene
+from tests.cli.conftest import MS_PIXEL, PAN_SIDE, RATIO, Desk, RunMain
 
 CODES = ["generic-sensor", "pair-mismatch"]
 SIDE = 3 * PAN_SIDE
@@ -50,6 +52,20 @@ def test_strict_refuses_and_writes_nothing(
     code = "pair-mismatch" if "--sensor" in options else "generic-sensor"
     assert outcome.code == 4 and code in outcome.error_line and outcome.codes == [code]
     assert list(desk.out.parent.iterdir()) == []
+
+
+def test_ms_that_lies_far_off_is_said_to_and_strict_refuses_it(desk: Desk, run_main: RunMain) -> None:
+    scene = make_demo_scene(256, shift=(0.0, 0.0))
+    ms, pan = (np.rint(image).astype("uint16") for image in (scene.ms, scene.pan))
+    pair = [desk.ms(pixels=ms, transform=MS_PIXEL @ Affine.translation(3, -8)), desk.pan(pixels=pan)]
+    shown, read = run_main(["info", *pair, "--sensor", "generic"]), run_main(["info", *pair, "--json"])
+    assert shown.codes == ["large-shift"] and "32.0 PAN pixels down and 12.0 left" in shown.stderr
+    assert "MS shift   +32.00 down, -12.00 right" in shown.stdout and "overlap    256x256" in shown.stdout
+    found = json.loads(read.stdout)
+    assert found["origin"] == [-32, 12]
+    np.testing.assert_allclose(found["shifts"], [(32, -12)] * 4, atol=0.1)
+    refused = run_main([*fast(pair, desk.out), "--sensor", "generic", "--strict"])
+    assert refused.code == 4 and refused.codes == ["large-shift"] and not desk.out.exists()
 
 
 def test_strict_lets_a_run_without_doubts_pass(desk: Desk, run_main: RunMain) -> None:

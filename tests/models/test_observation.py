@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from clippan_models.contracts import Observation, Sampling, Tile, Window
-from clippan_models.observation import estimate_observation
+from clippan_models.observation import estimate_observation, shift_drift
 from clippan_models.ops.resample import decimate
 
 WEIGHTS = (0.2, 0.3, 0.4, 0.1)
@@ -130,3 +130,21 @@ def test_coregistration_can_be_turned_off() -> None:
     model, found = estimate_observation([scene([(0.6, -0.4)] * 4, 0.3)], NOMINAL, coregister=False)
     assert model.sampling == NOMINAL.sampling
     assert found.shift_y == (0.0,) * 4
+
+
+def part(row: int, col: int, shift: tuple[float, float]) -> Tile:
+    """A piece of a larger scene whose MS lies so many PAN pixels off there."""
+    place = Window(row, col, SIDE, SIDE)
+    return replace(scene([shift] * 4, 0.3), core=place)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.001, 0.004])
+def test_a_shift_that_varies_is_measured(slope: float) -> None:
+    tiles = [part(r, c, (slope * (r - 500), -slope * (c - 500))) for r in (0, 500, 1000) for c in (0, 500, 1000)]
+    assert shift_drift(tiles, NOMINAL) == pytest.approx(slope * 1000 * math.sqrt(2), abs=0.1)
+
+
+def test_one_place_that_differs_is_no_drift() -> None:
+    odd = [part(r, c, (1.5 * (r == c == 0), 0.0)) for r in (0, 500, 1000) for c in (0, 500, 1000)]
+    assert shift_drift(odd, NOMINAL) < 0.1
+    assert shift_drift(odd[:4], NOMINAL) == 0

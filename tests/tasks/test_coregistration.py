@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +60,29 @@ def test_each_band_is_found_where_it_lies(bench: Bench, city: DemoScene) -> None
     shifts = [(0.8, -0.5), (0.0, 0.0), (-1.2, 0.9), (2.0, 1.6)]
     output = sharpen(bench, seen_off(city.truth.astype(np.float64), shifts), city.pan.astype(np.float64))
     np.testing.assert_allclose(output.result.shifts, shifts, atol=ACCURACY)
+
+
+@pytest.mark.parametrize(
+    ("place", "turn"),
+    [((8, -3), Affine.identity()), ((-16, 14), Affine.identity()), ((5, 9), Affine(1, 0, 0, 0, -1, SIDE // RATIO))],
+)
+def test_ms_that_lies_far_off_is_sharpened_as_one_that_lies_right(
+    place: tuple[int, int], turn: Affine, bench: Bench, city: DemoScene
+) -> None:
+    ms, pan = np.rint(city.ms).astype("uint16"), bench.write("pan.tif", np.rint(city.pan).astype("uint16"), PAN_GRID)
+    ms[:, 30:40, 50:55] = 0
+    if not turn.is_identity:
+        ms = ms[:, ::-1]
+    grid = replace(MS_GRID, transform=MS_GRID.transform @ turn)
+    off = replace(grid, transform=MS_GRID.transform @ Affine.translation(-place[1], -place[0]) @ turn)
+    pair = bench.write("far.tif", ms, off, nodata=0), bench.write("near.tif", ms, grid, nodata=0)
+    far, near = (bench.sharpen(each, pan, method="gsa", coregister="auto", sensor="generic") for each in pair)
+    np.testing.assert_allclose(far.result.shifts, [(RATIO * place[0], RATIO * place[1])] * 4, atol=ACCURACY)
+    assert json.loads(far.tags["SHIFTS_PAN_PX_DOWN_RIGHT"])[0] == pytest.approx(far.result.shifts[0], abs=1e-3)
+    assert [[warning.code for warning in one.result.warnings] for one in (far, near)] == [["large-shift"], []]
+    assert far.grid == near.grid
+    np.testing.assert_array_equal(far.valid, near.valid)
+    np.testing.assert_allclose(far.pixels, near.pixels, atol=1)
 
 
 @pytest.mark.parametrize("what", ["noise", "constant PAN", "constant MS", "constant both"])

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, rotate
 
 from clippan_cli.rasters.options import Nodata, PairOptions
 from clippan_cli.running.control import Control
@@ -92,10 +92,18 @@ def with_rounded_corners(ms: Image, pan: Image) -> tuple[Image, Image]:
     )
 
 
-def bands_beyond_reach(ms: Image, pan: Image) -> tuple[Image, Image]:
+def partly_displaced(ms: Image, pan: Image) -> tuple[Image, Image]:
+    """One band lies further from the others than any is looked for."""
     sharp = ground(0)
-    moved = np.stack([np.roll(band, (-2, -4 - number % 2), (0, 1)) for number, band in enumerate(sharp)])
-    return replace(ms, values=dn(ms_of(moved))), pan
+    sharp[3] = np.roll(sharp[3], (-2, -6), (0, 1))
+    return replace(ms, values=dn(ms_of(sharp))), pan
+
+
+def rotated(ms: Image, pan: Image) -> tuple[Image, Image]:
+    """A larger pair with MS rotated by .2 degrees about its centre: a PAN pixel between windows in its corners."""
+    sharp = ground(0, side=2 * SIDE)
+    turned = rotate(sharp, 0.2, (1, 2), reshape=False, order=3, mode="nearest")
+    return replace(ms, values=dn(ms_of(turned))), larger(ms, pan)[1]
 
 
 def out_of_focus(ms: Image, pan: Image) -> tuple[Image, Image]:
@@ -157,9 +165,10 @@ Spoil = Callable[[Image, Image], tuple[Image, Image]]
     ("spoil", "code"),
     [
         (of_another_place, "pair-mismatch"),
-        (displaced, "pair-mismatch"),
         (with_rounded_corners, "pair-mismatch"),
-        (bands_beyond_reach, "shift-at-limit"),
+        (displaced, "large-shift"),
+        (partly_displaced, "shift-at-limit"),
+        (rotated, "shift-varies"),
         (out_of_focus, "blur-at-limit"),
         (stretched, "ratios-differ"),
         (with_fill, "undeclared-fill"),
@@ -232,7 +241,12 @@ def test_a_collar_that_the_user_names_does_not_change_what_is_estimated(tmp_path
     assert max(gains(*collar, CAMERA)) > 1.5 * max(declared)
 
 
-@pytest.mark.parametrize("spoil", [unchanged, with_nodata])
+def larger(ms: Image, pan: Image) -> tuple[Image, Image]:
+    sharp = ground(0, side=2 * SIDE)
+    return replace(ms, values=dn(ms_of(sharp))), replace(pan, values=dn(sharp.mean(0, keepdims=True)))
+
+
+@pytest.mark.parametrize("spoil", [unchanged, larger, with_nodata])
 def test_nothing_is_told_of_a_good_pair(spoil: Spoil, codes: Callable[..., list[str]]) -> None:
     assert codes(*spoil(*clean())) == []
 
@@ -242,8 +256,9 @@ def test_a_sensor_that_no_one_names_is_told_of(codes: Callable[..., list[str]]) 
 
 
 def test_strict_ends_with_the_codes(codes: Callable[..., list[str]]) -> None:
-    with pytest.raises(StrictError, match="pair-mismatch"):
-        codes(*of_another_place(*clean()), replace(CAMERA, strict=True))
+    for spoil, code in ((of_another_place, "pair-mismatch"), (displaced, "large-shift")):
+        with pytest.raises(StrictError, match=code):
+            codes(*spoil(*clean()), replace(CAMERA, strict=True))
     assert codes(*clean(), replace(CAMERA, strict=True)) == []
 
 

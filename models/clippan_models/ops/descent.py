@@ -10,7 +10,7 @@ import numpy as np
 _STEPS = 12
 _DAMPING = 1e-3  # of the first step
 _LONGEST = 0.8  # of a step
-_CLOSE = 0.01  # a step that ends the search
+_CLOSE = 0.01  # what a point need not be known more exactly than
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Look:
 
 
 def descend(
-    look: Callable[[np.ndarray], Look], start: Sequence[float], limit: float
+    look: Callable[[np.ndarray], Look], start: Sequence[float], limit: float, close: float = _CLOSE
 ) -> tuple[np.ndarray, float, float]:
     """The point where least is left unexplained, how much is left there, and how much at the start.
 
@@ -42,6 +42,7 @@ def descend(
         look: at a point.
         start: a point in the basin of the answer.
         limit: no coordinate goes further from 0 than this.
+        close: a step of at most this ends the search.
     """
     point, damping = np.array(start, dtype=np.float64), _DAMPING
     first = here = look(point)
@@ -49,7 +50,7 @@ def descend(
         held = damping * here.curvature.diagonal() + 1e-12
         step = -np.linalg.solve(here.curvature + np.diag(held), here.gradient)
         tried = np.clip(point + np.clip(step, -_LONGEST, _LONGEST), -limit, limit)
-        if np.abs(tried - point).max() < _CLOSE:
+        if np.abs(tried - point).max() < close:
             break
         there = look(tried)
         if there.unexplained < here.unexplained:
