@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from clippan_cli.rasters.limits import Limits
 from clippan_cli.rasters.pair import Pair, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
 from clippan_cli.rasters.source import Mask
@@ -21,8 +20,9 @@ from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.band_clues import band_clues
 from clippan_cli.scene.doubts import border_windows, estimate_doubts, grid_doubts, sensor_doubts, value_doubts
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.limits import Outliers, find_limits
 from clippan_cli.scene.tensors import to_tile
-from clippan_models.contracts import Observation, Tile, Window
+from clippan_models.contracts import Observation, Window
 from clippan_models.errors import InputError, UsageError
 from clippan_models.observation import Registration, estimate_observation
 from clippan_models.ops.views import MS_MARGIN, fit_halo
@@ -33,7 +33,6 @@ MS_READ_MARGIN = MS_MARGIN + 3
 
 _ESTIMATION_TILES, _ESTIMATION_SIDE = 4, 96  # windows, and MS pixels a side, that the observation model comes from
 _CANDIDATES = 3  # windows looked at for each one chosen
-_PLATEAU = 2e-4  # share of samples at the very maximum above which it is a saturation level, not a bright pixel
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,26 @@ class Scene:
         """The PAN pixels that are to be sharpened."""
         return self.region.window
 
+    def within(self, limits: Limits) -> Scene:
+        """The scene as it is learned from: samples outside the limits are invalid when its tiles are read."""
+        return replace(self, reader=replace(self.reader, limits=limits))
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """How a scene was made, and where its values end.
+    """How a scene was made, and which of its values can be learned from.
 
     Attributes:
         observation: the model to use.
         registration: the shifts, found or zero.
-        saturation: DN from which MS and PAN are saturated; infinite where there is no such level.
+        limits: of the values to learn from.
+        outliers: whether the user has been told of values of MS and of PAN outside of them.
     """
 
     observation: Observation
     registration: Registration
-    saturation: tuple[float, float]
+    limits: Limits
+    outliers: tuple[bool, bool] = (False, False)
 
 
 def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack: ExitStack) -> Scene:
@@ -119,17 +124,30 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
         # few large windows: the search evaluates every window hundreds of times, at a fixed cost for each
         size = min(round(_ESTIMATION_SIDE * scene.nominal.sampling.ratio), max(scene.window.height, scene.window.width))
         halo = fit_halo(scene.nominal)
-        tiles = sample_tiles(scene, size, _ESTIMATION_TILES, halo, control, prefer_detail=True)
-        saturation = _saturation(tiles)
-        control.warn(*value_doubts(scene.pair, [*tiles, *_border_tiles(scene)]))
-        usable = [_without_saturated(to_tile(t, torch.device("cpu")), saturation) for t in tiles]
+        generator = np.random.default_rng(scene.options.seed)
+        candidates = _candidates(scene, size, _CANDIDATES * _ESTIMATION_TILES, halo, control, generator)
+        limits, outliers = _limits(scene, candidates, control)
+        learned = [scene.within(limits).reader.learned(tile) for tile in candidates]
+        tiles = _choose(learned, _ESTIMATION_TILES, generator, prefer_detail=True)
+        usable = [to_tile(tile, torch.device("cpu")) for tile in tiles]
         coregister = scene.options.coregister == "auto"
         with limited_threads(1):  # the products are small: more threads only wait for each other
             observation, registration = estimate_observation(usable, scene.nominal, coregister=coregister)
         control.check()
         ms_pixels = scene.window.pixels / (scene.nominal.sampling.ratio_y * scene.nominal.sampling.ratio_x)
         control.warn(*estimate_doubts(ms_pixels, observation, registration, coregister))
-    return Estimate(observation, registration, saturation)
+    return Estimate(observation, registration, limits, outliers)
+
+
+def _limits(scene: Scene, candidates: list[TileArrays], control: Control) -> tuple[Limits, tuple[bool, bool]]:
+    """The limits of a scene, by windows from all over it, and whether MS and PAN have values beyond there."""
+    border = border_windows(scene.window, scene.nominal.sampling.ratio)
+    tiles = [*candidates, *(scene.reader.read(window, 0) for window in border)]
+    limits, outliers = find_limits(tiles), Outliers(scene.pair)
+    for tile in tiles:
+        outliers.add(scene.within(limits).reader.learned(tile))
+    control.warn(*value_doubts(scene.pair, tiles, limits), *outliers.doubts(limits))
+    return limits, outliers.images
 
 
 TRAINING_WINDOWS = 40
@@ -154,21 +172,15 @@ def sample_tiles(
     Raises:
         InputError: no window holds a valid pixel.
     """
-    cells = _Cells(scene.window, size)
     generator = np.random.default_rng(scene.options.seed)
-    # Nodata can leave most cells empty: look on, in an order drawn once, until enough hold pixels.
-    wanted, looked = _CANDIDATES * count, 8 * _CANDIDATES * count
-    found: list[tuple[float, TileArrays]] = []
-    for index in generator.choice(len(cells), min(looked, len(cells)), replace=False):
-        control.check()
-        arrays = scene.reader.read(cells[int(index)], halo)
-        seen = core_valid(arrays)
-        if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
-            found.append((detail_of(arrays), arrays))
-        if len(found) >= wanted:
-            break
-    if not found:
-        found = _anything_valid(scene, size, halo, control)
+    candidates = _candidates(scene, size, _CANDIDATES * count, halo, control, generator)
+    return _choose(candidates, count, generator, prefer_detail=prefer_detail)
+
+
+def _choose(
+    candidates: list[TileArrays], count: int, generator: np.random.Generator, *, prefer_detail: bool
+) -> list[TileArrays]:
+    found = [(detail_of(tile), tile) for tile in candidates]
     found.sort(key=lambda item: (item[0], item[1].core.row, item[1].core.col))
     if prefer_detail:
         chosen = found[-count:]
@@ -176,6 +188,27 @@ def sample_tiles(
         chosen = [found[int(i)] for i in np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).round())]
     order = generator.permutation(len(chosen))
     return [chosen[int(i)][1] for i in order]
+
+
+def _candidates(
+    scene: Scene, size: int, wanted: int, halo: int, control: Control, generator: np.random.Generator
+) -> list[TileArrays]:
+    """So many disjoint windows from all over a scene, half of each or more valid; few or others where nodata abounds.
+
+    Raises:
+        InputError: no window holds a valid pixel.
+    """
+    cells, found = _Cells(scene.window, size), []
+    # Nodata can leave most cells empty: look on, in an order drawn once, until enough hold pixels.
+    for index in generator.choice(len(cells), min(8 * wanted, len(cells)), replace=False):
+        control.check()
+        arrays = scene.reader.read(cells[int(index)], halo)
+        seen = core_valid(arrays)
+        if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
+            found.append(arrays)
+        if len(found) >= wanted:
+            break
+    return found or _anything_valid(scene, size, halo, control)
 
 
 def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> list[tuple[float, TileArrays]]:
@@ -186,7 +219,7 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
         whole = Window(cell.row, cell.col, size, size)
         arrays = scene.reader.read(whole, halo)
         if core_valid(arrays).any():
-            found.append((detail_of(arrays), arrays))
+            found.append(arrays)
         if len(found) >= 8:
             break
     if not found:
@@ -195,10 +228,6 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
             "there is nothing to sharpen; is the nodata value right?"
         )
     return found
-
-
-def _border_tiles(scene: Scene) -> list[TileArrays]:
-    return [scene.reader.read(window, 0) for window in border_windows(scene.window, scene.nominal.sampling.ratio)]
 
 
 def _region(pair: Pair, options: ReadOptions) -> Region:
@@ -262,36 +291,6 @@ def detail_of(arrays: TileArrays) -> float:
     """How much PAN varies in a window, relative to its level."""
     pan = arrays.pan[arrays.pan_valid]
     return float(pan.std() / (abs(pan.mean()) + 1e-6)) if pan.size else 0.0
-
-
-def _saturation(tiles: Sequence[TileArrays]) -> tuple[float, float]:
-    """Saturation levels, where samples pile up at the very maximum."""
-    ms = np.concatenate([t.ms[t.ms_valid] for t in tiles])
-    pan = np.concatenate([t.pan[t.pan_valid] for t in tiles])
-    return _plateau(ms), _plateau(pan)
-
-
-def _plateau(values: np.ndarray) -> float:
-    if not values.size:
-        return math.inf
-    top = float(values.max())
-    # Two neighbouring values alike filled (constant images, classes) are no saturation.
-    crowded = float((values == top).mean())
-    return top if _PLATEAU < crowded < 0.2 else math.inf
-
-
-def _without_saturated(tile: Tile, saturation: tuple[float, float]) -> Tile:
-    """The tile with saturated samples marked invalid, for estimates."""
-    return Tile(
-        ms=tile.ms,
-        ms_valid=tile.ms_valid & (tile.ms < saturation[0]),
-        pan=tile.pan,
-        pan_valid=tile.pan_valid & (tile.pan < saturation[1]),
-        valid=tile.valid,
-        ms_window=tile.ms_window,
-        pan_window=tile.pan_window,
-        core=tile.core,
-    )
 
 
 def describe_window(window: Window) -> str:
