@@ -18,13 +18,13 @@ class ImageLimits:
     """The values of an image that are learned from.
 
     Attributes:
-        lowest: of each band; below it, a sample is an outlier.
-        highest: of each band; above it, a sample is an outlier.
+        lowest: of each band, or one for all; below it, a sample is an outlier.
+        highest: of each band, or one for all; above it, a sample is an outlier.
         saturation: DN from which all bands are saturated; infinite where there is no such level.
     """
 
-    lowest: tuple[float, ...]
-    highest: tuple[float, ...]
+    lowest: tuple[float, ...] = (-math.inf,)
+    highest: tuple[float, ...] = (math.inf,)
     saturation: float = math.inf
 
     @property
@@ -51,10 +51,14 @@ class ImageLimits:
 class Limits:
     """Those of both images of a pair."""
 
-    ms: ImageLimits
-    pan: ImageLimits
+    ms: ImageLimits = ImageLimits()
+    pan: ImageLimits = ImageLimits()
 
     @property
     def saturation(self) -> tuple[float, float]:
         """DN from which (MS, PAN) are saturated; infinite where there is no such level."""
         return self.ms.saturation, self.pan.saturation
+
+
+NO_LIMITS = Limits()
+"""All values are learned from."""

@@ -27,7 +27,10 @@ _TAIL, _FEWEST, _LARGEST_TAIL = 0.01, 32, 0.05  # share, and number, of the samp
 _REACH = 8  # times the range, how far values may lie beyond it
 _PLATEAU = 2e-4  # share of samples at the very highest above which it is a saturation level, not a bright pixel
 _MOST = 0.5  # share above which it is what the image shows
-_PILE, _LEVELS = 4, 32  # times as many as at the levels below, of which so many are looked at: else there are few levels
+_PILE, _LEVELS = (
+    4,
+    32,
+)  # times as many as at the levels below, of which so many are looked at: else there are few levels
 
 
 def find_limits(tiles: Sequence[TileArrays]) -> Limits:
@@ -117,9 +120,11 @@ def _described(source: RasterSource, limits: ImageLimits, seen: _Seen) -> str:
     numbers = [str(b + 1) for b in np.unique(band)]
     lowest, highest = np.array(limits.lowest)[band], np.array(limits.highest)[band]
     worst = int(np.argmax(np.maximum(values - highest, lowest - values)))
+    high = values[worst] > highest[worst]
+    bound = f"at most {highest[worst]:.4g}" if high else f"at least {lowest[worst]:.4g}"
     return (
         f"{len(places)} value{'s' * (len(places) > 1)} of {', '.join(Path(name).name for name in source.names)}, "
         f"band{'s' * (len(numbers) > 1)} {', '.join(numbers)}, lie{'s' * (len(places) == 1)} far outside the range of "
         f"the rest: {values[worst]:g} at column {col[worst]}, row {row[worst]} of band {band[worst] + 1}, where "
-        f"{lowest[worst]:.4g} to {highest[worst]:.4g} is plausible"
+        f"{bound} is plausible"
     )

@@ -198,7 +198,8 @@ def _candidates(
     Raises:
         InputError: no window holds a valid pixel.
     """
-    cells, found = _Cells(scene.window, size), []
+    cells = _Cells(scene.window, size)
+    found: list[TileArrays] = []
     # Nodata can leave most cells empty: look on, in an order drawn once, until enough hold pixels.
     for index in generator.choice(len(cells), min(8 * wanted, len(cells)), replace=False):
         control.check()
@@ -211,9 +212,9 @@ def _candidates(
     return found or _anything_valid(scene, size, halo, control)
 
 
-def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> list[tuple[float, TileArrays]]:
+def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> list[TileArrays]:
     """The fallback for scenes that are nearly all nodata: every cell in order, until some hold pixels."""
-    found = []
+    found: list[TileArrays] = []
     for cell in plan_tiles(scene.window, size):
         control.check()
         whole = Window(cell.row, cell.col, size, size)
