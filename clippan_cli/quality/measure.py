@@ -23,6 +23,7 @@ from clippan_cli.quality.planes import (
 from clippan_cli.quality.result import Assessment, BandQuality
 from clippan_cli.quality.subject import Subject, band_names, measuring_device, open_subject, peak_of, value_limits
 from clippan_cli.quality.warnings import with_warnings
+from clippan_cli.rasters.limits import NO_LIMITS, Limits
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
 from clippan_cli.running.control import Control, Progress
@@ -60,15 +61,24 @@ class Measured:
     maps: LocalMaps
 
 
-def assess_image(scene: Scene, name: str, options: AssessOptions, control: Control) -> Assessment:
+def assess_image(
+    scene: Scene, name: str, options: AssessOptions, control: Control, limits: Limits = NO_LIMITS
+) -> Assessment:
     """Assess one fused image against an open scene.
+
+    Args:
+        scene: the pair.
+        name: the file of the image.
+        options: how.
+        control: progress and the request to stop.
+        limits: of the values of the pair; the surroundings of others are not measured.
 
     Raises:
         InputError: it cannot be read, or has too few valid pixels.
         IncompatiblePairError: it does not belong to the scene.
     """
     with ExitStack() as stack:
-        return measure(scene, open_subject(scene, name, stack), None, options, control).assessment
+        return measure(scene, open_subject(scene, name, stack), None, options, control, limits=limits).assessment
 
 
 def measure(
@@ -78,6 +88,7 @@ def measure(
     options: AssessOptions,
     control: Control,
     found_at: Sampling | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Measured:
     """Measure one image.
 
@@ -89,12 +100,13 @@ def measure(
         control: progress and the request to stop.
         found_at: where co-registration found the samples of MS, for the R indices where the grids do not divide; None:
             where the georeferencing says.
+        limits: of the values of the pair; the surroundings of others are not measured.
 
     Raises:
         InputError: too few valid pixels, or a file that cannot be read.
         UsageError: the convention does not fit the grids.
     """
-    planes = make_planes(scene, subject.image, subject.place, measuring_device(options.compute))
+    planes = make_planes(scene, subject.image, subject.place, measuring_device(options.compute), limits)
     exact = isinstance(planes, ToolboxPlanes)
     if options.convention == "paper" and not exact:
         raise UsageError("--qnr paper needs a ratio of 2, 4 or 8 and grids that share their corner; use --qnr toolbox")
@@ -162,7 +174,7 @@ def _without_reference(
     reprojection = None
     if exact is not None:
         found = _phases(scene, exact, windows)
-        reprojection = Reprojection(PlaneReader(scene.pair.ms, device), exact.ratio, found)
+        reprojection = Reprojection(exact.ms_source, exact.ratio, found)
     # the planes of other grids read as they go, from one thread
     workers = options.compute.thread_count if exact is not None and device.type == "cpu" else 1
     stage = f"assess {subject.image.name}"[-40:]
@@ -182,7 +194,7 @@ def _without_reference(
         return _Found(scores, reprojection.summarise(), phases, maps, extremes, windows)
     sampling = found_at or scene.nominal.sampling
     phases = tuple(zip(sampling.phase_y, sampling.phase_x, strict=True))
-    reprojected = _reproject(scene, planes, sampling, windows, control)
+    reprojected = _reproject(planes, sampling, windows, control)
     return _Found(scores, reprojected, phases, maps, extremes, windows)
 
 
@@ -232,7 +244,6 @@ def _phases(scene: Scene, planes: ToolboxPlanes, windows: tuple[Window, ...] | N
 
 
 def _reproject(
-    scene: Scene,
     planes: QualityPlanes,
     sampling: Sampling,
     windows: tuple[Window, ...] | None,
@@ -249,7 +260,7 @@ def _reproject(
     step = 1 if windows is None else max(1, len(cells) // len(windows))
     for cell in cells[::step]:
         control.check()
-        values, valid = scene.pair.ms.read(cell)
+        values, valid = planes.ms_source.read(cell)
         degraded, seen = planes.at_ms(cell, sampling)
         totals.add(torch.from_numpy(values).double(), degraded, torch.from_numpy(valid.all(0)) & seen)
     return totals.summarise(sampling.ratio)

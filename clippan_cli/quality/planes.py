@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from affine import Affine
 from torch import Tensor
 
+from clippan_cli.quality.undisturbed import FusedImage, undisturbed
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
+from clippan_cli.rasters.limits import NO_LIMITS, Limits
 from clippan_cli.rasters.source import Mask, RasterSource, Values
 from clippan_cli.rasters.tiles import ms_window_of
 from clippan_cli.scene.scene import MS_READ_MARGIN, Scene
@@ -25,31 +26,9 @@ from clippan_models.ops.fill import fill_invalid
 from clippan_models.ops.resample import blur_radius, upsample
 from clippan_models.ops.views import project_to_ms
 
+_SPOILT = 6  # MS pixels around an outlier: as far as interpolation and blur carry it in a fused image
 _REMEMBERED = 4  # windows that a source keeps for each thread: values and mask are asked for one after the other
 _READING = threading.RLock()  # GDAL's datasets allow one thread at a time, and several readers can share one
-
-
-class FusedImage(Protocol):
-    """A fused image, read by window from a file or made on the spot."""
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-
-    @property
-    def count(self) -> int:
-        """Number of bands."""
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-
-    def read(self, window: Window) -> tuple[Values, Mask]:
-        """Values and validity `[C, h, w]` of any window; 0 and False beyond the image."""
 
 
 class PlaneReader:
@@ -195,16 +174,27 @@ def toolbox_fits(scene: Scene, place: Window) -> bool:
     return whole and exact and registered
 
 
-def make_planes(scene: Scene, fused: FusedImage, place: Window, device: torch.device) -> QualityPlanes:
-    """The planes of a fused image: the toolbox's where they can be made, else by georeferencing."""
+def make_planes(
+    scene: Scene, fused: FusedImage, place: Window, device: torch.device, limits: Limits = NO_LIMITS
+) -> QualityPlanes:
+    """The planes of a fused image: the toolbox's where they can be made, else by georeferencing.
+
+    Args:
+        scene: the pair.
+        fused: the image.
+        place: where it lies on the PAN grid.
+        device: where to measure.
+        limits: of the values of the pair; the surroundings of others are not measured.
+    """
     if toolbox_fits(scene, place):
+        ms, pan = undisturbed(scene, limits, _SPOILT)
         return ToolboxPlanes(
             fused_source=PlaneReader(fused, device),
-            ms_source=PlaneReader(scene.pair.ms, device),
-            pan_source=PlaneReader(scene.pair.pan, device),
+            ms_source=PlaneReader(ms, device),
+            pan_source=PlaneReader(pan, device),
             gains=scene.nominal.ms_gain,
         )
-    return GeoreferencedPlanes(scene, fused, place)
+    return GeoreferencedPlanes(scene, fused, place, limits)
 
 
 class GeoreferencedPlanes:
@@ -214,9 +204,10 @@ class GeoreferencedPlanes:
     the toolbox's but not comparable digit by digit.
     """
 
-    def __init__(self, scene: Scene, fused: FusedImage, place: Window) -> None:
-        """Take a fused image and its place on the PAN grid."""
+    def __init__(self, scene: Scene, fused: FusedImage, place: Window, limits: Limits = NO_LIMITS) -> None:
+        """Take a fused image, its place on the PAN grid, and the limits of the pair."""
         self.scene, self.source, self.place = scene, fused, place
+        self.ms_source, self.pan_source = undisturbed(scene, limits, _SPOILT)
         self.sampling = scene.nominal.sampling
         self.gains = scene.nominal.ms_gain
 
@@ -247,7 +238,8 @@ class GeoreferencedPlanes:
     def valid(self, window: Window) -> Tensor:
         """Pixels valid in all three images, `[h, w]`."""
         arrays = self.scene.reader.read(self._on_pan(window), 0)
-        return torch.from_numpy(arrays.valid.all(0) & self.source.read(window)[1].all(0))
+        valid = arrays.valid.all(0) & self.source.read(window)[1].all(0)
+        return torch.from_numpy(valid & self._undisturbed(self._on_pan(window)))
 
     def exp(self, window: Window) -> Tensor:
         """MS interpolated to the PAN grid, `[C, h, w]`."""
@@ -292,10 +284,17 @@ class GeoreferencedPlanes:
         bottom, right = int(max(rows)) + radius + 1 - self.place.row, int(max(cols)) + radius + 1 - self.place.col
         wide = Window(top, left, bottom - top, right - left)
         values, valid = self.source.read(wide)
+        valid = valid & self._undisturbed(self._on_pan(wide))
         image, share = project_to_ms(
             torch.from_numpy(values), torch.from_numpy(valid), self._on_pan(wide), ms_window, sampling, self.gains
         )
         return image.double(), (share > 0.95).all(0)
+
+    def _undisturbed(self, pan_window: Window) -> Mask:
+        """Pixels of PAN that have no outlier near them in either image, `[h, w]`."""
+        ms_window = ms_window_of(pan_window, self.sampling, MS_READ_MARGIN)
+        near_ms = self.scene.pair.on_pan(pan_window, ms_window, self.ms_source.near_outliers(ms_window)[None])[0]
+        return np.asarray(~(near_ms | self.pan_source.near_outliers(pan_window)), np.bool_)
 
     def _on_pan(self, window: Window) -> Window:
         return Window(self.place.row + window.row, self.place.col + window.col, window.height, window.width)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from clippan_cli.quality.options import AssessOptions
-from clippan_cli.quality.planes import FusedImage, place_of
+from clippan_cli.quality.planes import place_of
 from clippan_cli.quality.result import Role
+from clippan_cli.quality.undisturbed import FusedImage
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.options import ComputeOptions

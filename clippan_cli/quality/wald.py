@@ -22,6 +22,8 @@ from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import Cropped, PlaneReader
 from clippan_cli.quality.result import MethodScores
 from clippan_cli.quality.subject import measuring_device, peak_of
+from clippan_cli.quality.undisturbed import undisturbed
+from clippan_cli.rasters.limits import NO_LIMITS, Limits
 from clippan_cli.rasters.options import PairOptions
 from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
@@ -44,8 +46,8 @@ _FEWEST = 8  # pixels a side of the degraded MS
 _SEEN = 0.2  # share of the blur that must fall on valid pixels; in the corner of a scene a quarter and more does
 
 
-def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[MethodScores, ...]:
-    """Sharpen the degraded pair by each method, and score it against MS.
+def score_wald(scene: Scene, options: AssessOptions, control: Control, limits: Limits) -> tuple[MethodScores, ...]:
+    """Sharpen the degraded pair by each method, and score it against MS, both without values beyond the limits.
 
     Raises:
         InputError: the scene is too small, or has too few valid pixels.
@@ -53,12 +55,12 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control) -> tuple[
     if not options.wald:
         return ()
     with tempfile.TemporaryDirectory(prefix="clippan-wald-") as name:
-        pair = degrade(scene, Path(name), control)
+        pair = degrade(scene, Path(name), control, limits)
         found = []
         for method in options.wald:
             sharpening = bare_sharpening(Path(name) / f"{method}.tif", method, options.compute)
             with control.timed(f"wald {method}"):
-                found.append(MethodScores(method, score_degraded(scene, pair, sharpening, options, control)))
+                found.append(MethodScores(method, score_degraded(scene, pair, sharpening, options, control, limits)))
         return tuple(found)
 
 
@@ -68,6 +70,7 @@ def score_degraded(
     sharpening: SharpenOptions,
     options: AssessOptions,
     control: Control,
+    limits: Limits,
     estimate: Estimate | None = None,
 ) -> dict[str, float]:
     """Sharpen the degraded pair of a scene, and compare it with the MS of the scene: indices by name.
@@ -78,6 +81,7 @@ def score_degraded(
         sharpening: how to sharpen it.
         options: how to measure.
         control: progress and the request to stop.
+        limits: of the values of the scene.
         estimate: of the degraded pair, where it has been made before.
 
     Raises:
@@ -90,7 +94,7 @@ def score_degraded(
         grid = open_source([degraded[0].pan], "PAN", scene.options.pair.trust, stack).grid.transform
         to_ms = ~grid @ fused.grid.transform
         place = Window(round(to_ms.f), round(to_ms.c), fused.height, fused.width)
-        truth = Cropped(scene.pair.ms, place, scene.pair.ms.name)
+        truth = Cropped(undisturbed(scene, limits)[0], place, scene.pair.ms.name)
         device = measuring_device(options.compute)
         scores = score_reference(
             PlaneReader(truth, device),
@@ -116,9 +120,9 @@ def degraded_size(scene: Scene) -> tuple[int, int]:
     return height, width
 
 
-def degrade(scene: Scene, folder: Path, control: Control) -> tuple[SceneFiles, ReadOptions]:
-    """Write the degraded pair into a folder; errors as in `degraded_size`."""
-    ms, s = scene.pair.ms, scene.nominal.sampling
+def degrade(scene: Scene, folder: Path, control: Control, limits: Limits = NO_LIMITS) -> tuple[SceneFiles, ReadOptions]:
+    """Write the degraded pair, without values beyond the limits, into a folder; errors as in `degraded_size`."""
+    (ms, pan), s = undisturbed(scene, limits), scene.nominal.sampling
     height, width = degraded_size(scene)
     bands = ms.count
     coarse = Sampling(s.ratio_y, s.ratio_x, ((s.ratio_y - 1) / 2,) * bands, ((s.ratio_x - 1) / 2,) * bands)
@@ -129,8 +133,7 @@ def degrade(scene: Scene, folder: Path, control: Control) -> tuple[SceneFiles, R
     write_image(
         folder / "ms.tif", shape, place, scene, lambda w: _seen(ms.read, w, coarse, scene.nominal.ms_gain), control
     )
-    pan, gain = scene.pair.pan, (scene.sensor.pan_gain,)
-    one = s.select([0])
+    one, gain = s.select([0]), (scene.sensor.pan_gain,)
     write_image(
         folder / "pan.tif", (1, ms.height, ms.width), grid, scene, lambda w: _seen(pan.read, w, one, gain), control
     )

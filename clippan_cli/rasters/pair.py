@@ -91,10 +91,14 @@ class Pair:
             return self.ms.valid_under(pan_window)
         if ms_valid.all():
             return np.ones((ms_valid.shape[0], pan_window.height, pan_window.width), np.bool_)
+        return self.on_pan(pan_window, ms_window, ms_valid)
+
+    def on_pan(self, pan_window: Window, ms_window: Window, mask: Mask) -> Mask:
+        """A mask of MS pixels `[C, h, w]`, that reach beyond all of these PAN pixels, on the PAN grid `[C, H, W]`."""
         left, top, _, _ = self.ms_footprint()
         rows = _holding(pan_window.row, pan_window.height, top, self.sampling.ratio_y) - ms_window.row
         cols = _holding(pan_window.col, pan_window.width, left, self.sampling.ratio_x) - ms_window.col
-        return np.asarray(ms_valid[:, rows[:, None], cols], np.bool_)
+        return np.asarray(mask[:, rows[:, None], cols], np.bool_)
 
     def moved(self, rows: int, cols: int, extent: Extent) -> Pair:
         """The pair with MS so many of its pixels further down and to the right, and the window that goes with it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from affine import Affine
 from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
+from clippan_cli.rasters.limits import Limits
 from clippan_cli.rasters.pair import Pair
 from clippan_cli.rasters.source import Mask, Values
 from clippan_models.contracts import Sampling, Window
@@ -17,7 +18,11 @@ from clippan_models.contracts import Sampling, Window
 
 @dataclass(frozen=True)
 class TileArrays:
-    """What `contracts.Tile` holds, as numpy arrays: `ms [C, h, w]`, `pan [1, H, W]`, masks, windows."""
+    """What `contracts.Tile` holds, as numpy arrays: `ms [C, h, w]`, `pan [1, H, W]`, masks, windows.
+
+    Attributes:
+        left_out: outliers of MS and of PAN that the masks leave out; None: outliers are like all others.
+    """
 
     ms: Values
     ms_valid: Mask
@@ -27,6 +32,7 @@ class TileArrays:
     ms_window: Window
     pan_window: Window
     core: Window
+    left_out: tuple[Mask, Mask] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,13 @@ class TileReader:
         pair: the open pair.
         ms_margin: MS samples to read beyond the PAN window.
         region: polygon in the CRS of the output; pixels whose centre lies outside are invalid. None: everything.
+        limits: of the values to learn from; samples outside are invalid, too. None: all values.
     """
 
     pair: Pair
     ms_margin: int
     region: BaseGeometry | None = None
+    limits: Limits | None = None
 
     def read(self, core: Window, halo: int) -> TileArrays:
         """One tile: its core with `halo` PAN pixels around it.
@@ -56,7 +64,24 @@ class TileReader:
         valid = self.pair.valid_under(pan_window, ms_window, ms_valid) & pan_valid
         if self.region is not None:
             valid &= self._inside_region(pan_window)
-        return TileArrays(ms, ms_valid, pan, pan_valid, valid, ms_window, pan_window, core)
+        return self.learned(TileArrays(ms, ms_valid, pan, pan_valid, valid, ms_window, pan_window, core))
+
+    def learned(self, tile: TileArrays) -> TileArrays:
+        """A tile that was read without limits, as it is read within them."""
+        limits = self.limits
+        if limits is None:
+            return tile
+        ms_out, pan_out = limits.ms.outliers(tile.ms, tile.ms_valid), limits.pan.outliers(tile.pan, tile.pan_valid)
+        ms_kept, pan_kept = ~ms_out & (tile.ms < limits.ms.saturation), ~pan_out & (tile.pan < limits.pan.saturation)
+        if not ms_kept.all():
+            tile = replace(
+                tile,
+                ms_valid=tile.ms_valid & ms_kept,
+                valid=tile.valid & self.pair.on_pan(tile.pan_window, tile.ms_window, ms_kept),
+            )
+        if not pan_kept.all():
+            tile = replace(tile, pan_valid=tile.pan_valid & pan_kept, valid=tile.valid & pan_kept)
+        return replace(tile, left_out=(ms_out, pan_out))
 
     def _inside_region(self, window: Window) -> Mask:
         transform: Affine = self.pair.transform(window)

@@ -109,6 +109,12 @@ SATURATED = _kind(
     "Many pixels of MS or PAN have the very highest value.",
     "do not trust the detail and colours of these pixels; use a product with more bits if there is one",
 )
+OUTLIERS = _kind(
+    "outliers",
+    "A few values of MS or PAN lie far outside the range of the rest.",
+    "they are sharpened like all others, but nothing is learned from them and indices leave out their surroundings; if "
+    "they are no data, declare the value with gdal_edit.py -a_nodata",
+)
 GENERIC_SENSOR = _kind(
     "generic-sensor",
     "The files do not say which sensor they are from, and --sensor is not given.",

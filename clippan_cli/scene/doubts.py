@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from clippan_cli.rasters.grids import same_crs
+from clippan_cli.rasters.limits import Limits
 from clippan_cli.rasters.nodata import text_of
 from clippan_cli.rasters.pair import Pair
 from clippan_cli.rasters.source import Mask, RasterSource, Values
@@ -44,7 +45,6 @@ LEAST_LARGE = 16.0
 
 _RATIOS_DIFFER = 0.01  # the two ratios of real products differ by less than .001, unless a geotransform was rounded
 _MANY_AT_TOP = 1e-3  # share of the values at the very highest; .0005 at most in the real pairs looked at
-_PILE = 4  # times as many as at the level below: else the image has few levels
 _FILL_BLOCK = 8  # MS pixels a side: shadow and water are rarely the very same value over so many, in all bands
 _MANY_FAR = 1e-3  # share of the samples; fewer are wild pixels
 _DRIFT = 0.5  # PAN pixels; .27 at most in real pairs that fit, 1.1 and 2.0 in two that are scaled or cut
@@ -79,38 +79,31 @@ def border_windows(window: Window, ratio: float) -> Iterator[Window]:
                 yield Window(row, window.col + round(right * (window.width - width)), height, width)
 
 
-def value_doubts(pair: Pair, tiles: Sequence[TileArrays]) -> Iterator[RunWarning]:
+def value_doubts(pair: Pair, tiles: Sequence[TileArrays], limits: Limits) -> Iterator[RunWarning]:
     """What is strange about the values of a pair.
 
     Args:
         pair: the pair.
         tiles: of the scene, some of them from its border, where fill lies in most products.
+        limits: of the values that are learned from.
     """
     images = (
-        (pair.ms, [(t.ms, t.ms_valid) for t in tiles], _FILL_BLOCK),
-        (pair.pan, [(t.pan, t.pan_valid) for t in tiles], round(_FILL_BLOCK * pair.sampling.ratio)),
+        (pair.ms, [(t.ms, t.ms_valid) for t in tiles], limits.ms, _FILL_BLOCK),
+        (pair.pan, [(t.pan, t.pan_valid) for t in tiles], limits.pan, round(_FILL_BLOCK * pair.sampling.ratio)),
     )
-    for source, pieces, block in images:
+    for source, pieces, bounds, block in images:
         values = np.concatenate([piece[valid] for piece, valid in pieces])
         if not values.size:
             continue
-        highest = float(values.max())
         yield from _fill_doubts(source, pieces, values, block)
-        at_top = _piled_up(values, highest)
-        if at_top > _MANY_AT_TOP:
+        saturated = float((values >= bounds.saturation).mean())
+        if saturated > _MANY_AT_TOP:
             yield SATURATED.says(
-                f"{at_top:.1%} of the values looked at of {_file(source)} are the highest, {highest:g}"
+                f"{saturated:.1%} of the values looked at of {_file(source)} are the highest, {bounds.saturation:g}"
             )
+        highest = float(values[values <= max(bounds.highest)].max())
         if source.dtype.startswith("float") and highest < LEAST_LARGE:
             yield SMALL_VALUES.says(f"no value of {_file(source)} reaches {LEAST_LARGE:g} (highest {highest:.3g})")
-
-
-def _piled_up(values: Values, highest: float) -> float:
-    """The share of values at the highest, 0 where that is no more than one level of many, or all there is."""
-    at_top, below = values == highest, values[values < highest]
-    if not below.size or at_top.sum() < _PILE * (values == below.max()).sum():
-        return 0.0
-    return float(at_top.mean())
 
 
 def _fill_doubts(

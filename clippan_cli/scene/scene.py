@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clippan_cli.rasters.limits import Limits
 from clippan_cli.rasters.pair import Pair, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
 from clippan_cli.rasters.source import Mask
@@ -21,8 +20,9 @@ from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.band_clues import band_clues
 from clippan_cli.scene.doubts import border_windows, estimate_doubts, grid_doubts, sensor_doubts, value_doubts
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.limits import Outliers, find_limits
 from clippan_cli.scene.tensors import to_tile
-from clippan_models.contracts import Observation, Tile, Window
+from clippan_models.contracts import Observation, Window
 from clippan_models.errors import InputError, UsageError
 from clippan_models.observation import MAX_SHIFT_MS, Registration, estimate_observation, shift_drift
 from clippan_models.ops.displacement import Displacement, DisplacementSearch
@@ -36,7 +36,6 @@ _ESTIMATION_TILES, _ESTIMATION_SIDE = 4, 96  # windows, and MS pixels a side, th
 _CANDIDATES = 3  # windows looked at for each one chosen
 _SEARCHED = 4  # windows that tell of a displacement, at most; one is enough where it tells that there is none
 _FAR_OFF = 0.9  # of the shift that the estimate finds by itself: from there on MS is moved first
-_PLATEAU = 2e-4  # share of samples at the very maximum above which it is a saturation level, not a bright pixel
 
 
 @dataclass(frozen=True)
@@ -70,20 +69,26 @@ class Scene:
         """The PAN pixels that are to be sharpened."""
         return self.region.window
 
+    def within(self, limits: Limits) -> Scene:
+        """The scene as it is learned from: samples outside the limits are invalid when its tiles are read."""
+        return replace(self, reader=replace(self.reader, limits=limits))
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """How a scene was made, and where its values end.
+    """How a scene was made, and which of its values can be learned from.
 
     Attributes:
         observation: the model to use.
         registration: the shifts from where georeferencing puts MS, found or zero.
-        saturation: DN from which MS and PAN are saturated; infinite where there is no such level.
+        limits: of the values to learn from.
+        outliers: whether the user has been told of values of MS and of PAN outside of them.
     """
 
     observation: Observation
     registration: Registration
-    saturation: tuple[float, float]
+    limits: Limits
+    outliers: tuple[bool, bool] = (False, False)
 
 
 def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack: ExitStack) -> Scene:
@@ -124,8 +129,9 @@ def _find_displacement(pair: Pair, nominal: Observation, seed: int, control: Con
         arrays = reader.read(cells[int(index)], search.halo)
         if core_valid(arrays).mean() < 0.5 and len(cells) > 4:
             continue
+        learned = replace(reader, limits=find_limits([arrays])).learned(arrays)
         with limited_threads(1):
-            search.add(to_tile(arrays, torch.device("cpu")))
+            search.add(to_tile(learned, torch.device("cpu")))
         used, found = used + 1, search.found()
         if used == _SEARCHED or (found.clear and not found.exceeds(_FAR_OFF * MAX_SHIFT_MS)):
             break
@@ -153,22 +159,31 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
     with control.timed("estimate"):
         # few large windows: the search evaluates every window hundreds of times, at a fixed cost for each
         size, halo = _estimation_size(scene.window, scene.nominal), fit_halo(scene.nominal)
-        tiles = sample_tiles(scene, size, _ESTIMATION_TILES, halo, control, prefer_detail=True)
-        border = _border_tiles(scene)
-        saturation = _saturation(tiles)
-        control.warn(*value_doubts(scene.pair, [*tiles, *border]))
-        usable, around = (
-            [_without_saturated(to_tile(t, torch.device("cpu")), saturation) for t in each] for each in (tiles, border)
-        )
+        generator = np.random.default_rng(scene.options.seed)
+        candidates = _candidates(scene, size, _CANDIDATES * _ESTIMATION_TILES, halo, control, generator)
+        border = [scene.reader.read(w, 0) for w in border_windows(scene.window, scene.nominal.sampling.ratio)]
+        limits, outliers = _limits(scene, [*candidates, *border], control)
+        learned, around = ([scene.within(limits).reader.learned(t) for t in tiles] for tiles in (candidates, border))
+        chosen = _choose(learned, _ESTIMATION_TILES, generator, prefer_detail=True)
+        usable, at_border = ([to_tile(t, torch.device("cpu")) for t in tiles] for tiles in (chosen, around))
         sought = scene.displacement if scene.options.coregister == "auto" else None
         with limited_threads(1):  # the products are small: more threads only wait for each other
             observation, found = estimate_observation(usable, scene.nominal, coregister=sought is not None)
-            drift = shift_drift(around, observation) if sought is not None else 0.0
+            drift = shift_drift(at_border, observation) if sought is not None else 0.0
         control.check()
         registration = found.moved(*scene.pair.shift)
         ms_pixels = scene.window.pixels / (scene.nominal.sampling.ratio_y * scene.nominal.sampling.ratio_x)
         control.warn(*estimate_doubts(ms_pixels, observation, registration, sought, drift))
-    return Estimate(observation, registration, saturation)
+    return Estimate(observation, registration, limits, outliers)
+
+
+def _limits(scene: Scene, tiles: list[TileArrays], control: Control) -> tuple[Limits, tuple[bool, bool]]:
+    """The limits of a scene, by windows from all over it, and whether MS and PAN have values beyond there."""
+    limits, outliers = find_limits(tiles), Outliers(scene.pair)
+    for tile in tiles:
+        outliers.add(scene.within(limits).reader.learned(tile))
+    control.warn(*value_doubts(scene.pair, tiles, limits), *outliers.doubts(limits))
+    return limits, outliers.images
 
 
 TRAINING_WINDOWS = 40
@@ -193,21 +208,15 @@ def sample_tiles(
     Raises:
         InputError: no window holds a valid pixel.
     """
-    cells = _Cells(scene.window, size)
     generator = np.random.default_rng(scene.options.seed)
-    # Nodata can leave most cells empty: look on, in an order drawn once, until enough hold pixels.
-    wanted, looked = _CANDIDATES * count, 8 * _CANDIDATES * count
-    found: list[tuple[float, TileArrays]] = []
-    for index in generator.choice(len(cells), min(looked, len(cells)), replace=False):
-        control.check()
-        arrays = scene.reader.read(cells[int(index)], halo)
-        seen = core_valid(arrays)
-        if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
-            found.append((detail_of(arrays), arrays))
-        if len(found) >= wanted:
-            break
-    if not found:
-        found = _anything_valid(scene, size, halo, control)
+    candidates = _candidates(scene, size, _CANDIDATES * count, halo, control, generator)
+    return _choose(candidates, count, generator, prefer_detail=prefer_detail)
+
+
+def _choose(
+    candidates: list[TileArrays], count: int, generator: np.random.Generator, *, prefer_detail: bool
+) -> list[TileArrays]:
+    found = [(detail_of(tile), tile) for tile in candidates]
     found.sort(key=lambda item: (item[0], item[1].core.row, item[1].core.col))
     if prefer_detail:
         chosen = found[-count:]
@@ -217,15 +226,37 @@ def sample_tiles(
     return [chosen[int(i)][1] for i in order]
 
 
-def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> list[tuple[float, TileArrays]]:
+def _candidates(
+    scene: Scene, size: int, wanted: int, halo: int, control: Control, generator: np.random.Generator
+) -> list[TileArrays]:
+    """So many disjoint windows from all over a scene, half of each or more valid; few or others where nodata abounds.
+
+    Raises:
+        InputError: no window holds a valid pixel.
+    """
+    cells = _Cells(scene.window, size)
+    found: list[TileArrays] = []
+    # Nodata can leave most cells empty: look on, in an order drawn once, until enough hold pixels.
+    for index in generator.choice(len(cells), min(8 * wanted, len(cells)), replace=False):
+        control.check()
+        arrays = scene.reader.read(cells[int(index)], halo)
+        seen = core_valid(arrays)
+        if seen.mean() >= 0.5 or (len(cells) <= 4 and seen.any()):
+            found.append(arrays)
+        if len(found) >= wanted:
+            break
+    return found or _anything_valid(scene, size, halo, control)
+
+
+def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> list[TileArrays]:
     """The fallback for scenes that are nearly all nodata: every cell in order, until some hold pixels."""
-    found = []
+    found: list[TileArrays] = []
     for cell in plan_tiles(scene.window, size):
         control.check()
         whole = Window(cell.row, cell.col, size, size)
         arrays = scene.reader.read(whole, halo)
         if core_valid(arrays).any():
-            found.append((detail_of(arrays), arrays))
+            found.append(arrays)
         if len(found) >= 8:
             break
     if not found:
@@ -234,10 +265,6 @@ def _anything_valid(scene: Scene, size: int, halo: int, control: Control) -> lis
             "there is nothing to sharpen; is the nodata value right?"
         )
     return found
-
-
-def _border_tiles(scene: Scene) -> list[TileArrays]:
-    return [scene.reader.read(window, 0) for window in border_windows(scene.window, scene.nominal.sampling.ratio)]
 
 
 def _region(pair: Pair, options: ReadOptions) -> Region:
@@ -301,36 +328,6 @@ def detail_of(arrays: TileArrays) -> float:
     """How much PAN varies in a window, relative to its level."""
     pan = arrays.pan[arrays.pan_valid]
     return float(pan.std() / (abs(pan.mean()) + 1e-6)) if pan.size else 0.0
-
-
-def _saturation(tiles: Sequence[TileArrays]) -> tuple[float, float]:
-    """Saturation levels, where samples pile up at the very maximum."""
-    ms = np.concatenate([t.ms[t.ms_valid] for t in tiles])
-    pan = np.concatenate([t.pan[t.pan_valid] for t in tiles])
-    return _plateau(ms), _plateau(pan)
-
-
-def _plateau(values: np.ndarray) -> float:
-    if not values.size:
-        return math.inf
-    top = float(values.max())
-    # Two neighbouring values alike filled (constant images, classes) are no saturation.
-    crowded = float((values == top).mean())
-    return top if _PLATEAU < crowded < 0.2 else math.inf
-
-
-def _without_saturated(tile: Tile, saturation: tuple[float, float]) -> Tile:
-    """The tile with saturated samples marked invalid, for estimates."""
-    return Tile(
-        ms=tile.ms,
-        ms_valid=tile.ms_valid & (tile.ms < saturation[0]),
-        pan=tile.pan,
-        pan_valid=tile.pan_valid & (tile.pan < saturation[1]),
-        valid=tile.valid,
-        ms_window=tile.ms_window,
-        pan_window=tile.pan_window,
-        core=tile.core,
-    )
 
 
 def describe_window(window: Window) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.limits import Outliers
 from clippan_cli.scene.scene import TRAINING_WINDOWS, Estimate, Scene, core_valid, sample_tiles
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
@@ -44,7 +45,12 @@ class FileSource:
     @property
     def saturation(self) -> tuple[float, float]:
         """DN from which (MS, PAN) are saturated."""
-        return self.estimate.saturation
+        return self.estimate.limits.saturation
+
+    @property
+    def learned(self) -> Scene:
+        """The scene without the values that nothing is learned from."""
+        return self.scene.within(self.estimate.limits)
 
     @contextmanager
     def tiles(self, halo: int) -> Iterator[Iterator[Tile]]:
@@ -52,13 +58,17 @@ class FileSource:
 
         Means and covariances of 16 million pixels are known far better than the methods are true: more only cost time.
         """
-        cells = self._cells()
-        with prefetch(lambda cell: self.scene.reader.read(cell, halo), cells) as tiles:
+        cells, reader = self._cells(), self.learned.reader
+        with prefetch(lambda cell: reader.read(cell, halo), cells) as tiles:
             yield self._until_enough(tiles, len(cells))
 
     def training_tiles(self, core: int, halo: int) -> list[Tile]:
         """Windows that stand for the scene, on the CPU."""
-        arrays = sample_tiles(self.scene, core, TRAINING_WINDOWS, halo, self.control)
+        arrays = sample_tiles(self.learned, core, TRAINING_WINDOWS, halo, self.control)
+        outliers = Outliers(self.scene.pair)
+        for one in arrays:
+            outliers.add(one)
+        self._tell_of(outliers)
         return [to_tile(one, torch.device("cpu")) for one in arrays]
 
     def stage(self, name: str) -> AbstractContextManager[None]:
@@ -81,10 +91,16 @@ class FileSource:
         return [cells[int(i)] for i in order]
 
     def _until_enough(self, tiles: Iterator[TileArrays], total: int) -> Iterator[Tile]:
-        seen = 0
+        seen, outliers = 0, Outliers(self.scene.pair)
         for number, arrays in enumerate(tiles, start=1):
+            outliers.add(arrays)
             yield to_tile(arrays, self.device)
             seen += int(core_valid(arrays).sum())
             self.control.report(Progress("statistics", number, total, seen))
             if seen >= _STATISTICS_PIXELS:
                 break
+        self._tell_of(outliers)
+
+    def _tell_of(self, outliers: Outliers) -> None:
+        """Warn of outliers that the windows of the estimate did not show."""
+        self.control.warn(*outliers.doubts(self.estimate.limits, self.estimate.outliers))

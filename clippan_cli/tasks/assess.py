@@ -20,6 +20,7 @@ from clippan_cli.quality.result import AssessReport
 from clippan_cli.quality.subject import open_reference, open_subject
 from clippan_cli.quality.wald import degraded_size, score_wald
 from clippan_cli.quality.warnings import told_of_image, warn_of_pair
+from clippan_cli.rasters.limits import NO_LIMITS
 from clippan_cli.rasters.points import read_points
 from clippan_cli.report.assessment import write_page
 from clippan_cli.report.files import ReportFiles, write_text
@@ -74,9 +75,10 @@ def assess(
             subjects += make_baselines(scene, subjects[0], options, control, stack)
         estimate = _estimate(scene, control)
         found_at = estimate.observation.sampling if estimate is not None else None
-        measured = [measure(scene, subject, reference, options, control, found_at) for subject in subjects]
+        limits = estimate.limits if estimate is not None else NO_LIMITS
+        measured = [measure(scene, subject, reference, options, control, found_at, limits) for subject in subjects]
         images = tuple(m.assessment for m in measured)
-        wald = score_wald(scene, options, control)
+        wald = score_wald(scene, options, control, limits)
         seconds = time.perf_counter() - started
         control.warn(
             *warn_of_pair(scene, images, estimate),

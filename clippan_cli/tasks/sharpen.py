@@ -19,6 +19,7 @@ from clippan_cli.quality.measure import assess_image
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import Assessment
 from clippan_cli.quality.warnings import told_of_image
+from clippan_cli.rasters.limits import Limits
 from clippan_cli.report.quicklook import write_quicklook
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import NOT_MEASURED, RunWarning
@@ -109,7 +110,7 @@ def sharpen(
         sharpened = fuse_scene(run)
         _save_weights(run, sharpened)
         try:
-            quality = _measure(run) if options.assess else None
+            quality = _measure(run, sharpened.estimate.limits) if options.assess else None
             picture = _draw(run)
         except Interrupted as stop:
             raise Interrupted(stop.signal_number, f"{options.output} was complete already") from stop
@@ -165,14 +166,14 @@ def _save_weights(run: Run, sharpened: Sharpened) -> None:
     write_weights(replace(learned.checkpoint, card=card), path)
 
 
-def _measure(run: Run) -> Assessment | None:
+def _measure(run: Run, limits: Limits) -> Assessment | None:
     options, control = run.options, run.control
     if options.bands is not None:
         control.on_note("quality is not measured with --bands: the indices compare all bands")
         return None
     try:
         with control.timed("assess"):
-            found = assess_image(run.scene, str(options.output), AssessOptions(sampled=True), control)
+            found = assess_image(run.scene, str(options.output), AssessOptions(sampled=True), control, limits)
     except InputError as error:  # too few valid pixels; the image itself is verified
         control.warn(NOT_MEASURED.says(f"quality is not measured: {error}"))
         return None

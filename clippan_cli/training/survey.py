@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from clippan_cli.rasters.limits import Limits
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -27,6 +28,7 @@ class Survey:
 
     Attributes:
         observation: the model of the scene.
+        limits: of the values that are learned from.
         prior: of the scene.
         windows: cores that represent the scene, on the PAN grid.
         detail: of each, see `detail_of`.
@@ -37,6 +39,7 @@ class Survey:
     """
 
     observation: Observation
+    limits: Limits
     prior: Prior
     windows: tuple[Window, ...]
     detail: tuple[float, ...]
@@ -74,11 +77,12 @@ class SurveyScene:
             control.warn(*file_doubts(scene))
             estimate = estimate_scene(scene, control)
         observation = estimate.observation
-        arrays = sample_tiles(scene, self.core, self.windows, fit_halo(observation), control)
-        sample = SceneTiles([to_tile(a, torch.device("cpu")) for a in arrays], observation, estimate.saturation)
+        arrays = sample_tiles(scene.within(estimate.limits), self.core, self.windows, fit_halo(observation), control)
+        sample = SceneTiles([to_tile(a, torch.device("cpu")) for a in arrays], observation, estimate.limits.saturation)
         prior = sample.prior()
         return Survey(
             observation=observation,
+            limits=estimate.limits,
             prior=prior,
             windows=tuple(tile.core for tile in sample.tiles),
             detail=tuple(detail_of(a) for a in arrays),
@@ -106,6 +110,7 @@ class ReadWindow:
         read: how to read them.
         core: the window on the PAN grid.
         observation: the model of the scene.
+        limits: of the values that are learned from.
         method: a classical teacher fitted to the scene, or None.
     """
 
@@ -113,12 +118,14 @@ class ReadWindow:
     read: ReadOptions
     core: Window
     observation: Observation
+    limits: Limits
     method: Sharpener | None
 
     def of(self, scene: Scene, control: Control) -> ScenePatches:
         """The patches, with the teacher's image."""
         control.check()
-        tile = to_tile(scene.reader.read(self.core, fit_halo(self.observation)), torch.device("cpu"))
+        reader = scene.within(self.limits).reader
+        tile = to_tile(reader.read(self.core, fit_halo(self.observation)), torch.device("cpu"))
         patches = scene_patches([tile], self.observation)
         if self.method is None:
             return patches

@@ -129,9 +129,10 @@ def _measure(
         if part is not None:
             cut, read, part = _cut(scene, part, part_folder, quiet)
             scene = open_scene(cut, read, quiet, stack)
-        reduced = open_scene(*degrade(scene, reduced_folder, quiet), quiet, stack)
         # the same for all methods, and what takes longest with most of them
-        full_size, reduced_size = ((each, estimate_scene(each, quiet)) for each in (scene, reduced))
+        estimate = estimate_scene(scene, quiet)
+        reduced = open_scene(*degrade(scene, reduced_folder, quiet, estimate.limits), quiet, stack)
+        full_size, reduced_size = (scene, estimate), (reduced, estimate_scene(reduced, quiet))
         scores = []
         for number, (method, sharpening) in enumerate(candidates.items(), start=begun):
             quiet = _without_progress(control, Progress("validate", number, total, note=f"{member.files.id}, {method}"))
@@ -158,8 +159,9 @@ def _score(
     options = AssessOptions(compute=sharpening.compute)
     full, reduced = (replace(sharpening, output=folder / f"{method}-{kind}.tif") for kind in ("full", "reduced"))
     sharpen_files(scene.files, scene.options, full, control, estimate)
-    found = assess_image(scene, str(full.output), options, control).metrics
-    against = score_degraded(scene, (degraded.files, degraded.options), reduced, options, control, degraded_estimate)
+    found = assess_image(scene, str(full.output), options, control, estimate.limits).metrics
+    pair = degraded.files, degraded.options
+    against = score_degraded(scene, pair, reduced, options, control, estimate.limits, degraded_estimate)
     return {index: found[index] for index in FULL} | {index: against[index] for index in REDUCED}
 
 

@@ -20,7 +20,8 @@ def window_cache(surveyed: Sequence[Surveyed], session: Session) -> WindowCache:
 
     def load(scene: int, window: int) -> Pending:
         member, survey = surveyed[scene].member, surveyed[scene].survey
-        task = ReadWindow(member.files, member.read, survey.windows[window], survey.observation, survey.method)
+        core = survey.windows[window]
+        task = ReadWindow(member.files, member.read, core, survey.observation, survey.limits, survey.method)
         return session.readers.start(task, session.control)
 
     return WindowCache(load, windows_in_memory(surveyed, session.options.compute.ram_mb))
