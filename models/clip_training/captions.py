@@ -25,6 +25,8 @@ CONTENTS = ("vegetation", "water", "buildings", "bare soil", "clouds")
 
 DEGRADATION_PROMPTS = {
     "blur": "a blurred image",
+    "band-blur": "an image in which single bands are blurred",
+    "bleeding": "an image with colours that bleed over edges",
     "colours": "an image with wrong colours, spectrally inconsistent with the original data",
     "cast": "an image with a colour cast",
     "misregistration": "an image with misregistered bands",
@@ -78,6 +80,16 @@ _PHRASES = {
         "random noise, not a scene",
     ),
     "blur": (DEGRADATION_PROMPTS["blur"], "a {} blurred image", "a {} unsharp pansharpened image"),
+    "band-blur": (
+        DEGRADATION_PROMPTS["band-blur"],
+        "a pansharpened image with {} blurred bands beside sharp ones",
+        "an image, some bands of which are {} unsharp",
+    ),
+    "bleeding": (
+        DEGRADATION_PROMPTS["bleeding"],
+        "a sharp image with {} smeared colours",
+        "a pansharpened image, its colours {} bleeding into each other",
+    ),
     "colours": (
         DEGRADATION_PROMPTS["colours"],
         "an image with {} wrong colours",

@@ -1,9 +1,8 @@
 """The samples that the embedded CLIP is trained on: crops of 64 x 64 pixels, each with a caption.
 
-Samples come in groups that show the same part of a scene: as the sharp reference, as MS, as PAN, as a classical fusion,
-and with some faults. So they differ by what was done to it, not by what is there. (Sometimes MS and PAN of a real scene
-as the sensor took them are used instead; they show another part.) Everything is drawn from a generator made of the
-seed: the same seed gives the same samples.
+Samples come in groups that show the same part of a scene: as the sharp reference, as MS, as PAN, as a good fusion,
+and with some faults. So they differ by what was done to it, not by what is there. Everything is drawn from a generator
+made of the seed: the same seed gives the same samples.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from clip_training.degradations import FAULTS, MARGIN, WORK, Crop, as_ms, fused,
 from clip_training.scenes import TruthScene
 from clippan_models.guidance.embedded import SIDE
 from clippan_models.guidance.radiometry import to_unit
-from clippan_models.ops.resample import interpolation_matrix
 
 LOWEST, HIGHEST = -0.5, 2.0
 """Where the corpus clamps the unit range, so that one saturated roof does not outweigh a batch."""
@@ -29,8 +27,8 @@ COMPOSITES = ((2, 1, 0), (3, 2, 1), (3, 1, 0))
 """Bands shown as red, green and blue: true colour, and two with near infrared."""
 _COMPOSITE_SHARES = (0.8, 0.12, 0.08)
 
-_SHARE_OF_STRENGTHS = (0.25, 0.35, 0.4)
-_LEVELS = (0.2, 0.55, 0.95)
+_SHARE_OF_STRENGTHS = (0.4, 0.35, 0.25)  # slight ones are what good methods leave
+_LEVELS = (0.15, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,14 @@ class Corpus:
 
     Attributes:
         synthetic: scenes drawn from seeds.
-        real: real scenes; may be empty.
-        real_share: the share of groups that show a real scene, where there are any.
+        fused: scenes with fusions of a pair; may be empty.
+        fused_share: the share of groups that show one of these, where there are any.
         faults: how many faulty versions a group holds.
     """
 
     synthetic: Sequence[TruthScene]
-    real: Sequence[TruthScene] = ()
-    real_share: float = 0.4
+    fused: Sequence[TruthScene] = ()
+    fused_share: float = 0.6
     faults: int = 4
 
     def group(self, rng: np.random.Generator, number: int = 0) -> list[Sample]:
@@ -73,11 +71,10 @@ class Corpus:
         scene = self._scene(rng)
         crop = draw_crop(scene, rng)
         composite = COMPOSITES[rng.choice(len(COMPOSITES), p=_COMPOSITE_SHARES)]
-        # The numbers of a real scene are not reflectances: its indices would name the wrong thing.
-        content = None if scene.real_pan is not None else dominant_content(middle(crop.bands))
+        content = dominant_content(middle(crop.bands)) if scene.reflectance else None
         images = {"hrms": show(crop.bands, crop, composite)}
-        images["ms"] = self._ms(scene, crop, composite, rng)
-        images["pan"] = self._pan(scene, crop, rng)
+        images["ms"] = show(_as_any_ms(crop, rng), crop, composite)
+        images["pan"] = show_pan(crop)
         if rng.random() < 0.85:
             images["fused"] = show(fused(crop, 1.0, rng), crop, composite)
         else:
@@ -95,30 +92,8 @@ class Corpus:
         return [sample for group in range(groups) for sample in self.group(rng, group)]
 
     def _scene(self, rng: np.random.Generator) -> TruthScene:
-        if self.real and rng.random() < self.real_share:
-            areas = np.sqrt([scene.bands[0].numel() for scene in self.real])  # a large scene more often, not too often
-            return self.real[int(rng.choice(len(self.real), p=areas / areas.sum()))]
-        return self.synthetic[int(rng.integers(len(self.synthetic)))]
-
-    def _ms(self, scene: TruthScene, crop: Crop, composite: tuple[int, int, int], rng: np.random.Generator) -> Tensor:
-        """Mostly the crop as a coarser camera sees it; of a real scene, often its own MS as it is interpolated."""
-        if scene.real_pan is not None and rng.random() < 0.4:
-            step = WORK // 4
-            row, col = (int(rng.integers(extent - step + 1)) for extent in scene.bands.shape[1:])
-            matrix = interpolation_matrix(range(WORK), range(step), 1.5, 4.0).dense()
-            coarse = scene.bands[:, row : row + step, col : col + step]
-            return show(matrix @ coarse @ matrix.T, crop, composite)
-        ratio = int(rng.choice((4, 3, 2), p=(0.75, 0.1, 0.15)))
-        return show(as_ms(crop.bands, ratio, rng.uniform(0.15, 0.45), int(rng.integers(ratio))), crop, composite)
-
-    def _pan(self, scene: TruthScene, crop: Crop, rng: np.random.Generator) -> Tensor:
-        """The weighted sum of the bands, or PAN as the sensor of a real scene took it."""
-        if scene.real_pan is not None and rng.random() < 0.5:
-            pan = scene.real_pan
-            row, col = (int(rng.integers(extent - SIDE + 1)) for extent in pan.shape)
-            piece = pan[None, row : row + SIDE, col : col + SIDE]
-            return to_unit(piece, pan.mean()[None], pan.std()[None]).clamp(LOWEST, HIGHEST).repeat(3, 1, 1)
-        return show_pan(crop)
+        scenes = self.fused if self.fused and rng.random() < self.fused_share else self.synthetic
+        return scenes[int(rng.integers(len(scenes)))]
 
 
 def draw_crop(scene: TruthScene, rng: np.random.Generator) -> Crop:
@@ -130,17 +105,21 @@ def draw_crop(scene: TruthScene, rng: np.random.Generator) -> Crop:
     height, width = scene.bands.shape[1:]
     row, col = int(rng.integers(max(height - SIDE, 0) + 1)), int(rng.integers(max(width - SIDE, 0) + 1))
     rows, cols = _mirrored(row - MARGIN, height), _mirrored(col - MARGIN, width)
-    bands = scene.bands[:, rows][:, :, cols]
-    bands = torch.rot90(bands, int(rng.integers(4)), (1, 2))
-    bands = (bands.flip(2) if rng.random() < 0.5 else bands).contiguous()
+    turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+
+    def cut(image: Tensor) -> Tensor:
+        turned = torch.rot90(image[:, rows][:, :, cols], turns, (1, 2))
+        return (turned.flip(2) if mirrored else turned).contiguous()
+
     brightness, contrast = rng.uniform(-0.15, 0.15), rng.uniform(0.85, 1.2)
     return Crop(
-        bands,
+        cut(scene.bands),
         scene.mean + brightness * scene.std,
         scene.std * contrast,
-        (scene.pan_weights[:, None, None] * bands).sum(0, keepdim=True),
+        cut(scene.pan),
         scene.pan_mean + brightness * scene.pan_std,
         scene.pan_std * contrast,
+        {name: cut(image) for name, image in scene.fusions.items()},
     )
 
 
@@ -154,6 +133,12 @@ def show_pan(crop: Crop) -> Tensor:
     """The PAN of a crop as CLIP sees it, three times the same band: `[3, 64, 64]`."""
     unit = to_unit(middle(crop.pan), crop.pan_mean, crop.pan_std)
     return unit.clamp(LOWEST, HIGHEST).repeat(3, 1, 1)
+
+
+def _as_any_ms(crop: Crop, rng: np.random.Generator) -> Tensor:
+    """The crop as some coarser camera sees it."""
+    ratio = int(rng.choice((4, 3, 2), p=(0.75, 0.1, 0.15)))
+    return as_ms(crop.bands, ratio, rng.uniform(0.15, 0.45), int(rng.integers(ratio)))
 
 
 def fault_strength(level: int, rng: np.random.Generator) -> float:

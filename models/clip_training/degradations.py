@@ -6,8 +6,8 @@ of the crop only: `MARGIN` pixels around it feed their kernels and are cut off a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -34,9 +34,10 @@ class Crop:
         bands: `[4, WORK, WORK]`: blue, green, red, near infrared.
         mean: `[4]` over the whole scene.
         std: `[4]` over the whole scene.
-        pan: `[1, WORK, WORK]`, a weighted sum of the bands.
+        pan: `[1, WORK, WORK]`.
         pan_mean: `[1]`, over the whole scene.
         pan_std: `[1]`, over the whole scene.
+        fusions: of a pair of the scene, by the name of the method, `[4, WORK, WORK]`.
     """
 
     bands: Tensor
@@ -45,6 +46,7 @@ class Crop:
     pan: Tensor
     pan_mean: Tensor
     pan_std: Tensor
+    fusions: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 Fault = Callable[[Crop, float, np.random.Generator], Tensor]
@@ -101,6 +103,24 @@ def blur(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
     return gaussian(crop.bands, 0.5 + 1.8 * strength)
 
 
+def band_blur(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
+    """One to three of the bands that are seen out of focus, by 0.6 to 2.4 pixels, the others sharp."""
+    soft = rng.permutation(3)[: int(rng.integers(1, 3))]
+    blurred = crop.bands.clone()
+    blurred[soft] = gaussian(crop.bands[soft], 0.5 + 1.9 * strength)
+    return blurred
+
+
+def bleeding(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
+    """Brightness is sharp, but colours are in part as coarse as MS, so that they run over edges."""
+    z = _standard(crop)
+    brightness = z.mean(0, keepdim=True)
+    colour = z - brightness
+    coarse = as_ms(colour, int(rng.choice((4, 3, 2), p=(0.7, 0.15, 0.15))), float(rng.uniform(0.1, 0.4)))
+    share = 0.15 + 0.85 * strength
+    return _raw(brightness + (1 - share) * colour + share * coarse, crop)
+
+
 def colours(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
     """Bands mixed with each other: pale, exaggerated, or turned to another hue."""
     z = _standard(crop)
@@ -132,8 +152,8 @@ def misregistration(crop: Crop, strength: float, rng: np.random.Generator) -> Te
 
 
 def ghosts(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
-    """Detail of the panchromatic image put in a second time, some pixels off: double edges."""
-    angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(2.0, 5.0)
+    """Detail of the panchromatic image put in a second time, half a pixel to five pixels off: double edges."""
+    angle, reach = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(np.log(0.5), np.log(5.0)))
     detail = (crop.pan - gaussian(crop.pan, 2.0)) / crop.pan_std
     twin = shifted(detail, float(reach * np.sin(angle)), float(reach * np.cos(angle)))
     return crop.bands + (0.3 + 0.8 * strength) * twin * crop.std[:, None, None]
@@ -147,7 +167,10 @@ def noise(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
 
 
 def aliasing(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
-    """Every second to fifth pixel taken without a blur, then repeated or joined linearly: stairs."""
+    """Every second to fifth pixel taken without a blur, then repeated or joined linearly, or a fusion of such MS."""
+    if rng.random() < 0.3:
+        share = 0.2 + 0.8 * strength
+        return (1 - share) * crop.bands + share * _with_detail(crop, as_ms(crop.bands, gain=0.95, lag=int(rng.integers(4))))
     step = 2 + round(3 * strength)
     start = int(rng.integers(step))
     samples = crop.bands[:, start::step, start::step]
@@ -161,7 +184,9 @@ def aliasing(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
 
 
 def halos(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
-    """Over-sharpened: each edge between a light and a dark rim."""
+    """Over-sharpened: each edge between a light and a dark rim, or between several (ringing)."""
+    if rng.random() < 0.4:
+        return crop.bands + (0.3 + 1.2 * strength) * _ripples(crop.bands, float(rng.uniform(0.15, 0.4)))
     sigma = rng.uniform(0.9, 2.2)
     return crop.bands + (0.5 + 3.5 * strength) * (crop.bands - gaussian(crop.bands, sigma))
 
@@ -202,9 +227,21 @@ def independent(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor
 
 
 def fused(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
-    """A decent classical fusion: the detail of PAN, weighted by regression on the crop, added to EXP (GLP)."""
-    gain = float(rng.uniform(0.2, 0.4))
-    exp, low = as_ms(crop.bands, gain=gain), as_ms(crop.pan, gain=gain)
+    """A good fusion: one of those that the crop has, or a classical one (GLP)."""
+    name = rng.choice(["glp", *crop.fusions])
+    if name in crop.fusions:
+        return crop.fusions[name]
+    return glp(crop, rng)
+
+
+def glp(crop: Crop, rng: np.random.Generator) -> Tensor:
+    """A classical fusion: the detail of PAN added to EXP."""
+    return _with_detail(crop, as_ms(crop.bands, gain=float(rng.uniform(0.2, 0.4))))
+
+
+def _with_detail(crop: Crop, exp: Tensor) -> Tensor:
+    """The detail of PAN, weighted by regression on the crop, added to interpolated MS."""
+    low = as_ms(crop.pan, gain=0.3)
     centred = low - low.mean()
     slope = ((exp - exp.mean((1, 2), keepdim=True)) * centred).mean((1, 2)) / (centred.square().mean() + 1e-12)
     return exp + slope[:, None, None] * (crop.pan - low)
@@ -212,6 +249,8 @@ def fused(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
 
 FAULTS: dict[str, Fault] = {
     "blur": blur,
+    "band-blur": band_blur,
+    "bleeding": bleeding,
     "colours": colours,
     "cast": cast,
     "misregistration": misregistration,
@@ -223,6 +262,14 @@ FAULTS: dict[str, Fault] = {
     "substitution": substitution,
 }
 """The faults that captions name, by family."""
+
+
+def _ripples(image: Tensor, cutoff: float) -> Tensor:
+    """What a sharp cut in the spectrum, in cycles a pixel, does to edges more than a soft one: they ring."""
+    rows, cols = torch.fft.fftfreq(WORK)[:, None], torch.fft.rfftfreq(WORK)[None]
+    squared = (rows.square() + cols.square()) / cutoff**2
+    response = (squared < 1).float() - torch.exp(-squared * np.log(2))
+    return torch.fft.irfft2(torch.fft.rfft2(image) * response, s=(WORK, WORK))
 
 
 def _standard(crop: Crop) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clip_training.captions import DEGRADATION_PROMPTS, MS_PROMPT, PAN_PROMPT, WALD_PROMPT
 from clip_training.corpus import draw_crop, fault_strength, show, show_pan
-from clip_training.degradations import FAULTS, as_ms, fused
+from clip_training.degradations import FAULTS, as_ms, glp
 from clip_training.pretraining import direction
 from clip_training.scenes import TruthScene
 from clippan_models.guidance.embedded import embedded_tokenizer
@@ -27,7 +27,7 @@ by its plain caption. Chance is in brackets."""
 
 
 def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, device: str = "cpu") -> Figures:
-    """Evaluate a model on `crops` crops of each scene, drawn from a seed."""
+    """Evaluate a model on `crops` crops of each scene, drawn from a seed; all scenes have the same fusions."""
     rng = np.random.default_rng((seed, 1))
     drawn = [_views(scene, rng) for scene in scenes for _ in range(crops)]
     features = {name: _image_features(model, torch.stack([v[name] for v in drawn]), device) for name in drawn[0]}
@@ -42,7 +42,7 @@ def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, de
     towards = {name: direction(f, features["EXP"], features["PAN"], prompts) for name, f in features.items()}
     strong = recognised(list(FAULTS), captions)
     moderate = recognised([f"{family}, moderate" for family in FAULTS], captions)
-    shown = ["EXP", "PAN", "fusion", "truth", *FAULTS]
+    shown = ["EXP", "PAN", "fusion", *scenes[0].fusions, "truth", *FAULTS]
     better, worse = near["fusion"] < near["truth"], near["EXP"] < near["fusion"]
     return {
         "crops": len(drawn),
@@ -50,8 +50,9 @@ def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, de
         "Wald prompt: EXP < fusion": _share(worse),
         "Wald prompt: fusion < truth": _share(better),
         "Wald prompt: EXP < fusion < truth (chance 0.167)": _share(worse & better),
-        "which strong fault (chance 0.1)": float(np.mean(strong)),
-        "which moderate fault (chance 0.1)": float(np.mean(moderate)),
+        **{f"Wald prompt: {name} < truth": _share(near[name] < near["truth"]) for name in scenes[0].fusions},
+        "which strong fault (chance 0.08)": float(np.mean(strong)),
+        "which moderate fault (chance 0.08)": float(np.mean(moderate)),
         **{f"  strong {family}": share for family, share in zip(FAULTS, strong, strict=True)},
         "MS, PAN or HRMS (chance 0.333)": float(np.mean(recognised(["EXP", "PAN", "truth"], prompts))),
         **{f"mean direction: {name}": float(towards[name].mean()) for name in shown},
@@ -61,20 +62,21 @@ def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, de
 
 def table(columns: Mapping[str, Figures]) -> str:
     """The figures of several sets of scenes side by side, one line a figure."""
-    labels = list(next(iter(columns.values())))
+    labels = list(max(columns.values(), key=len))
     width = max(map(len, labels))
     head = f"{'':{width}}" + "".join(f"{name:>14}" for name in columns)
-    lines = [f"{label:{width}}" + "".join(_number(figures[label]) for figures in columns.values()) for label in labels]
+    lines = [f"{label:{width}}" + "".join(_number(figures.get(label)) for figures in columns.values()) for label in labels]
     return "\n".join([head, *lines])
 
 
 def _views(scene: TruthScene, rng: np.random.Generator) -> dict[str, Tensor]:
-    """One crop as truth, EXP, PAN and GLP fusion, and with each fault, strong and moderate."""
+    """One crop as truth, EXP, PAN and fused, and with each fault, strong and moderate."""
     crop = draw_crop(scene, rng)
     views = {
         "EXP": show(as_ms(crop.bands), crop),
         "PAN": show_pan(crop),
-        "fusion": show(fused(crop, 1.0, rng), crop),
+        "fusion": show(glp(crop, rng), crop),
+        **{name: show(image, crop) for name, image in crop.fusions.items()},
         "truth": show(crop.bands, crop),
     }
     for family, fault in FAULTS.items():
@@ -83,7 +85,9 @@ def _views(scene: TruthScene, rng: np.random.Generator) -> dict[str, Tensor]:
     return views
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    if value is None:
+        return " " * 14
     return f"{value:14d}" if isinstance(value, int) else f"{value:14.3f}"
 
 

@@ -15,12 +15,14 @@ import numpy as np
 import torch
 
 from clip_training.corpus import Corpus
+from clip_training.fusions import fused_scenes, natural_images
 from clip_training.held_out import evaluate, table
 from clip_training.pretraining import PretrainOptions, Step, pretrain
 from clip_training.scenes import TruthScene, read_scenes, synthetic_scene
 from clip_training.weights import load_embedded, save_embedded
 from clippan_models.errors import ClippanError
 from clippan_models.guidance.embedded import build_embedded
+from prior_training.images import read_images
 
 HELD_OUT_SEED = 900_000
 """First seed of the synthetic scenes for evaluation; training begins at its own seed and must end below."""
@@ -47,8 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     job = parser.add_mutually_exclusive_group(required=True)
     job.add_argument("--out", type=Path, help="train, and write the weights here (.safetensors)")
     job.add_argument("--evaluate", type=Path, help="evaluate these weights on held-out scenes")
+    parser.add_argument("--images", type=Path, help="folder of .npz, as prior_training takes it, to simulate pairs from")
+    parser.add_argument("--held-out", nargs="*", default=[], help="beginnings of names of images to evaluate on")
+    parser.add_argument("--fused", type=int, default=400, help="number of pairs to simulate and fuse")
     parser.add_argument(
-        "--scenes", type=Path, nargs="*", default=[], help="folders of .npz: ms [4, h, w] (B, G, R, NIR), pan [H, W]"
+        "--scenes", type=Path, nargs="*", default=[], help="with --evaluate: folders of .npz, ms [4, h, w] (B, G, R, NIR)"
     )
     parser.add_argument("--synthetic", type=int, default=240, help="number of scenes drawn from seeds")
     parser.add_argument("--steps", type=int, default=2000)
@@ -65,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     synthetic = [synthetic_scene(options.seed + number) for number in range(options.synthetic)]
-    corpus = Corpus(synthetic, _read(options.scenes))
+    corpus = Corpus(synthetic, _fused(options, options.fused, held_out=False))
+    print(f"{len(corpus.synthetic)} synthetic scenes, {len(corpus.fused)} fused ones", flush=True)
     torch.manual_seed(options.seed)
     model = build_embedded()
     training = PretrainOptions(
@@ -86,7 +92,7 @@ def _train(options: argparse.Namespace) -> int:
             "samples_a_step": 8 * training.groups,
             "learning_rate": options.learning_rate,
             "synthetic_scenes": len(corpus.synthetic),
-            "real_scenes": [scene.name for scene in corpus.real],
+            "fused_scenes": len(corpus.fused),
             "torch": torch.__version__,
         }
         save_embedded(model, options.out, about)
@@ -111,6 +117,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     real = _read(options.scenes)
     synthetic = [synthetic_scene(HELD_OUT_SEED + options.seed + number) for number in range(8)]
     sets: dict[str, list[TruthScene]] = {scene.name: [scene] for scene in real} | {"synthetic": synthetic}
+    if fused := _fused(options, 16, held_out=True):
+        sets["fused"] = fused
     figures = {
         name: evaluate(model, scenes, max(1, options.crops // len(scenes)), options.seed, options.device)
         for name, scenes in sets.items()
@@ -118,6 +126,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     print(table(figures))
     print(json.dumps(figures))
     return 0
+
+
+def _fused(options: argparse.Namespace, count: int, *, held_out: bool) -> list[TruthScene]:
+    """Pairs simulated from the images of the folder and fused; none without a folder."""
+    if options.images is None:
+        return []
+    images = natural_images(read_images(options.images, options.held_out)[held_out])
+    return fused_scenes(images, count, options.seed + HELD_OUT_SEED * held_out) if images else []
 
 
 def _read(folders: list[Path]) -> list[TruthScene]:

@@ -4,11 +4,13 @@ A synthetic scene is drawn at twice its resolution and averaged, so that its edg
 painted with the primitives of the demo's scene, but is one of a family that differs in everything: kinds and numbers of
 objects, directions, sizes, relief of the parcels. A real MS image is its own truth one scale down (Wald's protocol):
 what its own resolution shows is sharp, and is to be told from what blurring and decimating make of it.
+`fusions` adds what clippan makes of pairs that are simulated from sharp images.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,43 +43,49 @@ class TruthScene:
         bands: `[4, H, W]`, any linear unit.
         mean: `[4]` over the scene.
         std: `[4]`.
-        pan_weights: `[4]`, how the bands add up to the PAN of this scene.
-        pan_mean: `[1]`, of that PAN over the scene.
+        pan: `[1, H, W]`.
+        pan_mean: `[1]`.
         pan_std: `[1]`.
-        real_pan: `[H', W']` as the sensor took it, where there is one.
+        reflectance: the bands are per cent reflectance, so that spectral indices tell what is there.
+        fusions: images of the scene that were fused from a pair, by the name of the method, `[4, H, W]`.
     """
 
     name: str
     bands: Tensor
     mean: Tensor
     std: Tensor
-    pan_weights: Tensor
+    pan: Tensor
     pan_mean: Tensor
     pan_std: Tensor
-    real_pan: Tensor | None = None
+    reflectance: bool = False
+    fusions: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def truth_scene(name: str, bands: Array, rng: np.random.Generator, real_pan: Array | None = None) -> TruthScene:
-    """Gather a scene's statistics and draw the response of its PAN: `bands [4, H, W]`."""
-    image = torch.from_numpy(np.ascontiguousarray(bands, np.float32))
-    response = np.array([0.15, 0.3, 0.35, 0.2]) * rng.uniform(0.4, 1.6, 4)
-    weights = torch.from_numpy(np.asarray(response / response.sum(), np.float32))
-    flat = image.flatten(1)
-    pan = weights[None] @ flat
+def truth_scene(
+    name: str,
+    bands: Tensor,
+    pan: Tensor,
+    *,
+    reflectance: bool = False,
+    fusions: Mapping[str, Tensor] | None = None,
+) -> TruthScene:
+    """Gather a scene's statistics: `bands [4, H, W]`, `pan [1, H, W]`."""
+    flat, flat_pan = bands.flatten(1), pan.flatten(1)
     return TruthScene(
         name,
-        image,
+        bands,
         flat.mean(1),
         flat.std(1),
-        weights,
-        pan.mean(1),
-        pan.std(1),
-        None if real_pan is None else torch.from_numpy(np.ascontiguousarray(real_pan, np.float32)),
+        pan,
+        flat_pan.mean(1),
+        flat_pan.std(1),
+        reflectance,
+        fusions or {},
     )
 
 
 def read_scenes(folder: Path, rng: np.random.Generator) -> list[TruthScene]:
-    """Real scenes of a folder of `.npz` files: `ms [4, h, w]` in the order B, G, R, NIR, and `pan [H, W]` if wanted.
+    """Real scenes of a folder of `.npz` files: `ms [4, h, w]` in the order B, G, R, NIR.
 
     Raises:
         InputError: where the folder holds none, or one that is not of that form.
@@ -86,10 +94,10 @@ def read_scenes(folder: Path, rng: np.random.Generator) -> list[TruthScene]:
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as file:
             ms = np.asarray(file["ms"] if "ms" in file else [], np.float32)
-            pan = np.asarray(file["pan"], np.float32).squeeze() if "pan" in file else None
         if ms.ndim != 3 or ms.shape[0] != 4 or not np.isfinite(ms).all():
             raise InputError(f"{path}: expected a finite array `ms` of 4 bands (B, G, R, NIR), found {ms.shape}")
-        scenes.append(truth_scene(path.stem, ms, rng, pan))
+        bands = torch.from_numpy(np.ascontiguousarray(ms))
+        scenes.append(truth_scene(path.stem, bands, _drawn_pan(bands, rng)))
     if not scenes:
         raise InputError(f"{folder}: no .npz files with an array `ms` here")
     return scenes
@@ -110,7 +118,15 @@ def synthetic_scene(seed: int, side: int = SIDE) -> TruthScene:
     image *= 1 + rng.uniform(0.02, 0.12) * _fractal(rng, fine, rng.uniform(0.5, 1.2))
     image = image.reshape(4, side, 2, side, 2).mean((2, 4))
     image += rng.uniform(0.0, 0.15) * rng.standard_normal(image.shape)  # the sensor's noise, in per cent reflectance
-    return truth_scene(f"synthetic {seed}", _gentle_blur(image, rng), rng)
+    bands = torch.from_numpy(_gentle_blur(image, rng))
+    return truth_scene(f"synthetic {seed}", bands, _drawn_pan(bands, rng), reflectance=True)
+
+
+def _drawn_pan(bands: Tensor, rng: np.random.Generator) -> Tensor:
+    """A weighted sum of the bands by a response that is drawn: `[4, H, W] -> [1, H, W]`."""
+    response = np.array([0.15, 0.3, 0.35, 0.2]) * rng.uniform(0.4, 1.6, 4)
+    weights = torch.from_numpy(np.asarray(response / response.sum(), np.float32))
+    return (weights[:, None, None] * bands).sum(0, keepdim=True)
 
 
 def _gentle_blur(image: Array, rng: np.random.Generator) -> Array:

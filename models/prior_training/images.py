@@ -26,10 +26,12 @@ class SharpImage:
     Attributes:
         name: of its file, or of the synthetic scene.
         bands: `[C, H, W]`, float16, linear, each band with its 99.9 % quantile at 1.
+        colours: what its file calls each band, such as "NIR"; empty if it does not say.
     """
 
     name: str
     bands: Tensor
+    colours: tuple[str, ...] = ()
 
     @property
     def side(self) -> int:
@@ -41,7 +43,7 @@ def read_images(folder: Path, held_out: Sequence[str] = ()) -> tuple[list[SharpI
     """The images of a folder of `.npz` files to train on, and the held-out ones.
 
     A file holds `q [C, H, W]` uint8, a linear value being `(q / 220)^2` times the same number everywhere in a band;
-    `soft` says that its pixels are finer than what it resolves: the image is then halved.
+    `soft` says that its pixels are finer than what it resolves: the image is then halved. `bands` names its bands.
 
     Args:
         folder: of the files.
@@ -69,12 +71,13 @@ def _read(path: Path) -> SharpImage:
     with np.load(path, allow_pickle=False) as file:
         stored = np.asarray(file["q"] if "q" in file else [])
         soft = bool(file["soft"]) if "soft" in file else False
+        colours = str(file["bands"]).split(",") if "bands" in file else []
     if stored.ndim != 3 or stored.dtype != np.uint8:
         raise InputError(f"{path}: expected an array `q [C, H, W]` of uint8, found {stored.dtype}{list(stored.shape)}")
     bands = (torch.from_numpy(stored).float() / _WHITE).square()
     if soft and min(bands.shape[-2:]) >= 2 * LEAST_SIDE:
         bands = torch.nn.functional.avg_pool2d(bands, 2)
-    return SharpImage(path.stem, _scaled(bands))
+    return SharpImage(path.stem, _scaled(bands), tuple(colours))
 
 
 def _scaled(bands: Tensor) -> Tensor:

@@ -102,8 +102,10 @@ def simulate(sharp: Tensor, rng: np.random.Generator) -> SimulatedPair:
     return SimulatedPair(tile, truth, _known(tile, sampling, gains, rng), (saturation[0], saturation[1]))
 
 
-def draw_sharp(images: Sequence[SharpImage], side: int, rng: np.random.Generator) -> Tensor:
-    """A piece of one of the images, of `side` pixels or less, with 3 to 8 bands in any order: `[C, H, W]`."""
+def draw_sharp(
+    images: Sequence[SharpImage], side: int, rng: np.random.Generator, *, shuffled: bool = True
+) -> Tensor:
+    """A piece of one of the images, of `side` pixels or less, its bands in any order if shuffled: `[C, H, W]`."""
     weights = np.array([math.sqrt(image.bands[0].numel()) * (2.5 if len(image.bands) > 3 else 1) for image in images])
     bands = images[rng.choice(len(images), p=weights / weights.sum())].bands
     scale = float(rng.choice((1.0, 1.0, 0.75, 0.5)))
@@ -121,7 +123,7 @@ def draw_sharp(images: Sequence[SharpImage], side: int, rng: np.random.Generator
             piece = piece.flip(axis)
     if rng.random() < 0.5:
         piece = piece.transpose(1, 2)
-    return piece[rng.permutation(len(piece))]
+    return piece[rng.permutation(len(piece))] if shuffled else piece
 
 
 def with_bands(piece: Tensor, count: int, rng: np.random.Generator) -> Tensor:

@@ -48,7 +48,7 @@ def run(corpus: Corpus, options: PretrainOptions) -> tuple[Any, list[Step]]:
 
 
 def test_a_short_training_lowers_its_loss_and_repeats_itself(corpus: Corpus) -> None:
-    options = PretrainOptions(steps=40, groups=2, learning_rate=3e-3, warm_up=3)
+    options = PretrainOptions(steps=60, groups=2, learning_rate=3e-3, warm_up=3)
     model, progress = run(corpus, options)
     start, end = np.mean([p.loss for p in progress[:4]]), np.mean([p.loss for p in progress[-4:]])
     assert end < 0.8 * start
@@ -93,7 +93,7 @@ def test_the_command_writes_weights_that_load_and_can_be_judged(
     assert command.main(["--out", str(path), "--steps", "2", "--batch", "16", "--synthetic", "1", "--seed", "4"]) == 0
     assert path.stat().st_size < 25e6
     about = read_about(path)
-    assert (about["steps"], about["seed"], about["real_scenes"]) == (2, 4, [])
+    assert (about["steps"], about["seed"], about["fused_scenes"]) == (2, 4, 0)
     encoder = load_clip(str(path), torch.device("cpu"))  # its header names the model
     assert encoder is not None
     expected = functional.normalize(load_embedded(path).encode_text(embedded_tokenizer()([WALD_PROMPT])), dim=-1)  # type: ignore[operator]
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_the_embedded_clip_is_refused(tmp_path: Path, capsys:
 
 def test_a_model_of_random_weights_is_judged_to_know_nothing() -> None:
     figures = evaluate(tiny_model(), [synthetic_scene(7, 96)], 12, seed=0)
-    assert figures["which strong fault (chance 0.1)"] < 0.3
+    assert figures["which strong fault (chance 0.08)"] < 0.3
     assert figures["Wald prompt: EXP < fusion < truth (chance 0.167)"] < 0.7
     assert "12" in table({"x": figures}).splitlines()[1]
 
@@ -138,5 +138,5 @@ def test_the_shipped_weights_prefer_the_truth_to_interpolation(shipped: Figures)
 
 @pytest.mark.slow
 def test_the_shipped_weights_tell_faults_and_modalities_clearly_better_than_chance(shipped: Figures) -> None:
-    assert shipped["which strong fault (chance 0.1)"] > 0.4  # chance is 0.1
+    assert shipped["which strong fault (chance 0.08)"] > 0.4  # chance is 0.08
     assert shipped["MS, PAN or HRMS (chance 0.333)"] > 0.85  # chance is 0.33
