@@ -170,7 +170,9 @@ def aliasing(crop: Crop, strength: float, rng: np.random.Generator) -> Tensor:
     """Every second to fifth pixel taken without a blur, then repeated or joined linearly, or a fusion of such MS."""
     if rng.random() < 0.3:
         share = 0.2 + 0.8 * strength
-        return (1 - share) * crop.bands + share * _with_detail(crop, as_ms(crop.bands, gain=0.95, lag=int(rng.integers(4))))
+        return (1 - share) * crop.bands + share * _with_detail(
+            crop, as_ms(crop.bands, gain=0.95, lag=int(rng.integers(4)))
+        )
     step = 2 + round(3 * strength)
     start = int(rng.integers(step))
     samples = crop.bands[:, start::step, start::step]
@@ -269,7 +271,8 @@ def _ripples(image: Tensor, cutoff: float) -> Tensor:
     rows, cols = torch.fft.fftfreq(WORK)[:, None], torch.fft.rfftfreq(WORK)[None]
     squared = (rows.square() + cols.square()) / cutoff**2
     response = (squared < 1).float() - torch.exp(-squared * np.log(2))
-    return torch.fft.irfft2(torch.fft.rfft2(image) * response, s=(WORK, WORK))
+    rippled: Tensor = torch.fft.irfft2(torch.fft.rfft2(image) * response, s=(WORK, WORK))
+    return rippled
 
 
 def _standard(crop: Crop) -> Tensor:

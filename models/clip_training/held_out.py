@@ -62,10 +62,12 @@ def evaluate(model: Any, scenes: Sequence[TruthScene], crops: int, seed: int, de
 
 def table(columns: Mapping[str, Figures]) -> str:
     """The figures of several sets of scenes side by side, one line a figure."""
-    labels = list(max(columns.values(), key=len))
+    labels = max((list(figures) for figures in columns.values()), key=len)
     width = max(map(len, labels))
     head = f"{'':{width}}" + "".join(f"{name:>14}" for name in columns)
-    lines = [f"{label:{width}}" + "".join(_number(figures.get(label)) for figures in columns.values()) for label in labels]
+    lines = [
+        f"{label:{width}}" + "".join(_number(figures.get(label)) for figures in columns.values()) for label in labels
+    ]
     return "\n".join([head, *lines])
 
 

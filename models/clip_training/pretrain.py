@@ -49,11 +49,17 @@ def _parser() -> argparse.ArgumentParser:
     job = parser.add_mutually_exclusive_group(required=True)
     job.add_argument("--out", type=Path, help="train, and write the weights here (.safetensors)")
     job.add_argument("--evaluate", type=Path, help="evaluate these weights on held-out scenes")
-    parser.add_argument("--images", type=Path, help="folder of .npz, as prior_training takes it, to simulate pairs from")
+    parser.add_argument(
+        "--images", type=Path, help="folder of .npz, as prior_training takes it, to simulate pairs from"
+    )
     parser.add_argument("--held-out", nargs="*", default=[], help="beginnings of names of images to evaluate on")
     parser.add_argument("--fused", type=int, default=400, help="number of pairs to simulate and fuse")
     parser.add_argument(
-        "--scenes", type=Path, nargs="*", default=[], help="with --evaluate: folders of .npz, ms [4, h, w] (B, G, R, NIR)"
+        "--scenes",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="with --evaluate: folders of .npz, ms [4, h, w] (B, G, R, NIR)",
     )
     parser.add_argument("--synthetic", type=int, default=240, help="number of scenes drawn from seeds")
     parser.add_argument("--steps", type=int, default=2000)

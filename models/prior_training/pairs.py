@@ -102,9 +102,7 @@ def simulate(sharp: Tensor, rng: np.random.Generator) -> SimulatedPair:
     return SimulatedPair(tile, truth, _known(tile, sampling, gains, rng), (saturation[0], saturation[1]))
 
 
-def draw_sharp(
-    images: Sequence[SharpImage], side: int, rng: np.random.Generator, *, shuffled: bool = True
-) -> Tensor:
+def draw_sharp(images: Sequence[SharpImage], side: int, rng: np.random.Generator, *, shuffled: bool = True) -> Tensor:
     """A piece of one of the images, of `side` pixels or less, its bands in any order if shuffled: `[C, H, W]`."""
     weights = np.array([math.sqrt(image.bands[0].numel()) * (2.5 if len(image.bands) > 3 else 1) for image in images])
     bands = images[rng.choice(len(images), p=weights / weights.sum())].bands
