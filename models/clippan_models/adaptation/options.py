@@ -104,7 +104,7 @@ LOSS_NAMES = _SHORT_NAMES | {term.name: term.name for term in fields(LossWeights
 FROM_RANDOM_WEIGHTS = LossWeights(consistency=0.0)
 """What a network learns from that begins with random weights."""
 
-FROM_PRIOR = LossWeights.only(consistency=1.0, direction=0.5, ship=0.1)
+FROM_PRIOR = LossWeights.only(consistency=1.0, direction=2.0, ship=0.1)
 """What a network learns from that can sharpen before it learns."""
 
 
