@@ -48,7 +48,7 @@ def run(corpus: Corpus, options: PretrainOptions) -> tuple[Any, list[Step]]:
 
 
 def test_a_short_training_lowers_its_loss_and_repeats_itself(corpus: Corpus) -> None:
-    options = PretrainOptions(steps=60, groups=2, learning_rate=3e-3, warm_up=3)
+    options = PretrainOptions(steps=60, groups=3, learning_rate=3e-3, warm_up=3)
     model, progress = run(corpus, options)
     start, end = np.mean([p.loss for p in progress[:4]]), np.mean([p.loss for p in progress[-4:]])
     assert end < 0.8 * start

@@ -105,8 +105,13 @@ class Objective:
     def _full_parts(self, patches: Patches, judged: int | None) -> dict[str, Tensor]:
         """The terms at full resolution that count, unweighted; the judge sees the first `judged` patches, or all."""
         prior, weights = self.prior, self.options.loss
-        if replace(weights, reduced=0.0, consistency=0.0) == _NOTHING:
+        if patches.teacher is None:
+            weights = replace(weights, ship=0.0)
+        of_all = replace(weights, reduced=0.0, consistency=0.0, direction=0.0) != _NOTHING
+        if not of_all and not (weights.direction and self.judge is not None):
             return {}
+        if not of_all and judged is not None:  # the network need not fuse what nothing looks at
+            patches = patches.take(torch.arange(min(judged, len(patches))))
         fused = self._fuse(patches)
         parts: dict[str, Tensor] = {}
         if weights.spectral:
