@@ -162,9 +162,9 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
         generator = np.random.default_rng(scene.options.seed)
         candidates = _candidates(scene, size, _CANDIDATES * _ESTIMATION_TILES, halo, control, generator)
         border = [scene.reader.read(w, 0) for w in border_windows(scene.window, scene.nominal.sampling.ratio)]
-        limits, outliers = _limits(scene, [*candidates, *border], control)
-        learned, around = ([scene.within(limits).reader.learned(t) for t in tiles] for tiles in (candidates, border))
-        chosen = _choose(learned, _ESTIMATION_TILES, generator, prefer_detail=True)
+        limits, outliers, learned = _limits(scene, [*candidates, *border], control)
+        inside, around = learned[: len(candidates)], learned[len(candidates) :]
+        chosen = _choose(inside, _ESTIMATION_TILES, generator, prefer_detail=True)
         usable, at_border = ([to_tile(t, torch.device("cpu")) for t in tiles] for tiles in (chosen, around))
         sought = scene.displacement if scene.options.coregister == "auto" else None
         with limited_threads(1):  # the products are small: more threads only wait for each other
@@ -177,13 +177,16 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
     return Estimate(observation, registration, limits, outliers)
 
 
-def _limits(scene: Scene, tiles: list[TileArrays], control: Control) -> tuple[Limits, tuple[bool, bool]]:
-    """The limits of a scene, by windows from all over it, and whether MS and PAN have values beyond there."""
+def _limits(
+    scene: Scene, tiles: list[TileArrays], control: Control
+) -> tuple[Limits, tuple[bool, bool], list[TileArrays]]:
+    """The limits of a scene by windows from all over it, whether MS and PAN have values beyond, the windows within."""
     limits, outliers = find_limits(tiles), Outliers(scene.pair)
-    for tile in tiles:
-        outliers.add(scene.within(limits).reader.learned(tile))
+    learned = [scene.within(limits).reader.learned(tile) for tile in tiles]
+    for tile in learned:
+        outliers.add(tile)
     control.warn(*value_doubts(scene.pair, tiles, limits), *outliers.doubts(limits))
-    return limits, outliers.images
+    return limits, outliers.images, learned
 
 
 TRAINING_WINDOWS = 40
