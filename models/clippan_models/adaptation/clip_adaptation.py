@@ -200,12 +200,13 @@ def adapt_clip(
         torch.manual_seed(options.seed)
         branches = _Branches(views.ms_up, texts.shape[-1], options).to(texts.device)
         fusion = _Fusion(texts.shape[-1]).to(texts.device)
-    training = _ClipTraining(encoder, branches, fusion, texts, views, options)
-    with torch.enable_grad():
-        for step in range(1, options.steps + 1):
-            loss = training.step(draw(len(views), options.batch, generator).to(texts.device))
-            if on_step is not None:
-                on_step("CLIP adaptation", step, options.steps, loss)
+    if options.steps:
+        training = _ClipTraining(encoder, branches, fusion, texts, views, options)
+        with torch.enable_grad():
+            for step in range(1, options.steps + 1):
+                loss = training.step(draw(len(views), options.batch, generator).to(texts.device))
+                if on_step is not None:
+                    on_step("CLIP adaptation", step, options.steps, loss)
     with torch.no_grad():
         return Judge(encoder, branches, branches.adapt_texts(texts))
 

@@ -212,10 +212,13 @@ class Trainer:
         return self.processes.sum(sum(values)) / count
 
     def _validate_if_due(self) -> None:
-        """Validate after the last step and every few, but no step twice, nor a network that has diverged."""
-        options = self._options
-        last = self.step == options.steps or self.stopped == "time limit"
-        due = self.stopped != "diverged" and (last or self.step % options.validate_every == 0)
+        """Validate at both ends and every few steps between, though not shortly before the last; once each step.
+
+        A network that has diverged is not validated.
+        """
+        every, left = self._options.validate_every, self._options.steps - self.step
+        at_an_end = self.step == 0 or left == 0 or self.stopped == "time limit"
+        due = self.stopped != "diverged" and (at_an_end or (self.step % every == 0 and left >= every / 2))
         if not due or (self.curve and self.curve[-1].step == self.step):
             return
         found = self._validations()

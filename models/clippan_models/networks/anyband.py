@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from clippan_models.networks.layers import same, zeroed
 from clippan_models.networks.precision import fast_precision
@@ -111,9 +113,35 @@ class _Block(nn.Module):
 
 def _over_bands(features: Tensor, bands: int) -> Tensor:
     """Mean and maximum over the bands: `[B C, f, h, w] -> [B, 2 f, h, w]`."""
-    each = features.view(-1, bands, *features.shape[1:]).unbind(1)
+    by_bands = features.view(-1, bands, *features.shape[1:])
+    pooled: Tensor = _Pooling.apply(by_bands) if torch.is_grad_enabled() else _pooled(by_bands)
+    return pooled
+
+
+def _pooled(by_bands: Tensor) -> Tensor:
+    """`[B, C, f, h, w] -> [B, 2 f, h, w]`."""
+    each = by_bands.unbind(1)
     # band by band: reductions along such an axis take twice as long as the whole network otherwise does
-    return torch.cat([reduce(torch.add, each) / bands, reduce(torch.maximum, each)], 1)
+    return torch.cat([reduce(torch.add, each) / len(each), reduce(torch.maximum, each)], 1)
+
+
+class _Pooling(torch.autograd.Function):
+    """`_pooled` with a gradient: PyTorch's own, step by step through the bands, takes a fifth of a training's time."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, by_bands: Tensor) -> Tensor:
+        pooled = _pooled(by_bands)
+        ctx.save_for_backward(by_bands, pooled)
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        by_bands, pooled = ctx.saved_tensors
+        of_mean, of_largest = gradient[:, None].chunk(2, 2)
+        each = of_mean / by_bands.shape[1]
+        largest = by_bands == pooled[:, None].chunk(2, 2)[1]
+        ties = reduce(torch.add, (band.to(gradient.dtype) for band in largest.split(1, 1)))
+        return torch.where(largest, each + of_largest / ties, each)
 
 
 _REACH = _FACTOR * (1 + 4 * _BLOCKS + 1)  # own and trunk features take turns: each block reaches four pixels further

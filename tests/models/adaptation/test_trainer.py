@@ -75,3 +75,10 @@ def test_no_step_is_validated_twice() -> None:
     assert [point.step for point in run.result().curve] == [0, 3, 6]
     run.run()
     assert [point.step for point in run.result().curve] == [0, 3, 6]
+
+
+@pytest.mark.parametrize(("steps", "validated"), [(6, [0, 3, 6]), (5, [0, 3, 5]), (4, [0, 4]), (1, [0, 1])])
+def test_both_ends_are_validated_but_nothing_shortly_before_the_last_step(steps: int, validated: list[int]) -> None:
+    run = trainer(steps=steps)
+    run.run()
+    assert [point.step for point in run.result().curve] == validated
