@@ -150,9 +150,7 @@ def fuse_pairs(network: nn.Module, batch: Sequence[PairPatches]) -> list[Tensor]
     """The fused patches of each pair, DN; the network sees all pairs at once."""
     inputs = [network_inputs(pair.prior, *pair.shown) for pair in batch]
     joined = [torch.cat(parts) for parts in zip(*inputs, strict=True)]
-    with torch.autocast(joined[0].device.type, torch.bfloat16):
-        images = network(*joined).float()
-    parts = images.split([len(pair.patches) for pair in batch])
+    parts = network(*joined).split([len(pair.patches) for pair in batch])
     return [
         pair.project(image * pair.prior.ms_std + pair.prior.ms_mean) for pair, image in zip(batch, parts, strict=True)
     ]
