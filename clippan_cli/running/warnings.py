@@ -95,8 +95,8 @@ RATIOS_DIFFER = _kind(
 )
 UNDECLARED_FILL = _kind(
     "undeclared-fill",
-    "Whole blocks of pixels have the lowest value in all bands, or many values are one far from all others, and it is "
-    "not declared as nodata.",
+    "Whole blocks of pixels have the lowest value in all bands, or the highest one beside pixels that are not bright, "
+    "or many values are one far from all others, and it is not declared as nodata.",
     "if they are no data, name the value with --nodata, or with --ms-nodata or --pan-nodata for that image alone",
 )
 SMALL_VALUES = _kind(
