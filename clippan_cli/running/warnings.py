@@ -88,6 +88,13 @@ BLUR_AT_LIMIT = _kind(
     "The estimated MTF gain of a band is the least or largest that a camera can have.",
     "look at the edges in the result; if MS was resampled or filtered before, use the original product",
 )
+ROUNDED_CORNERS = _kind(
+    "rounded-corners",
+    "The corners of a NITF are rounded by more than a pixel, to whole seconds of arc for example, and nothing better "
+    "relates MS and PAN.",
+    "if both begin at the same upper left corner, add --assume-aligned; otherwise use files that have RPCs, or give "
+    "copies of both their true corners with gdal_translate -a_ullr",
+)
 RATIOS_DIFFER = _kind(
     "ratios-differ",
     "The ratios of the pixel sizes of MS and PAN down and right differ by more than 1 %.",

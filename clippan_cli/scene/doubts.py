@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from clippan_cli.running.warnings import (
     LARGE_SHIFT,
     PAIR_MISMATCH,
     RATIOS_DIFFER,
+    ROUNDED_CORNERS,
     SATURATED,
     SHIFT_AT_LIMIT,
     SHIFT_VARIES,
@@ -61,9 +63,13 @@ def sensor_doubts(sensor: str, chosen: bool, reason: str) -> Iterator[RunWarning
 
 
 def grid_doubts(pair: Pair) -> Iterator[RunWarning]:
-    """Whether the grids can be those of one product; grids of different CRS need not be alike along both axes."""
+    """Whether the grids are known, and can be those of one product; in different CRS, the axes need not be alike."""
     down, right = pair.sampling.ratio_y, pair.sampling.ratio_x
-    if abs(math.log(down / right)) > _RATIOS_DIFFER and same_crs(pair.ms.grid.crs, pair.pan.grid.crs):
+    if pair.rounding is not None:
+        yield ROUNDED_CORNERS.says(
+            f"{replace(pair.rounding, name=Path(pair.rounding.name).name)}, and MS and PAN are related by them alone"
+        )
+    elif abs(math.log(down / right)) > _RATIOS_DIFFER and same_crs(pair.ms.grid.crs, pair.pan.grid.crs):
         yield RATIOS_DIFFER.says(
             f"the pixels of {_file(pair.ms)} are {down:.4g} times as high as those of {_file(pair.pan)}, but "
             f"{right:.4g} times as wide"

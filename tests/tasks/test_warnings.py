@@ -197,6 +197,7 @@ Spoil = Callable[[Image, Image], tuple[Image, Image]]
     [
         (of_another_place, "pair-mismatch"),
         (with_rounded_corners, "pair-mismatch"),
+        (with_rounded_corners, "rounded-corners"),
         (displaced, "large-shift"),
         (partly_displaced, "shift-at-limit"),
         (rotated, "shift-varies"),
