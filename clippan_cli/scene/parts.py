@@ -93,7 +93,7 @@ _PRODUCTS = (
         _named(r"(L[CO]0?[89]\w*?)(?:_SR)?_(B\d+)"), ("B2", "B3", "B4", "B5"), ("B6", "B7"), "B8", True
     ),  # Landsat
     _Product(_named(r"(LE0?7\w*?)(?:_SR)?_(B\d+)"), ("B1", "B2", "B3", "B4"), ("B5", "B7"), "B8", True),
-    _Product(_named(r"(.+_P?)([BGRNP])"), ("B", "G", "R", "N"), (), "P", False),  # KOMPSAT
+    _Product(_named(r"(.+_)([BGRNP])"), ("B", "G", "R", "N"), (), "P", False),  # KOMPSAT
 )
 
 
