@@ -16,6 +16,7 @@ from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.writing.path import make_folder
 from clippan_models.errors import OutputError
 from clippan_models.methods.registry import find_method
 
@@ -151,10 +152,7 @@ def write_record(job: Job, record: Record) -> None:
     Raises:
         OutputError: the record cannot be written.
     """
-    try:
-        job.record.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{job.record.parent} cannot be made: {error.strerror or error}") from error
+    make_folder(job.record.parent)
     write_text(job.record, json.dumps(asdict(record), indent=1) + "\n")
 
 

@@ -58,7 +58,8 @@ class FileFlags(TypedDict, total=False):
         SCENE.flag(
             PairOptions.assume_aligned,
             None,
-            "If no georeferencing relates MS and PAN, assume that they begin at the same upper left corner.",
+            "If no georeferencing relates MS and PAN, or only rounded corners do, assume that they begin at the same "
+            "upper left corner.",
         ),
     ]
     allow_vrt: Annotated[bool, SCENE.flag(Trust.vrt, None, "Read VRT files; they can read any other file.")]

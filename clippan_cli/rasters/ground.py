@@ -19,6 +19,7 @@ from rasterio.transform import GCPTransformer, RPCTransformer
 
 from clippan_cli.rasters.grids import GRID_TOLERANCE, same_crs
 from clippan_cli.rasters.opening import one_line
+from clippan_cli.rasters.rounded import coarse_rounding
 from clippan_cli.rasters.source import RasterSource
 from clippan_models.errors import IncompatiblePairError
 
@@ -53,7 +54,7 @@ def relate_by_ground(ms: RasterSource, pan: RasterSource) -> tuple[Affine, str] 
     Raises:
         IncompatiblePairError: the models cannot be used, or no affine map relates the images by them.
     """
-    models = _models_of(ms.grid, pan.grid)
+    models = _models_of(ms, pan)
     if models is None:
         return None
     on_ms, on_pan = _places(models, ms, pan)
@@ -64,19 +65,20 @@ def relate_by_ground(ms: RasterSource, pan: RasterSource) -> tuple[Affine, str] 
             f"{residual:.2f} PAN pixels, and {_WORST_FIT:g} are allowed; orthorectify both with gdalwarp first"
         )
     return to_pan, (
-        f"without a geotransform, MS and PAN are related by the {models.kind}: an MS pixel is {to_pan.a:.4g} x "
+        f"MS and PAN are related by the {models.kind}: an MS pixel is {to_pan.a:.4g} x "
         f"{to_pan.e:.4g} PAN pixels, and MS begins at PAN column {to_pan.c:.2f}, row {to_pan.f:.2f} "
         f"(fitted to within {residual:.2f} PAN pixels)"
     )
 
 
-def _models_of(ms: Any, pan: Any) -> _Models | None:
-    if ms.rpcs is not None and pan.rpcs is not None:
-        height = float(pan.rpcs.height_off)
+def _models_of(ms: RasterSource, pan: RasterSource) -> _Models | None:
+    ms_rpcs, pan_rpcs = ms.grid.rpcs, pan.grid.rpcs
+    if ms_rpcs is not None and pan_rpcs is not None:
+        height = float(pan_rpcs.height_off)
         kind = f"RPCs of both files at their mean height, {height:g} m"
-        return _Models(kind, height, partial(RPCTransformer, ms.rpcs), partial(RPCTransformer, pan.rpcs))
-    (ms_gcps, ms_crs), (pan_gcps, pan_crs) = ms.gcps, pan.gcps
-    if min(len(ms_gcps), len(pan_gcps)) < _GCPS or not same_crs(ms_crs, pan_crs):
+        return _Models(kind, height, partial(RPCTransformer, ms_rpcs), partial(RPCTransformer, pan_rpcs))
+    (ms_gcps, ms_crs), (pan_gcps, pan_crs) = ms.grid.gcps, pan.grid.gcps
+    if min(len(ms_gcps), len(pan_gcps)) < _GCPS or not same_crs(ms_crs, pan_crs) or coarse_rounding((ms, pan)):
         return None
     return _Models("GCPs of both files", 0.0, partial(GCPTransformer, ms_gcps), partial(GCPTransformer, pan_gcps))
 

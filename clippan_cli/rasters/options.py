@@ -29,7 +29,7 @@ class PairOptions:
 
     Attributes:
         trust: what may be opened besides local files.
-        assume_aligned: where nothing in the files relates MS and PAN, take both to begin at the same corner.
+        assume_aligned: where nothing but rounded corners relates MS and PAN, take both to begin at the same corner.
         pan_band: 1-based band of the PAN file, where it has several.
         extent: output grid: the overlap with MS, or all of PAN.
         ms_nodata: value of MS pixels without data.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,11 @@ from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
 from clippan_cli.rasters.options import Extent, PairOptions
 from clippan_cli.rasters.resampled import samples_of
+from clippan_cli.rasters.rounded import Rounding, coarse_rounding
 from clippan_cli.rasters.sizes import relate_by_size
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
+from clippan_cli.running.warnings import ROUNDED_CORNERS
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
@@ -39,6 +41,7 @@ class Pair:
         window: the part of the PAN grid that is to be sharpened.
         notes: what was decided for the user, one sentence each.
         shift: PAN pixels (down, right) by which MS was moved from where its geotransform puts it.
+        rounding: of the corners by which the two are related; None where they are known to a pixel.
     """
 
     ms: RasterSource
@@ -47,6 +50,7 @@ class Pair:
     window: Window
     notes: tuple[str, ...]
     shift: tuple[float, float] = (0.0, 0.0)
+    rounding: Rounding | None = None
 
     @property
     def crs(self) -> Any:
@@ -135,8 +139,9 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
     pan = open_source(pan_names, "PAN", options.trust, stack, options.pan_nodata)
     pan = _choose_pan_band(pan, ms, options.pan_band)
     notes = [*ms.notes, *pan.notes]
-    if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
-        to_pan = _without_geotransform(ms, pan, options, notes)
+    rounding = coarse_rounding((pan, ms))
+    if (known := _without_geotransforms(ms, pan, options, rounding, notes)) is not None:
+        to_pan, rounding = known, None
     elif (ms.grid.crs is None) != (pan.grid.crs is None):
         to_pan = _assume_same_crs(ms, pan, options, notes)
     elif same_crs(ms.grid.crs, pan.grid.crs):
@@ -147,15 +152,28 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
     if not _parallel(to_pan, ms):
         notes.append("MS is rotated or mirrored against PAN: it is warped to a grid parallel to PAN's")
         ms, to_pan = _warp(ms, pan, _straight(to_pan), _straight(~to_pan))
-    _check_ratio(to_pan, ms, pan)
+    with _telling_of(rounding):
+        _check_ratio(to_pan, ms, pan)
     sampling = Sampling(
         ratio_y=to_pan.e,
         ratio_x=to_pan.a,
         phase_y=(to_pan.f + to_pan.e / 2 - 0.5,) * ms.count,
         phase_x=(to_pan.c + to_pan.a / 2 - 0.5,) * ms.count,
     )
-    pair = Pair(ms, pan, sampling, Window(0, 0, pan.height, pan.width), tuple(notes))
-    return replace(pair, window=_window(pair, options.extent))
+    pair = Pair(ms, pan, sampling, Window(0, 0, pan.height, pan.width), tuple(notes), rounding=rounding)
+    with _telling_of(rounding):
+        return replace(pair, window=_window(pair, options.extent))
+
+
+@contextmanager
+def _telling_of(rounding: Rounding | None) -> Iterator[None]:
+    """Where two files do not fit, say that their corners are rounded."""
+    try:
+        yield
+    except IncompatiblePairError as error:
+        if rounding is None:
+            raise
+        raise IncompatiblePairError(f"{error}; {ROUNDED_CORNERS.says(str(rounding)).message}") from error
 
 
 def _choose_ms_bands(ms: RasterSource, options: PairOptions) -> RasterSource:
@@ -187,21 +205,30 @@ def _georeferenced(dataset: Any) -> bool:
     return not dataset.transform.is_identity
 
 
-def _without_geotransform(ms: RasterSource, pan: RasterSource, options: PairOptions, notes: list[str]) -> Affine:
-    """From MS to PAN by their RPCs or GCPs, else by what the user says."""
+def _without_geotransforms(
+    ms: RasterSource, pan: RasterSource, options: PairOptions, rounding: Rounding | None, notes: list[str]
+) -> Affine | None:
+    """From MS to PAN by their RPCs or GCPs, else by what the user says; None where their geotransforms have to do."""
+    bare = next((source for source in (ms, pan) if not _georeferenced(source.grid)), None)
+    if rounding is not None:
+        why = str(rounding)
+    elif bare is not None:
+        why = f"{bare.name} has no geotransform"
+    else:
+        return None
     related = relate_by_ground(ms, pan)
+    if related is None and options.assume_aligned:
+        related = relate_by_size(ms, pan)
     if related is not None:
         to_pan, note = related
-    elif options.assume_aligned:
-        to_pan, note = relate_by_size(ms, pan)
-    else:
-        bare = ms if not _georeferenced(ms.grid) else pan
-        raise IncompatiblePairError(
-            f"{bare.name} has no geotransform, and the two files have no RPCs or GCPs in common, so MS and PAN cannot "
-            "be related; if both begin at the same upper left corner, add --assume-aligned"
-        )
-    notes.append(note)
-    return to_pan @ ms.in_file
+        notes.append(f"{why}: {note}")
+        return to_pan @ ms.in_file
+    if bare is None:
+        return None
+    raise IncompatiblePairError(
+        f"{why}, and the two files have no RPCs or GCPs in common, so MS and PAN cannot be related; if both begin at "
+        "the same upper left corner, add --assume-aligned"
+    )
 
 
 def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, notes: list[str]) -> Affine:

@@ -24,7 +24,7 @@ def relate_by_size(ms: RasterSource, pan: RasterSource) -> tuple[Affine, str]:
             f"{pan.name} has {across:.4g} times as many columns as {ms.name}, but {down:.4g} times as many rows: they "
             "do not cover the same extent; crop one to the other, or give both a geotransform"
         )
-    note = "without georeferencing, MS and PAN are assumed to begin at the same upper left corner (--assume-aligned)"
+    note = "MS and PAN are assumed to begin at the same upper left corner (--assume-aligned)"
     if (across, down) != (ratio, ratio):
         note += (
             f"; as PAN has {across:.4g} times as many columns and {down:.4g} times as many rows, {ratio:.4g} is taken "

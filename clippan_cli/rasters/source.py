@@ -16,6 +16,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.gdal_errors import small_cache
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
+from clippan_cli.rasters.index import read_by_index
 from clippan_cli.rasters.mosaic import are_tiles, has_mask_band, joined_tiles
 from clippan_cli.rasters.nodata import AS_DECLARED, NodataRule, is_nodata
 from clippan_cli.rasters.opening import one_line, open_dataset, options_of_gdal
@@ -220,15 +221,17 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
         IncompatiblePairError: several files that do not share a grid, or are no tiles of one image.
     """
     stack.enter_context(rasterio.Env(**small_cache(), **options_of_gdal(trust)))
-    files, datasets = tuple(names), tuple(stack.enter_context(open_dataset(name, trust)) for name in names)
+    files, datasets = tuple(names), tuple(stack.enter_context(_open_image(name, trust)) for name in names)
     rule = NodataRule(nodata, role)
     for name, dataset in zip(names, datasets, strict=True):
-        _check_content(name, dataset)
         rule.check(name, dataset.dtypes[0])
     joined: tuple[str, ...] = ()
     if are_tiles(datasets):
         mosaic, note = joined_tiles(names, datasets, stack)
-        names, datasets, joined = files[:1], (mosaic,), (note,)
+        image, of_index = read_by_index(names, datasets, mosaic, lambda path: _open_image(path, trust), stack)
+        if image is not None:
+            mosaic, note, of_index = image, of_index, ""
+        names, datasets, joined = files[:1], (mosaic,), (note, of_index) if of_index else (note,)
     for name, dataset in zip(names, datasets, strict=True):
         _check_like_first(names[0], datasets[0], name, dataset)
     called = [_called_alpha(dataset) for dataset in datasets]
@@ -250,6 +253,16 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
     if not bands:
         raise InputError(f"{names[0]} holds an alpha band only; {role} needs image bands")
     return RasterSource(files, datasets, bands, alphas, (*joined, *notes), rule)
+
+
+def _open_image(name: str, trust: Trust) -> Any:
+    dataset = open_dataset(name, trust)
+    try:
+        _check_content(name, dataset)
+    except InputError:
+        dataset.close()
+        raise
+    return dataset
 
 
 def _check_content(name: str, dataset: Any) -> None:

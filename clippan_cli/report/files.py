@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from clippan_cli.writing.path import check_output_path
+from clippan_cli.writing.path import check_output_name, check_output_path
 from clippan_models.errors import OutputError
 from clippan_models.store.files import written_whole
 
@@ -43,6 +43,7 @@ class ReportFiles:
             if path is not None:
                 check_output_path(path, inputs, self.overwrite)
         if self.maps is not None:
+            check_output_name(self.maps)
             if self.maps.exists() and not self.maps.is_dir():
                 raise OutputError(f"{self.maps} is not a folder; the maps are written into a folder")
             if not self.overwrite and self.maps.is_dir() and any(self.maps.glob("*.tif")):

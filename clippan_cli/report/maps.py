@@ -14,9 +14,9 @@ from clippan_cli.report.findings import Findings
 from clippan_cli.scene.scene import Scene
 from clippan_cli.writing.grid import OutputGrid
 from clippan_cli.writing.options import OutputOptions
+from clippan_cli.writing.path import make_folder
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Window
-from clippan_models.errors import OutputError
 from clippan_models.metrics.catalogue import INDICES
 
 _SIDE = 256  # values a side of a map on the page; the GeoTIFFs hold all
@@ -30,10 +30,7 @@ def write_maps(scene: Scene, measured: Sequence[Measured], folder: Path, overwri
     Raises:
         OutputError: they cannot be written.
     """
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
+    make_folder(folder)
     written = []
     stems = _different([Path(m.assessment.path).stem for m in measured])
     for stem, m in zip(stems, measured, strict=True):

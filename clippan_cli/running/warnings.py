@@ -88,6 +88,13 @@ BLUR_AT_LIMIT = _kind(
     "The estimated MTF gain of a band is the least or largest that a camera can have.",
     "look at the edges in the result; if MS was resampled or filtered before, use the original product",
 )
+ROUNDED_CORNERS = _kind(
+    "rounded-corners",
+    "The corners of a NITF are rounded by more than a pixel, to whole seconds of arc for example, and nothing better "
+    "relates MS and PAN.",
+    "if both begin at the same upper left corner, add --assume-aligned; otherwise use files that have RPCs, or give "
+    "copies of both their true corners with gdal_translate -a_ullr",
+)
 RATIOS_DIFFER = _kind(
     "ratios-differ",
     "The ratios of the pixel sizes of MS and PAN down and right differ by more than 1 %.",
@@ -95,8 +102,8 @@ RATIOS_DIFFER = _kind(
 )
 UNDECLARED_FILL = _kind(
     "undeclared-fill",
-    "Whole blocks of pixels have the lowest value in all bands, or many values are one far from all others, and it is "
-    "not declared as nodata.",
+    "Whole blocks of pixels have the lowest value in all bands, or the highest one beside pixels that are not bright, "
+    "or many values are one far from all others, and it is not declared as nodata.",
     "if they are no data, name the value with --nodata, or with --ms-nodata or --pan-nodata for that image alone",
 )
 SMALL_VALUES = _kind(

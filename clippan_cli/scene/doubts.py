@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from clippan_cli.running.warnings import (
     LARGE_SHIFT,
     PAIR_MISMATCH,
     RATIOS_DIFFER,
+    ROUNDED_CORNERS,
     SATURATED,
     SHIFT_AT_LIMIT,
     SHIFT_VARIES,
@@ -46,6 +48,7 @@ LEAST_LARGE = 16.0
 _RATIOS_DIFFER = 0.01  # the two ratios of real products differ by less than .001, unless a geotransform was rounded
 _MANY_AT_TOP = 1e-3  # share of the values at the very highest; .0005 at most in the real pairs looked at
 _FILL_BLOCK = 8  # MS pixels a side: shadow and water are rarely the very same value over so many, in all bands
+_LIKE_OTHERS = 0.75  # of the usual distance from the highest value; .41 at most in real scenes cut at their 85 or 95 %
 _MANY_FAR = 1e-3  # share of the samples; fewer are wild pixels
 _DRIFT = 0.5  # PAN pixels; .27 at most in real pairs that fit, 1.1 and 2.0 in two that are scaled or cut
 _BORDER_SIDE = 64  # MS pixels a side of the windows at the border, where fill lies in most products
@@ -60,9 +63,13 @@ def sensor_doubts(sensor: str, chosen: bool, reason: str) -> Iterator[RunWarning
 
 
 def grid_doubts(pair: Pair) -> Iterator[RunWarning]:
-    """Whether the grids can be those of one product; grids of different CRS need not be alike along both axes."""
+    """Whether the grids are known, and can be those of one product; in different CRS, the axes need not be alike."""
     down, right = pair.sampling.ratio_y, pair.sampling.ratio_x
-    if abs(math.log(down / right)) > _RATIOS_DIFFER and same_crs(pair.ms.grid.crs, pair.pan.grid.crs):
+    if pair.rounding is not None:
+        yield ROUNDED_CORNERS.says(
+            f"{replace(pair.rounding, name=Path(pair.rounding.name).name)}, and MS and PAN are related by them alone"
+        )
+    elif abs(math.log(down / right)) > _RATIOS_DIFFER and same_crs(pair.ms.grid.crs, pair.pan.grid.crs):
         yield RATIOS_DIFFER.says(
             f"the pixels of {_file(pair.ms)} are {down:.4g} times as high as those of {_file(pair.pan)}, but "
             f"{right:.4g} times as wide"
@@ -95,9 +102,10 @@ def value_doubts(pair: Pair, tiles: Sequence[TileArrays], limits: Limits) -> Ite
         values = np.concatenate([piece[valid] for piece, valid in pieces])
         if not values.size:
             continue
-        yield from _fill_doubts(source, pieces, values, block)
+        fill = dict(_fill_doubts(source, pieces, values, block))
+        yield from fill.values()
         saturated = float((values >= bounds.saturation).mean())
-        if saturated > _MANY_AT_TOP:
+        if saturated > _MANY_AT_TOP and bounds.saturation not in fill:
             yield SATURATED.says(
                 f"{saturated:.1%} of the values looked at of {_file(source)} are the highest, {bounds.saturation:g}"
             )
@@ -108,23 +116,26 @@ def value_doubts(pair: Pair, tiles: Sequence[TileArrays], limits: Limits) -> Ite
 
 def _fill_doubts(
     source: RasterSource, pieces: Sequence[tuple[Values, Mask]], values: Values, block: int
-) -> Iterator[RunWarning]:
+) -> Iterator[tuple[float, RunWarning]]:
     """The lowest and the highest value, if they seem to stand for no data though neither file nor user says so."""
-    lowest, highest = values.min(), values.max()
+    lowest, highest = float(values.min()), float(values.max())
     if lowest == highest or source.rule.said == "none":
         return
-    for value in (lowest, highest):
+    for value, end, beyond in ((lowest, "lowest", "below"), (highest, "highest", "above")):
         alike = [(valid & (piece == value)).all(0) for piece, valid in pieces]
         if _far_from_others(values, value):
-            share, where = float((values == value).mean()), f"far {'below' if value == lowest else 'above'} all others"
-        elif value == lowest and _in_blocks(alike, block):
+            share, where = float((values == value).mean()), f"far {beyond} all others"
+        elif _is_area(pieces, alike, value, block, of_saturation=value == highest):
             share = sum(int(a.sum()) for a in alike) / sum(int(valid.all(0).sum()) for _, valid in pieces)
-            where = f"the lowest value, in whole blocks{' and all bands' * (source.count > 1)}"
+            where = f"the {end} value, in whole blocks{' and all bands' * (source.count > 1)}"
         else:
             continue
-        yield UNDECLARED_FILL.says(
-            f"{share:.1%} of the pixels looked at of {_file(source)} are {text_of(value)}, {where}, and "
-            f"{_declared(source)}"
+        yield (
+            value,
+            UNDECLARED_FILL.says(
+                f"{share:.1%} of the pixels looked at of {_file(source)} are {text_of(value)}, {where}, and "
+                f"{_declared(source)}"
+            ),
         )
 
 
@@ -132,14 +143,40 @@ def _far_from_others(values: Values, value: float) -> bool:
     """Whether many samples have a value that is further from the others than these are from each other."""
     others = values[values != value]
     lowest, highest = float(others.min()), float(others.max())
-    gap = max(lowest - float(value), float(value) - highest)
+    gap = max(lowest - value, value - highest)
     return gap > highest - lowest > 0 and others.size < (1 - _MANY_FAR) * values.size
 
 
-def _in_blocks(alike: Sequence[Mask], block: int) -> bool:
-    from scipy.ndimage import binary_erosion  # takes a while to import
+def _is_area(
+    pieces: Sequence[tuple[Values, Mask]], alike: Sequence[Mask], value: float, block: int, *, of_saturation: bool
+) -> bool:
+    """Whether pixels of a value fill whole blocks; where they may be saturated, with others beside that are not bright.
 
-    return any(binary_erosion(a, np.ones((block, block))).any() for a in alike if a.any())
+    What saturates has bright pixels around it; fill ends anywhere in the image.
+    """
+    areas = [_in_blocks(a, block) for a in alike]
+    if not of_saturation or not any(area.any() for area in areas):
+        return any(bool(area.any()) for area in areas)
+    others = np.concatenate([piece[valid & (piece < value)] for piece, valid in pieces])
+    beside = [piece[:, _beside(area, valid.all(0))].ravel() for (piece, valid), area in zip(pieces, areas, strict=True)]
+    ring = np.concatenate(beside)
+    return ring.size > 0 and bool(value - np.median(ring) > _LIKE_OTHERS * (value - np.median(others)))
+
+
+def _in_blocks(alike: Mask, block: int) -> Mask:
+    """The connected areas that hold a whole block."""
+    from scipy.ndimage import binary_erosion, binary_propagation  # takes a while to import
+
+    if not alike.any():
+        return alike
+    return np.asarray(binary_propagation(binary_erosion(alike, np.ones((block, block))), mask=alike))
+
+
+def _beside(area: Mask, valid: Mask) -> Mask:
+    """The valid pixels next to an area."""
+    from scipy.ndimage import binary_dilation
+
+    return np.asarray(binary_dilation(area) & ~area & valid)
 
 
 def _declared(source: RasterSource) -> str:

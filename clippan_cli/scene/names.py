@@ -17,6 +17,7 @@ _ROLES = {
 }
 _MS_ROLE, _PAN_ROLE = re.compile(r"^(ms|mss|mul|mux|m)(\d*)$"), re.compile(r"^(pan|p)(\d*)$")
 _NO_HALVES = {"udm", "udm2", "visual", "pansharpened", "dn"}
+_KOMPSAT_SHARPENED = re.compile(r"K3A?_.*_P[BGRN]", re.IGNORECASE)
 _TILE = re.compile(r"[\W_]?(?<![^\W_])r(\d+)c(\d+)(?![^\W_])", re.IGNORECASE)
 
 
@@ -41,8 +42,9 @@ def says_its_role(path: str) -> bool:
 
 
 def is_no_half(path: str) -> bool:
-    """Whether a name says that an image is neither MS nor PAN: masks and finished images that come with SkySat."""
-    return bool(_NO_HALVES & set(_words(Path(path).stem)))
+    """Whether a name says that an image is neither MS nor PAN: masks and finished images of SkySat and KOMPSAT."""
+    stem = Path(path).stem
+    return bool(_NO_HALVES & set(_words(stem)) or _KOMPSAT_SHARPENED.fullmatch(stem))
 
 
 def tile_of(path: str) -> tuple[int, int] | None:

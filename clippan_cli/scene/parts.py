@@ -93,7 +93,7 @@ _PRODUCTS = (
         _named(r"(L[CO]0?[89]\w*?)(?:_SR)?_(B\d+)"), ("B2", "B3", "B4", "B5"), ("B6", "B7"), "B8", True
     ),  # Landsat
     _Product(_named(r"(LE0?7\w*?)(?:_SR)?_(B\d+)"), ("B1", "B2", "B3", "B4"), ("B5", "B7"), "B8", True),
-    _Product(_named(r"(.+_P?)([BGRNP])"), ("B", "G", "R", "N"), (), "P", False),  # KOMPSAT
+    _Product(_named(r"(.+_)([BGRNP])"), ("B", "G", "R", "N"), (), "P", False),  # KOMPSAT
 )
 
 
@@ -119,19 +119,21 @@ def _join_tiles(images: Iterable[Image], look: Look, joined: Joined) -> None:
         key = name_without_role(str(path))
         if len(every) == 1:
             joined.images.append(replace(every[0], key=key))
-        elif len(every) > len(tiles) or not _are_one(files, bands, look):
+        elif len(every) > len(tiles) or (whole := _as_one(files, bands, look)) is None:
             joined.images += every
         else:
             area = unary_union([image.area for image in every])
-            joined.images.append(replace(every[0], path=path, key=key, area=area, files=files))
+            joined.images.append(replace(whole, path=path, key=key, area=area))
             joined.left_out += _missing(path, files[0], set(tiles))
 
 
-def _are_one(files: Sequence[Path], bands: int, look: Look) -> bool:
+def _as_one(files: Sequence[Path], bands: int, look: Look) -> Image | None:
+    """Tiles as one image, which may tell more than each of them; None where they are none."""
     try:
-        return look(files).bands == bands
+        whole = look(files)
     except ClippanError:
-        return False
+        return None
+    return whole if whole.bands == bands else None
 
 
 def _missing(path: Path, tile: Path, there: set[tuple[int, int]]) -> list[LeftOut]:

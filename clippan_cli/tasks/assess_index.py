@@ -15,7 +15,8 @@ from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.tasks.assess import assess
 from clippan_cli.tasks.batch import BatchResult
-from clippan_models.errors import ClippanError, InputError, Interrupted, OutputError, in_one_line
+from clippan_cli.writing.path import make_folder
+from clippan_models.errors import ClippanError, InputError, Interrupted, in_one_line
 
 
 def assess_scenes(
@@ -40,7 +41,7 @@ def assess_scenes(
     """
     files.check([])
     if files.page is not None:
-        _make_folder(_page_folder(files.page))
+        make_folder(_page_folder(files.page))
     outcomes = []
     for number, entry in enumerate(entries, start=1):
         control.on_note(f"scene {number} of {len(entries)}: {entry.id}")
@@ -90,10 +91,3 @@ def _assess_one(
 
 def _page_folder(page: Path) -> Path:
     return page.with_name(f"{page.stem}_scenes")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error

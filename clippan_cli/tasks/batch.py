@@ -33,6 +33,7 @@ from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import file_sha256
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import sharpen
+from clippan_cli.writing.path import make_folder
 from clippan_models.errors import (
     BatchError,
     ClippanError,
@@ -40,7 +41,6 @@ from clippan_models.errors import (
     OutputError,
     ResourceError,
     in_one_line,
-    shown,
 )
 from clippan_models.methods.registry import find_method
 from clippan_models.plain import plain
@@ -209,12 +209,12 @@ def _workers(
     compute = sharpening.compute
     if options.scheduler is None:
         choose_device(compute.device)
-        _make_folder(options.folder)
+        make_folder(options.folder)
         with ProcessPool(options.workers) as pool:
             yield lambda job: pool.submit(sharpen_scene, job), compute.shared_by(options.workers)
         return
     with connected(options.scheduler) as client:
-        _make_folder(options.folder)
+        make_folder(options.folder)
         with (
             requirements_of(sharpening, options.folder) as requirements,
             ClusterPool(client, requirements, on_note) as cluster,
@@ -223,13 +223,6 @@ def _workers(
                 lambda job: cluster.submit(sharpen_scene, job.absolute()),
                 replace(compute, threads=compute.threads or cluster.threads),
             )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{shown(folder)} cannot be made: {error.strerror or error}") from error
 
 
 def _compare(

@@ -22,6 +22,7 @@ from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import SharpenResult, sharpen
 from clippan_cli.writing.options import OutputOptions
+from clippan_cli.writing.path import make_folder
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.errors import OutputError
 from clippan_models.metrics.ergas import ergas
@@ -81,10 +82,7 @@ def run_demo(
     existing = [p for p in paths.values() if p.exists()]
     if existing and not overwrite:
         raise OutputError(f"{existing[0]} exists; add --overwrite to replace the demo, or name another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
+    make_folder(folder)
     scene = make_demo_scene(_SIDE, _SEED)
     write_demo_scene(scene, paths["ms"], paths["pan"], paths["truth"])
     options = SharpenOptions(

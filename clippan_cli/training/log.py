@@ -9,6 +9,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from clippan_cli.running.extras import needed_by
+from clippan_cli.writing.path import make_folder
 from clippan_models.adaptation.trainer import Trainer
 from clippan_models.errors import OutputError, shown
 
@@ -68,8 +69,8 @@ def check_training_log(folder: Path | None) -> None:
         return
     with needed_by("--tensorboard", "tensorboard"):
         import torch.utils.tensorboard  # noqa: F401 - only whether it is there
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:

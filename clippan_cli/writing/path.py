@@ -33,17 +33,40 @@ def check_output_path(path: Path, inputs: Iterable[Path], overwrite: bool) -> No
         OutputError: the path is one of Windows on another system, an input under any name, exists and `overwrite` is
             not set, is not a regular file, or its folder is missing or not writable.
     """
+    check_output_name(path)
+    try:
+        _refuse_inputs(path, list(inputs))
+        _refuse_existing(path, overwrite)
+        _refuse_folder(real_path(path))
+    except OSError as error:
+        raise OutputError(f"cannot write {shown(path)}: {error.strerror}") from error
+
+
+def check_output_name(path: Path) -> None:
+    """Refuse the name of a file or a folder that cannot be meant.
+
+    Raises:
+        OutputError: the name is not UTF-8, or a path of Windows on another system.
+    """
     if reason := windows_path_here(str(path)):
         raise OutputError(reason)
     try:
         os.fsencode(path).decode("utf-8")
-        _refuse_inputs(path, list(inputs))
-        _refuse_existing(path, overwrite)
-        _refuse_folder(real_path(path))
     except UnicodeDecodeError as error:
         raise OutputError(f"{shown(path)} is not a UTF-8 name; choose another one") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs and those above it, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made, or its name cannot be meant.
+    """
+    check_output_name(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot write {shown(path)}: {error.strerror}") from error
+        raise OutputError(f"{shown(folder)} cannot be made: {error.strerror or error}") from error
 
 
 def check_free_space(path: Path, grid: OutputGrid, options: OutputOptions) -> None:

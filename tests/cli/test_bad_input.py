@@ -199,6 +199,22 @@ def output_on_windows(desk: Desk) -> list[str]:
     return ["sharpen", desk.ms(), desk.pan(), "-o", r"C:\fused.tif", "--method", "exp"]
 
 
+@fails(OUTPUT, r"C:\sharp is a path of Windows")
+def folder_of_results_on_windows(desk: Desk) -> list[str]:
+    desk.ms(), desk.pan()
+    return ["batch", desk.path(""), "-o", r"C:\sharp", "--method", "exp"]
+
+
+@fails(OUTPUT, r"C:\demo is a path of Windows")
+def folder_of_the_demo_on_windows(desk: Desk) -> list[str]:
+    return ["demo", r"C:\demo"]
+
+
+@fails(OUTPUT, r"C:\maps is a path of Windows")
+def folder_of_maps_on_windows(desk: Desk) -> list[str]:
+    return ["assess", desk.ms(), "--ms", desk.ms(), "--pan", desk.pan(), "--maps", r"C:\maps"]
+
+
 @fails(INPUT, "not a path of a local file")
 def path_into_the_memory_of_gdal(desk: Desk) -> list[str]:
     return desk.sharpen(ms="MEM:::DATAPOINTER=1,PIXELS=10,LINES=10")

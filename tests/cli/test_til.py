@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,30 @@ def test_the_tiles_are_one_image(desk: Desk, run_main: RunMain) -> None:
             found.append((fused.transform, fused.crs, fused.read()))
     assert found[0][:2] == found[1][:2]
     np.testing.assert_array_equal(found[0][2], found[1][2])
+
+
+def test_the_tiles_of_a_folder_are_read_by_the_til_beside_them(desk: Desk, run_main: RunMain) -> None:
+    pan, _ = product(desk)
+    ms = desk.ms("elsewhere_ms.tif")
+    assert run_main(desk.sharpen("--method", "brovey", ms=ms, pan=pan)).code == 0
+    Path(pan).unlink()
+    results = desk.folder / "results"
+    batch = ["batch", desk.path(""), "-o", str(results), "--method", "brovey", "--of", "gtiff", "--no-quality"]
+    outcome = run_main([*batch, "--sensor", "generic", "--coregister", "off", "-j", "1"])
+    assert outcome.code == 0, outcome
+    (found,) = results.glob("*.tif")
+    with rasterio.open(found) as by_til, rasterio.open(desk.out) as whole:
+        assert by_til.transform == whole.transform
+        np.testing.assert_array_equal(by_til.read(), whole.read())
+
+
+def test_info_says_that_tiles_are_read_by_the_til_beside_them(desk: Desk, run_main: RunMain) -> None:
+    _, tiled = product(desk)
+    tiles = [word for path in sorted(desk.folder.glob("P_R*.TIF")) for word in ("--pan", str(path))]
+    outcome = run_main(["info", "--ms", desk.ms(), *tiles, "--json"])
+    found = json.loads(outcome.stdout)
+    assert found["pan"]["driver"] == "TIL"
+    assert any(f"tiles, read as one image by their index {tiled}" in note for note in found["notes"]), found["notes"]
 
 
 def test_the_sensor_is_told_by_the_imd(desk: Desk, run_main: RunMain) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -342,7 +343,7 @@ def band_files(folder: Path, start: str, bands: dict[str, float], suffix: str = 
         ("LC81900262013150LGN00_", "B2 B3 B4 B5 BQA", "B2 B3 B4 B5", "B8"),
         ("LE07_L1TP_190026_2000_01_T1_", "B1 B2 B3 B4 B5 B6_VCID_1 B7", "B1 B2 B3 B4 B5 B7", "B8"),
         ("K3_20150101120000_12345_67891234_L1R_", "N R G B", "B G R N", "P"),
-        ("K3A_12345_L1G_", "PN PR PG PB", "PB PG PR PN", "P"),
+        ("K3A_20180304060821_16235_00571286_L1O_", "B G N R", "B G R N", "P"),
     ],
 )
 def test_files_of_single_bands_make_an_ms(start: str, bands: str, ms: str, pan: str, tmp_path: Path) -> None:
@@ -351,9 +352,16 @@ def test_files_of_single_bands_make_an_ms(start: str, bands: str, ms: str, pan: 
     assert [Path(name).stem.removeprefix(start) for name in scene.ms] == ms.split()
     assert [Path(name).stem.removeprefix(start) for name in scene.pans] == [pan]
     assert scene.reason in ("names agree", "names and times agree")
-    assert scene.id == start.replace("20150101120000_", "_").strip("_")
+    assert scene.id == re.sub(r"\d{14}_", "_", start).strip("_")
     assert not unpaired(tmp_path)
     assert set(reasons(tmp_path)) == {f"{start}{band}.TIF" for band in set(bands.split()) - set(ms.split())}
+
+
+def test_what_kompsat_delivers_sharpened_is_no_half(tmp_path: Path) -> None:
+    pair(tmp_path, "good_ms.tif", "good_pan.tif", at=(700_000, 5_400_000))
+    band_files(tmp_path, "K3A_20200504045549_28203_00042683_L1R_", dict.fromkeys(("PB", "PG", "PR", "PN"), 4.0))
+    assert list(found(tmp_path)) == ["good"] and unpaired(tmp_path) == set()
+    assert set(reasons(tmp_path).values()) == {"its name says that it is neither MS nor PAN"}
 
 
 def test_a_missing_band_is_named(tmp_path: Path) -> None:

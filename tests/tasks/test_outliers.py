@@ -178,10 +178,10 @@ def test_no_method_shows_a_wild_pixel_far_away(spoilt: Spoilt, method: str, fuse
 
 
 @hot
-def test_patches_with_a_wild_pixel_are_not_in_the_dictionary(spoilt: Spoilt, fuse: Fuse) -> None:
-    """Others are chosen in their place, so single pixels differ, but not the image as a whole."""
+def test_a_wild_pixel_hardly_changes_the_dictionary(spoilt: Spoilt, fuse: Fuse) -> None:
+    """Where other atoms are chosen, single pixels differ, but not the image as a whole."""
     differ = far_off(fuse(spoilt, "sr-d"), fuse(spoilt.twin, "sr-d"))
-    assert np.sqrt((differ**2).mean()) < 0.1
+    assert np.sqrt((differ**2).mean()) < 0.02
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.1], ids=["exact grids", "other grids"])

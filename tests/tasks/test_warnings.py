@@ -132,6 +132,37 @@ def with_bright_fill(ms: Image, pan: Image) -> tuple[Image, Image]:
     return ms, replace(pan, values=values)
 
 
+def framed(ms: Image, pan: Image, value: int, scale: int = 1) -> tuple[Image, Image]:
+    """Both images, brighter by a factor, within a slanted collar of a value."""
+
+    def filled(image: Image) -> Image:
+        side = image.values.shape[1]
+        y, x = np.mgrid[0:side, 0:side] / side
+        inside = (x > 0.1 + 0.2 * y) & (x < 0.8 + 0.1 * y)
+        return replace(image, values=np.where(inside, image.values * scale, value).astype(np.uint16))
+
+    return filled(ms), filled(pan)
+
+
+def with_white_collar(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return framed(ms, pan, 2047)
+
+
+def with_white_collar_of_16_bits(ms: Image, pan: Image) -> tuple[Image, Image]:
+    return framed(ms, pan, 65535, scale=33)
+
+
+def with_clouds(ms: Image, pan: Image) -> tuple[Image, Image]:
+    """A bright cloud with a soft edge, and roofs as sharp as PAN, all beyond what the camera measures."""
+    sharp = ground(0)
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    cloud = 4000 / (1 + np.exp((np.hypot(y - 90, x - 60) - 70) / 6))
+    roofs = np.where((abs(y - 200) < 30) & (abs(x - 190) < 40), 2600, 0)
+    seen = gaussian_filter(sharp + cloud + roofs, (0, 0.6, 0.6))
+    ms = replace(ms, values=dn(ms_of(seen).clip(0, 2047)))
+    return ms, replace(pan, values=dn(seen.mean(0, keepdims=True).clip(0, 2047)))
+
+
 def with_nodata(ms: Image, pan: Image) -> tuple[Image, Image]:
     return replace(with_fill(ms, pan)[0], nodata=0), pan
 
@@ -166,6 +197,7 @@ Spoil = Callable[[Image, Image], tuple[Image, Image]]
     [
         (of_another_place, "pair-mismatch"),
         (with_rounded_corners, "pair-mismatch"),
+        (with_rounded_corners, "rounded-corners"),
         (displaced, "large-shift"),
         (partly_displaced, "shift-at-limit"),
         (rotated, "shift-varies"),
@@ -174,8 +206,11 @@ Spoil = Callable[[Image, Image], tuple[Image, Image]]
         (with_fill, "undeclared-fill"),
         (with_scattered_fill, "undeclared-fill"),
         (with_bright_fill, "undeclared-fill"),
+        (with_white_collar, "undeclared-fill"),
+        (with_white_collar_of_16_bits, "undeclared-fill"),
         (as_reflectance, "small-values"),
         (overexposed, "saturated"),
+        (with_clouds, "saturated"),
     ],
 )
 def test_a_spoiled_pair_is_told_of(spoil: Spoil, code: str, codes: Callable[..., list[str]]) -> None:
@@ -196,12 +231,26 @@ def said(ms: Nodata = None, pan: Nodata = None) -> ReadOptions:
         (with_fill, said(ms=0.0)),
         (with_scattered_fill, said(ms=-9999.0)),
         (with_bright_fill, said(pan=65535.0)),
+        (with_white_collar, said(2047.0, 2047.0)),
     ],
 )
 def test_fill_that_the_user_names_is_not_told_of(
     spoil: Spoil, read: ReadOptions, codes: Callable[..., list[str]]
 ) -> None:
     assert codes(*spoil(*clean()), read) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "silent"),
+    [
+        (with_white_collar, "saturated"),
+        (with_white_collar_of_16_bits, "saturated"),
+        (overexposed, "undeclared-fill"),
+        (with_clouds, "undeclared-fill"),
+    ],
+)
+def test_fill_is_told_from_saturation(spoil: Spoil, silent: str, codes: Callable[..., list[str]]) -> None:
+    assert silent not in codes(*spoil(*clean()))
 
 
 def test_values_of_which_the_user_says_that_they_are_data_are_not_told_of(codes: Callable[..., list[str]]) -> None:
@@ -221,6 +270,15 @@ def test_a_warning_of_fill_tells_file_value_share_and_option(spoil: Spoil, words
     files = SceneFiles((ms.write(tmp_path / "ms.img"),), pan.write(tmp_path / "pan.img"))
     told = [warning.message for warning in info(files, CAMERA).warnings if warning.code == "undeclared-fill"]
     assert len(told) == 1 and re.search(words, told[0]), told
+
+
+def test_a_white_collar_is_told_of_with_value_share_and_option(tmp_path: Path) -> None:
+    ms, pan = with_white_collar_of_16_bits(*clean())
+    files = SceneFiles((ms.write(tmp_path / "ms.img"),), pan.write(tmp_path / "pan.img"))
+    told = [warning.message for warning in info(files, CAMERA).warnings if warning.code == "undeclared-fill"]
+    for message, name in zip(told, ("ms", "pan"), strict=True):
+        words = rf"^\d\d\.\d% of the pixels looked at of {name}\.img are 65535, the highest value, .*--{name}-nodata"
+        assert re.search(words, message), message
 
 
 def test_a_collar_that_the_user_names_does_not_change_what_is_estimated(tmp_path: Path) -> None:

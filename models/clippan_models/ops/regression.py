@@ -19,21 +19,22 @@ _LOCAL = 8  # MS pixels: side of the windows of the local correlation
 
 def regress(pan: Sequence[tuple[Tensor, Tensor]], bands: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, float]:
     """Least squares of PAN on the bands and a constant over all samples: (weights and intercept, R2)."""
-    targets, designs = [], []
-    for (values, seen), (ms, valid) in zip(pan, bands, strict=True):
-        use = seen & valid
-        targets.append(values[use])
-        designs.append(ms[:, use].T)
-    target, design = torch.cat(targets), torch.cat(designs)
-    count = design.shape[1]
-    if len(target) < SAMPLES_PER_WEIGHT * (count + 1):
-        return torch.zeros(count + 1, dtype=torch.float64), 0.0
-    design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
-    weights = fit_rows(target[None], design.T)[0]
-    total = float(((target - target.mean()) ** 2).sum())
-    residual = float(((target - design @ weights) ** 2).sum())
-    scale = float(target.abs().mean()) ** 2 * len(target)
-    return weights, 1.0 - residual / total if total > 1e-12 * scale else 0.0
+    use = [seen & valid for (_, seen), (_, valid) in zip(pan, bands, strict=True)]
+    target = torch.cat([values[u] for (values, _), u in zip(pan, use, strict=True)])
+    rows = torch.cat([values[:, u] for (values, _), u in zip(bands, use, strict=True)], 1)
+    design = torch.cat([rows, torch.ones_like(rows[:1])])
+    total = _to_explain(target, design)
+    if not total:
+        return torch.zeros(len(design), dtype=torch.float64), 0.0
+    weights = fit_rows(target[None], design)[0]
+    return weights, 1.0 - float((target - weights @ design).square().sum() / total)
+
+
+def _to_explain(signal: Tensor, design: Tensor) -> Tensor:
+    """Sum of squares of a signal about its mean; 0 where it is constant, or has too few samples for the design."""
+    total = (signal - signal.mean()).square().sum()
+    varies = total > 1e-12 * signal.abs().mean() ** 2 * len(signal)
+    return total if varies and len(signal) >= SAMPLES_PER_WEIGHT * len(design) else torch.zeros_like(total)
 
 
 def fit_rows(rows: Tensor, design: Tensor) -> Tensor:
@@ -54,14 +55,10 @@ def unexplained_by(design: Tensor, joint: Tensor) -> Look:
         design: `[m, n]`.
         joint: the signal and its slopes by `k` parameters, `[1 + k, n]`.
     """
-    parameters = len(joint) - 1
+    total = _to_explain(joint[0], design)
+    if not total:
+        return Look.at_nothing(len(joint) - 1)
     centred = joint - joint.mean(1, keepdim=True)
-    total = centred[0].square().sum()
-    if (
-        joint.shape[1] < SAMPLES_PER_WEIGHT * len(design)
-        or total <= 1e-12 * joint[0].abs().mean() ** 2 * joint.shape[1]
-    ):
-        return Look.at_nothing(parameters)
     left = joint - fit_rows(joint, design) @ design
     # the variance changes with the point too
     slopes = left[1:] - (centred[1:] @ centred[0] / total)[:, None] * left[0]
