@@ -5,16 +5,18 @@ from __future__ import annotations
 import html
 import json
 import logging
+import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
-from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from clippan_cli.running.control import Control, Progress, stopped_by_signals
 from clippan_cli.running.warnings import RunWarning
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 30.0  # between lines of progress where there is no terminal
 _EVERY_SECONDS_IN_A_NOTEBOOK = 0.2
 _PACE_SECONDS = 300.0  # that the time left is judged by: some units take a minute
+
+
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 
 
 class Terminal:
@@ -41,8 +46,8 @@ class Terminal:
         """
         self.quiet = quiet
         self.as_json = json
-        self.stderr = Console(stderr=True, highlight=False, emoji=False)
-        self.stdout = Console(highlight=False, soft_wrap=True, emoji=False)
+        self.stderr: Console = PlainConsole(stderr=True)
+        self.stdout: Console = PlainConsole(soft_wrap=True)
         self.verbose = verbose
 
     @contextmanager
@@ -59,24 +64,26 @@ class Terminal:
     def note(self, text: str) -> None:
         """Say what was decided for the user."""
         if not self.quiet:
-            self.stderr.print(escape(text), style="yellow", soft_wrap=True)
+            self.stderr.print(one_line(text), style="yellow", soft_wrap=True)
 
     def warn(self, warning: RunWarning) -> None:
         """Tell of a doubt, also with --quiet: who wants fewer lines must not miss that the result may be wrong."""
-        self.stderr.print(escape(one_line(f"warning: {warning}")), style="yellow", soft_wrap=True)
+        self.stderr.print(one_line(f"warning: {warning}"), style="yellow", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line for the human, on stderr with --json and on stdout otherwise."""
         if self.as_json:
             if not self.quiet:
-                self.stderr.print(escape(text), soft_wrap=True)
+                self.stderr.print(text, soft_wrap=True)
         else:
-            self.stdout.print(escape(text), soft_wrap=True)
+            self.stdout.print(text, soft_wrap=True)
 
     def json(self, document: dict[str, Any]) -> None:
         """The one JSON document; numbers that JSON lacks become null."""
-        ascii_only = sys.stdout.encoding.lower() != "utf-8"
-        sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n")
+        text = json.dumps(
+            plain(document), indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", allow_nan=False
+        )
+        sys.stdout.write(printable(text, json.dumps) + "\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of results; the first column is text, the others are figures."""
@@ -84,7 +91,7 @@ class Terminal:
         for number, column in enumerate(columns):
             table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*row)
         (self.stderr if self.as_json else self.stdout).print(table)
 
     @contextmanager
@@ -109,10 +116,33 @@ class Terminal:
                 logger.setLevel(old)
 
 
+class PlainConsole(Console):
+    """A console that shows texts as they are, without markup, and control characters as escapes.
+
+    Names of files, tags and cards come from anywhere, and must not move the cursor or forge a line.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text without control characters; so that its width is known."""
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Whatever is drawn, such as logs and progress bars, without control characters that rich has not put there."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def printable(text: str, escape: Callable[[str], str] = ascii) -> str:
+    """A text with all control characters but line breaks escaped, in the way of Python or of JSON."""
+    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else escape(found[0])[1:-1], text)
+
+
 def one_line(message: str) -> str:
     """The message without line breaks, and without control characters that a file name may hold."""
-    words = " ".join(message.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return printable(" ".join(message.split()))
 
 
 @contextmanager
@@ -155,7 +185,7 @@ def _bars(control: Control, console: Console) -> Iterator[None]:
             )
             started[progress.stage] = time.monotonic()
         note = progress.note or _speed(progress, time.monotonic() - started[progress.stage])
-        bars.update(stages[progress.stage], completed=progress.done, total=progress.total, note=note)
+        bars.update(stages[progress.stage], completed=progress.done, total=progress.total, note=one_line(note))
 
     control.on_progress = draw
     with bars:
@@ -200,7 +230,7 @@ class _Lines:
         note = progress.note or _speed(progress, now - started)
         left = _left(progress, now - started, progress.done - before)
         said = f"{progress.stage} {progress.done}/{progress.total}"
-        self.console.print(escape("  ".join(part for part in (said, note, left) if part)), soft_wrap=True)
+        self.console.print("  ".join(part for part in (said, note, left) if part), soft_wrap=True)
 
 
 def _speed(progress: Progress, seconds: float) -> str:

@@ -20,11 +20,11 @@ from clippan_cli.commands.demo import demo
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
-from clippan_cli.console import one_line
+from clippan_cli.console import one_line, printable
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
 from clippan_cli.running.network import keep_gdal_off_the_network
-from clippan_models.errors import ClippanError, Interrupted, UsageError
+from clippan_models.errors import DISK_FULL, ClippanError, Interrupted, OutputError, UsageError
 
 app = typer.Typer(
     name="clippan",
@@ -88,6 +88,7 @@ def _run() -> int:
         if not sys.warnoptions and not _wants_traceback():
             warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user, we say
         try:
+            _refuse_other_encodings()
             code = _code_of_app()
             sys.stdout.flush()
             return code
@@ -98,6 +99,8 @@ def _run() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in DISK_FULL:  # a file would have been named
+                return _failed(f"cannot write to the standard output: {error.strerror}", OutputError.exit_code, error)
             if _out_of_memory(error):
                 return _failed("not enough memory: use a smaller --tile, or --device cpu where a GPU is full", 6, error)
             return _failed(
@@ -120,9 +123,24 @@ def _failed(message: str, code: int, error: BaseException) -> int:
     if _wants_traceback():
         import traceback
 
-        traceback.print_exception(error)
-    sys.stderr.write(f"clippan: {one_line(message)}\n")
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
+    with suppress(OSError):  # the code still tells
+        sys.stderr.write(f"clippan: {one_line(message)}\n")
     return code
+
+
+def _refuse_other_encodings() -> None:
+    """Refuse names that Python would hand to GDAL as other bytes than the user has typed.
+
+    Raises:
+        UsageError: there is one, and file names are not taken for UTF-8.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower() not in ("utf-8", "utf8") and not all(argument.isascii() for argument in sys.argv):
+        raise UsageError(
+            f"names that are not plain ASCII cannot be used here, as Python takes file names for {encoding}: unset "
+            "PYTHONUTF8, or choose a locale such as LC_ALL=C.UTF-8"
+        )
 
 
 def _with_flag(error: ClippanError) -> str:

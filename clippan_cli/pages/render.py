@@ -16,6 +16,8 @@ from clippan_cli.pages.content import AssessmentContent, IndexContent, TrainingC
 from clippan_cli.pages.pictures import jpeg, png, viridis, viridis_gradient
 from clippan_models.plain import plain
 
+_LONGEST_TEXT = 5000  # characters
+
 
 def render_assessment(content: AssessmentContent) -> str:
     """The page of one assessment."""
@@ -46,7 +48,7 @@ def figure_text(value: float) -> str:
 
 def _render(template: str, content: AssessmentContent | TrainingContent | IndexContent) -> str:
     # The sections of a page add themselves to `links` while they are rendered.
-    return _ENVIRONMENT.get_template(template).render(page=content, document=plain(content.data), links=[])
+    return _ENVIRONMENT.get_template(template).render(page=content, document=_bounded(plain(content.data)), links=[])
 
 
 def _own_file(name: str) -> str:
@@ -54,8 +56,19 @@ def _own_file(name: str) -> str:
 
 
 def _short(value: Any) -> Any:
-    """Six digits are enough for the coordinates of an SVG."""
+    """Six digits are enough for the coordinates of an SVG, and a name of megabytes is not read."""
+    if type(value) is str and len(value) > _LONGEST_TEXT and not value.startswith("data:"):  # an address of pixels
+        return f"{value[:_LONGEST_TEXT]}..."
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _bounded(data: Any) -> Any:
+    """Plain data without texts of megabytes."""
+    if isinstance(data, dict):
+        return {key: _bounded(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_bounded(value) for value in data]
+    return data[:_LONGEST_TEXT] if isinstance(data, str) else data
 
 
 def _environment() -> Environment:

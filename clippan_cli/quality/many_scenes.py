@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ import numpy as np
 
 from clippan_cli.quality.result import AssessReport, short_names
 from clippan_cli.scene.files import SceneFiles
+from clippan_cli.writing.cells import table_text
 from clippan_models.errors import InputError
 from clippan_models.metrics.catalogue import INDICES
 
@@ -111,18 +110,9 @@ class IndexReport:
 
     def as_csv(self) -> str:
         """The CSV of each scene with its name in front; scenes that failed are left out."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        header: list[str] | None = None
-        for outcome in self.outcomes:
-            if outcome.report is None:
-                continue
-            rows = list(csv.reader(io.StringIO(outcome.report.as_csv())))
-            if header is None:
-                header = ["name_of_scene", *rows[0]]
-                writer.writerow(header)
-            writer.writerows([outcome.entry.id, *row] for row in rows[1:])
-        return out.getvalue()
+        tables = [(o.entry.id, list(o.report.rows())) for o in self.outcomes if o.report is not None]
+        header = [["name_of_scene", *rows[0]] for _, rows in tables[:1]]
+        return table_text([*header, *([name, *row] for name, rows in tables for row in rows[1:])])
 
     def check(self) -> None:
         """Raise the error of scenes that failed or of a bound that is broken, once everything is written.

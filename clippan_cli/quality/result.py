@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli.running.warnings import RunWarning, codes_of
+from clippan_cli.writing.cells import table_text
 from clippan_models.errors import QualityGateError, UsageError
 from clippan_models.metrics.catalogue import INDICES, best_of
 
@@ -198,24 +197,23 @@ class AssessReport:
         }
 
     def as_csv(self) -> str:
-        """One line per image and index, and per image, band and figure: `schema,image,role,scope,band,name,value`.
+        """The rows as CSV."""
+        return table_text(self.rows())
 
-        A line of scope `pair` joins the codes of all warnings by spaces.
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """A header, one row per image and index, and per image, band and figure.
+
+        A row of scope `pair` joins the codes of all warnings by spaces.
         """
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("schema", "image", "role", "scope", "band", "name", "value"))
+        yield "schema", "image", "role", "scope", "band", "name", "value"
         for image in self.images:
             start = (SCHEMA, image.path, image.role)
-            writer.writerows((*start, "scene", "", name, repr(value)) for name, value in image.metrics.items())
+            yield from ((*start, "scene", "", name, repr(value)) for name, value in image.metrics.items())
             for band in image.bands:
-                for name, value in _figures(band).items():
-                    writer.writerow((*start, "band", band.band, name, repr(value)))
+                yield from ((*start, "band", band.band, name, repr(value)) for name, value in _figures(band).items())
         for score in self.wald:
-            rows = ((SCHEMA, score.method, "wald", "scene", "", n, repr(v)) for n, v in score.metrics.items())
-            writer.writerows(rows)
-        writer.writerow((SCHEMA, "", "", "pair", "", "warnings", " ".join(codes_of(self.warnings))))
-        return out.getvalue()
+            yield from ((SCHEMA, score.method, "wald", "scene", "", n, repr(v)) for n, v in score.metrics.items())
+        yield SCHEMA, "", "", "pair", "", "warnings", " ".join(codes_of(self.warnings))
 
     def check_gate(self) -> None:
         """Compare the given images with the bounds.

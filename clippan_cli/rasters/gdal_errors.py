@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
@@ -17,7 +16,7 @@ import rasterio.env
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
-from clippan_models.errors import OutputError, shown
+from clippan_models.errors import DISK_FULL, OutputError, shown
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, SystemError)
 UNTOUCHED = "the previous file, if any, is untouched"
@@ -25,7 +24,6 @@ UNTOUCHED = "the previous file, if any, is untouched"
 
 LIBTIFF_FAILURE = re.compile(r"_tiff\w+Proc: (?P<reason>.*?)\.?$")
 _NOISE_OF_GDAL = re.compile(r"(ERROR|Warning) \d+: ")  # from threads of GDAL; if it matters, an exception follows
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CACHE_BYTES = 128 * 2**20
 _STDERR_LOCK = threading.RLock()
 
@@ -99,7 +97,7 @@ def stderr_of_gdal(complaints: list[str]) -> Iterator[None]:
 def write_failure(path: Path, *reasons: str) -> OutputError:
     """The error for the first of the reasons; any of them may tell that the disk is full."""
     reason = reasons[0]
-    full = any(os.strerror(number) in text for number in _DISK_FULL for text in reasons)
+    full = any(os.strerror(number) in text for number in DISK_FULL for text in reasons)
     what = "disk full or quota exceeded while writing" if full else "cannot write"
     return OutputError(f"{what} {shown(path)}: {reason}; {UNTOUCHED}")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli.rasters.options import PairOptions
+from clippan_cli.writing.cells import table_text
 from clippan_models.plain import plain
 
 Coregister = Literal["auto", "off"]
@@ -124,12 +123,8 @@ class PairTable:
 
     def as_csv(self) -> str:
         """A table that `find_pairs` reads; paths are absolute, so that it can lie anywhere."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["ms", "pan", "id"])
-        for pair in self.pairs:
-            writer.writerow([*(";".join(map(_absolute, names)) for names in (pair.ms, pair.pans)), pair.id])
-        return out.getvalue()
+        rows = ([*(";".join(map(_absolute, names)) for names in (pair.ms, pair.pans)), pair.id] for pair in self.pairs)
+        return table_text([["ms", "pan", "id"], *rows])
 
 
 def _absolute(name: str) -> str:

@@ -15,11 +15,12 @@ from clippan_cli.running.compute import release_memory
 from clippan_cli.running.control import Progress
 from clippan_cli.running.options import SMALLEST_TILE
 from clippan_cli.scene.tensors import to_tile
+from clippan_cli.sharpening.flat import FlatBands
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run
 from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Observation, Sharpener, Window
-from clippan_models.errors import InputError, ResourceError
+from clippan_models.errors import ClippanError, InputError, ResourceError
 from clippan_models.ops.views import TileViews
 from clippan_models.pipeline import BackgroundWriter, prefetch
 
@@ -34,6 +35,7 @@ def fuse_tiles(
     Raises:
         ResourceError: not even a small tile fits into memory.
         InputError: a file cannot be read, or what follows from its values is not finite.
+        ClippanError: a band of the result is constant although that of MS is not.
         OutputError: the file cannot be written.
         Interrupted: a signal asked to stop.
     """
@@ -46,6 +48,7 @@ def fuse_tiles(
         at = Window(core.row - scene.window.row, core.col - scene.window.col, core.height, core.width)
         writer.write(at, values, np.asarray(valid.all(0)) if pixels.mask else None)
 
+    flat = FlatBands(bands, scene.nominal.sampling)
     reading = prefetch(lambda core: scene.reader.read(core, plan.halo), cores)
     with control.timed("sharpen"), reading as tiles, BackgroundWriter(write) as background:
         done = 0
@@ -57,12 +60,24 @@ def fuse_tiles(
                     f"{scene.pair.ms.name} and {scene.pair.pan.name} give values that are not finite with --method "
                     f"{run.options.method}; do they hold extreme values? see clippan info"
                 )
-            background.put((core, pixels.encode(fused, valid), valid))
+            encoded = pixels.encode(fused, valid)
+            flat.add(arrays, encoded, valid)
+            background.put((core, encoded, valid))
             done += core.pixels
             control.report(Progress("sharpen", number, len(cores), done))
     release_memory()
+    _refuse_flat(run, flat.found())
     with control.timed("write"):
         return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+
+
+def _refuse_flat(run: Run, bands: list[int]) -> None:
+    if bands:
+        weights = run.options.weights
+        raise ClippanError(
+            f"the result would be constant in band {', '.join(map(str, bands))}, although {run.scene.pair.ms.name} is "
+            f"not, and is not written; use {'other --weights than ' + weights.name if weights else 'another --method'}"
+        )
 
 
 def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device) -> Values:

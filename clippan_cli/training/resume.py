@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from clippan_cli import __version__
 from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.training.members import Member
 from clippan_cli.training.session import Session
 from clippan_models.adaptation.trainer import Trainer
 from clippan_models.errors import InputError, OutputError, shown
+from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.store.training_checkpoint import (
     TrainingCheckpoint,
     load_training_checkpoint,
@@ -34,7 +37,7 @@ class CheckpointFile:
 
         Raises:
             InputError: the archive or the options have changed, or the processes read different files.
-            WeightsError: the file is damaged.
+            WeightsError: the file is damaged, or of a training of another network.
         """
         self._session, self._options, self._path = session, session.options, session.options.checkpoint
         self._options_digest, self._scenes_digest = _digest(session, members), ""
@@ -42,7 +45,10 @@ class CheckpointFile:
         self.found: TrainingCheckpoint | None = None
         self._found_scenes = ""
         if self._options.resume and self._path.exists():
-            self.found, key = load_training_checkpoint(self._path)
+            adapt = self._options.adapt
+            with torch.device("meta"):
+                network = find_fusing_backbone(adapt.backbone).build(len(members[0].card.bands))
+            self.found, key = load_training_checkpoint(self._path, network, adapt.steps)
             options_digest, _, self._found_scenes = key.partition(_SEPARATOR)
             if options_digest != self._options_digest and not self._options.force:
                 raise InputError(

@@ -159,7 +159,8 @@ def load_fitting(path: Path, scene: ModelCard, backbone: str, control: Control) 
     if card is not None and card.sensor != scene.sensor == GENERIC:
         control.warn(
             WEIGHTS_SENSOR.says(
-                f"the weights {shown(path)} are for the sensor {card.sensor}; which one the scene is from is not known"
+                f"the weights {shown(Path(path.name))} are for the sensor {card.sensor}; which one the scene is from "
+                "is not known"
             )
         )
         scene = replace(scene, sensor=card.sensor)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import re
-import secrets
 import shutil
 import stat
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,16 +15,17 @@ from clippan_cli.rasters.opening import windows_path_here
 from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import OutputError, shown
+from clippan_models.store.temporary import abandoned_part, new_token, part_path
 
 logger = logging.getLogger(__name__)
 
 _SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr", ".ovr.msk")
-_ENDINGS = r"\.part((\.cog)?\.tif(\.aux\.xml)?|(\.cog\.tif|\.cog_[0-9]+_[0-9]+)(\.msk)?\.ovr\.tmp)?"
-"""The probe of a folder, the raw file, the COG, and the overviews that GDAL builds beside it or in its CPL_TMPDIR."""
+_ENDINGS = re.compile(r"((\.cog)?\.tif(\.aux\.xml)?|(\.cog\.tif|\.cog_[0-9]+_[0-9]+)(\.msk)?\.ovr\.tmp)?")
+"""After `.part`: of a raster's raw file, its COG, and the overviews that GDAL builds beside it or in its CPL_TMPDIR."""
 
 
 def check_output_path(path: Path, inputs: Iterable[Path], overwrite: bool) -> None:
-    """Refuse, before any work, an output path that cannot or must not be written.
+    """Refuse, before any work, an output path that cannot or must not be written; remove what killed runs left for it.
 
     Raises:
         OutputError: the path is one of Windows on another system, an input under any name, exists and `overwrite` is
@@ -37,6 +35,7 @@ def check_output_path(path: Path, inputs: Iterable[Path], overwrite: bool) -> No
     try:
         _refuse_inputs(path, list(inputs))
         _refuse_existing(path, overwrite)
+        remove_leftovers(real_path(path))
         _refuse_folder(real_path(path))
     except OSError as error:
         raise OutputError(f"cannot write {shown(path)}: {error.strerror}") from error
@@ -78,18 +77,13 @@ def check_free_space(path: Path, grid: OutputGrid, options: OutputOptions) -> No
     needed, free = estimate_disk_bytes(grid, options), shutil.disk_usage(real_path(path).parent).free
     if needed > free:
         raise OutputError(
-            f"not enough space to write {shown(path)}: about {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free"
+            f"not enough space to write {shown(path)}: about {_megabytes(needed)} needed, {_megabytes(free)} free"
         )
-
-
-def new_token() -> str:
-    """A mark for the temporary files of one writer: the system that it runs on, its process, and chance."""
-    return f"{_system_mark()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def temporary_path(target: Path, token: str) -> Path:
     """Where pixels go before they are at the target."""
-    return target.with_name(f".{short_name(target)}.{token}.part.tif")
+    return part_path(target, token).with_suffix(".part.tif")
 
 
 def working_folders(target: Path) -> set[Path]:
@@ -100,39 +94,15 @@ def working_folders(target: Path) -> set[Path]:
 def remove_leftovers(target: Path) -> None:
     """Remove temporary files for this target whose process was killed.
 
-    Best effort. Only names that are ours to the last letter, only of processes of this system: of another one that
-    shares the folder we cannot know whether they run.
+    Best effort: what cannot be removed is in nobody's way.
     """
-    ours = re.compile(
-        rf"\.{re.escape(short_name(target))}\.{_system_mark()}-(?P<process>[1-9][0-9]{{0,9}})-[0-9a-f]{{8}}{_ENDINGS}"
-    )
     for folder in working_folders(target):
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
-                match = ours.fullmatch(entry.name)
-                if match and entry.is_file(follow_symlinks=False) and not _is_running(int(match["process"])):
+                ending = abandoned_part(target, entry.name)
+                if ending is not None and _ENDINGS.fullmatch(ending) and entry.is_file(follow_symlinks=False):
                     os.unlink(entry.path)
                     logger.info("removed %s, left by a run that was killed", shown(Path(entry.path)))
-
-
-def _system_mark() -> str:
-    """Tells apart systems, containers included, whose process numbers have nothing to do with each other."""
-    namespace = ""
-    with suppress(OSError):  # Linux only
-        namespace = os.readlink("/proc/self/ns/pid")
-    return f"{zlib.crc32(f'{platform.node()} {namespace}'.encode()):08x}"
-
-
-def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere, asking by a signal ends the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # it runs for another user; no such number can exist
-        return True
-    return True
 
 
 def real_path(path: Path) -> Path:
@@ -144,11 +114,6 @@ def sidecars(path: Path) -> list[Path]:
     """The files that GDAL would read as parts of the one at `path`."""
     named = [path.with_name(path.name + ending) for ending in _SIDECARS]
     return [sidecar for sidecar in named if os.path.lexists(sidecar)]
-
-
-def short_name(target: Path) -> str:
-    """The name, cut so that GDAL's endings still fit into the 143 bytes of the strictest file systems."""
-    return target.name.encode()[:80].decode(errors="ignore")
 
 
 def _refuse_inputs(path: Path, inputs: list[Path]) -> None:
@@ -181,9 +146,15 @@ def _refuse_folder(target: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"the folder {shown(folder)} does not exist; create it first")
     # Trying tells more than access rights do: read-only file systems, quotas, and names too long.
-    probe = temporary_path(target, new_token()).with_suffix("")
+    probe = part_path(target, new_token())
+    with suppress(FileNotFoundError):
+        os.lstat(target)
     try:
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         os.unlink(probe)
     except OSError as error:
         raise OutputError(f"cannot write in the folder {shown(folder)}: {error.strerror}") from error
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e6:.2g} MB"

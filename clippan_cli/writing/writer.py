@@ -35,9 +35,7 @@ from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import (
     check_free_space,
     check_output_path,
-    new_token,
     real_path,
-    remove_leftovers,
     sidecars,
     temporary_path,
     working_folders,
@@ -47,6 +45,7 @@ from clippan_cli.writing.translation import copy_in_child, hide_band_tags, revea
 from clippan_cli.writing.verification import Checksum, Mismatch, raster_window, verify_blocks, verify_facts
 from clippan_models.contracts import Window
 from clippan_models.errors import OutputError, shown
+from clippan_models.store.temporary import new_token
 
 OnCommit = Callable[[Literal["translate", "verify"], float], None]
 """Called several times a second while committing with the stage and the share done; may raise to abort."""
@@ -95,7 +94,6 @@ class SafeWriter:
         # The file behind a symbolic link is replaced, not the link; temporary files must be on its file system.
         self._target = real_path(self._path)
         self._temporary = temporary_path(self._target, self._token)
-        remove_leftovers(self._target)
         check_free_space(self._path, self._grid, self._options)
         self._rehearsal = check_encoding(self._grid, self._options, self._metadata)
         try:

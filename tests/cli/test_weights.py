@@ -126,9 +126,13 @@ def test_weights_of_a_sensor_serve_a_scene_that_does_not_name_its_own(desk: Desk
     path = desk.folder / "other.safetensors"
     card = replace(CARD, sensor="quickbird")
     save_checkpoint(Checkpoint("apnn", 4, find_backbone("apnn").build(4), card=card), path)
-    served = run_main(learning(desk, "--weights", str(path), "--dry-run"))
+    sharpened = run_main(learning(desk, "--weights", str(path), "--steps", "0"))
+    said = tags(desk.out)
+    assert sharpened.code == 0 and "the weights other.safetensors are for" in said["WARNINGS"]
+    assert not any(str(desk.folder) in value for value in said.values())
+    served = run_main(learning(desk, "--weights", str(path), "--dry-run", "--overwrite"))
     assert served.code == 0 and "for the sensor quickbird; which one the scene is from is not known" in served.stderr
-    refused = run_main(learning(desk, "--weights", str(path), "--dry-run", "--sensor", "gaofen-2"))
+    refused = run_main(learning(desk, "--weights", str(path), "--overwrite", "--dry-run", "--sensor", "gaofen-2"))
     assert refused.code == WEIGHTS and "for the sensor quickbird, but the scene is taken for one of gaofen-2" in (
         refused.error_line
     )

@@ -32,11 +32,12 @@ from clippan_cli.writing import grid as output_grid
 from clippan_cli.writing import translation
 from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes, needs_bigtiff
 from clippan_cli.writing.options import Driver, OutputOptions
-from clippan_cli.writing.path import check_output_path, new_token, temporary_path
+from clippan_cli.writing.path import check_output_path, temporary_path
 from clippan_cli.writing.rehearsal import available_compressions, check_encoding
 from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Window
 from clippan_models.errors import Interrupted, OutputError, UsageError
+from clippan_models.store.temporary import new_token
 
 DRIVERS: tuple[Driver, ...] = ("gtiff", "cog")
 OLD = b"the file that was here before"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from torch import Tensor
 
 from clippan_cli.rasters.tiles import TileArrays
@@ -21,9 +22,9 @@ from clippan_cli.sharpening.fuse import sharpen_tile
 from clippan_models.classical.exp import ExpFitter
 from clippan_models.classical.mtf_glp import MtfGlpFsFitter
 from clippan_models.contracts import Observation, Sharpener, Views, Window
-from clippan_models.errors import InputError, ResourceError
+from clippan_models.errors import ClippanError, InputError, ResourceError
 from clippan_models.ops.views import TileViews, fit_halo
-from tests.conftest import Bench
+from tests.conftest import PAN_PIXEL, Bench, Grid
 
 SIDE = 256
 CPU = torch.device("cpu")
@@ -95,6 +96,40 @@ def test_a_result_that_is_not_finite_ends_the_run_and_leaves_no_file(
     with pytest.raises(InputError, match=r"demo_ms\.tif and .*demo_pan\.tif give values that are not finite"):
         bench.sharpen(ms, pan, method="exp")
     assert sorted(bench.folder.iterdir()) == before
+
+
+class Flat:
+    """A method that has lost the second band."""
+
+    halo = 0
+
+    def sharpen(self, views: Views) -> Tensor:
+        fused = views.ms_up.clone()
+        fused[1] = -1e30  # is clipped to the lowest value
+        return fused
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_result_that_is_constant_where_ms_is_not_ends_the_run_and_leaves_no_file(
+    dtype: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExpFitter, "finish", lambda self: Flat())
+    ms, pan = bench.write_demo(make_demo_scene(SIDE, shift=(0.0, 0.0)), dtype)
+    before = sorted(bench.folder.iterdir())
+    with pytest.raises(ClippanError, match=r"would be constant in band 2, although .*demo_ms\.tif is not") as refused:
+        bench.sharpen(ms, pan, method="exp", tile=100)
+    assert refused.value.exit_code == 1 and sorted(bench.folder.iterdir()) == before
+    assert bench.sharpen(ms, pan, method="exp", bands=(1, 3)).pixels.std() > 0
+
+
+@pytest.mark.parametrize("difference", [0, 1])
+def test_a_result_may_be_constant_where_ms_is(difference: int, bench: Bench) -> None:
+    ms, pan = make_demo_scene(SIDE, shift=(0.0, 0.0)), Grid(PAN_PIXEL, SIDE, SIDE)
+    values = np.rint(ms.ms).astype("uint16")
+    values[2], values[2, 20, 20] = 7, 7 + difference
+    names = bench.write("ms.tif", values, replace(pan, transform=PAN_PIXEL @ Affine.scale(4), width=64, height=64))
+    fused = bench.sharpen(names, bench.write("pan.tif", np.rint(ms.pan).astype("uint16"), pan), method="exp")
+    assert (fused.pixels[2] == 7).mean() > 0.99
 
 
 def test_a_device_that_holds_nothing_is_named(fitted: tuple[TileArrays, Observation, Sharpener]) -> None:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 NO_LICENCE = "not stated; mind the licence of the images that it learned from"
+
+
+Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
+Wavelength = Annotated[float, Meta(gt=0, le=1e6)]
+Count = Annotated[int, Meta(ge=0, le=10**9)]
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,7 @@ class CardBand:
     """
 
     name: str = ""
-    wavelength_nm: tuple[float, float] | None = None
+    wavelength_nm: tuple[Wavelength, Wavelength] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,21 +55,34 @@ class ModelCard:
 
     sensor: str
     bands: tuple[CardBand, ...]
-    bits: int
-    ratio: float
-    shifts: tuple[tuple[float, float], ...] = ()
-    mtf_gains: tuple[float, ...] = ()
+    bits: Annotated[int, Meta(ge=0, le=64)]
+    ratio: Annotated[float, Meta(gt=0, le=1e3)]
+    shifts: tuple[tuple[Finite, Finite], ...] = ()
+    mtf_gains: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
     clip: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[str, ...] = ()
-    validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    loss: Mapping[str, float] = field(default_factory=dict)
-    steps: int = 0
-    best_step: int = 0
+    validation: Mapping[str, Mapping[str, Finite]] = field(default_factory=dict)
+    loss: Mapping[str, Finite] = field(default_factory=dict)
+    steps: Count = 0
+    best_step: Count = 0
     seed: int = 0
     started_from: str = ""
     version: str = ""
     licence: str = NO_LICENCE
+
+
+def flaw(card: ModelCard, bands: int) -> str | None:
+    """What contradicts something else in the card of a network for so many bands, in a clause; None: nothing does."""
+    per_band = {"bands": card.bands, "shifts": card.shifts or card.bands, "MTF gains": card.mtf_gains or card.bands}
+    for what, values in per_band.items():
+        if len(values) != bands:
+            return f"its card has {len(values)} {what}, its network {bands} bands"
+    if card.best_step > card.steps:
+        return f"its card says that the weights are of step {card.best_step} of {card.steps}"
+    if any(band.wavelength_nm and band.wavelength_nm[0] > band.wavelength_nm[1] for band in card.bands):
+        return "its card has a band that ends before it begins"
+    return None
 
 
 def mismatch(card: ModelCard, scene: ModelCard) -> str | None:

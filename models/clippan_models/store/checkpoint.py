@@ -7,7 +7,8 @@ it was trained.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +17,15 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from clippan_models.errors import UsageError, WeightsError
+from clippan_models.errors import UsageError, WeightsError, shown
 from clippan_models.networks.registry import find_backbone
-from clippan_models.store.card import ModelCard
+from clippan_models.store.card import Finite, ModelCard, flaw
 from clippan_models.store.files import written_whole
-from clippan_models.store.weights_file import fill, read_weights
+from clippan_models.store.weights_file import WeightsFile, fill, read_weights
 
 _HEADER = "clippan"
 _FORMAT = 1
+_Deviation = Annotated[float, msgspec.Meta(ge=0, le=1e30)]
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Normalisation:
         pan_std: deviation of PAN.
     """
 
-    ms_mean: tuple[float, ...]
-    ms_std: tuple[float, ...]
-    pan_mean: float
-    pan_std: float
+    ms_mean: tuple[Finite, ...]
+    ms_std: tuple[_Deviation, ...]
+    pan_mean: Finite
+    pan_std: _Deviation
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,12 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         bands=checkpoint.bands,
         normalisation=checkpoint.normalisation,
         about=checkpoint.about,
-        card=checkpoint.card,
+        card=checkpoint.card and _with_finite_numbers(checkpoint.card),
     )
     state = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
     with written_whole(path) as partial:
         # save_file would make the file unreadable to other users
-        partial.write_bytes(save(state, metadata={_HEADER: json.dumps(asdict(header))}))
+        partial.write_bytes(save(state, metadata={_HEADER: json.dumps(asdict(header), allow_nan=False)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -110,17 +112,42 @@ def load_checkpoint(path: Path) -> Checkpoint:
         WeightsError: the file cannot be read, is damaged, or does not hold a backbone of this version; names the file.
     """
     weights = read_weights(path)
-    try:
-        header = msgspec.convert(json.loads(weights.metadata.get(_HEADER, "{}")), _Header)
-        spec = find_backbone(header.backbone)
-    except (ValueError, UsageError) as error:
-        raise WeightsError(f"{path} is not a backbone that clippan has written: {error}") from error
-    if (header.format, header.version, header.options) != (_FORMAT, spec.version, dict(spec.options)):
-        raise WeightsError(f"{path} was written by another version of clippan: its {spec.name} has other options")
-    bands, card = header.bands, header.card
-    if card is not None and len(card.bands) != bands:
-        raise WeightsError(f"{path} is damaged: its card is of {len(card.bands)} bands, its network of {bands}")
+    header = _header(weights)
+    spec, bands = find_backbone(header.backbone), header.bands
     with torch.random.fork_rng(devices=[]):  # building draws weights, only to overwrite them
         network = spec.build(bands)
     fill(network, weights, f"{spec.name} for {bands} bands")
-    return Checkpoint(spec.name, bands, network.eval(), header.normalisation, header.about, card, weights.sha256)
+    about = header.about
+    return Checkpoint(spec.name, bands, network.eval(), header.normalisation, about, header.card, weights.sha256)
+
+
+def _header(weights: WeightsFile) -> _Header:
+    """What a file says beside its tensors, checked.
+
+    Raises:
+        WeightsError: it does not say what a file of this version does, or contradicts itself.
+    """
+    path = shown(weights.path)
+    try:
+        header = msgspec.json.decode(weights.metadata.get(_HEADER, "{}"), type=_Header)
+        spec = find_backbone(header.backbone)
+    except (ValueError, RecursionError, UsageError) as error:
+        raise WeightsError(f"{path} is not a backbone that clippan has written: {error}") from error
+    if (header.format, header.version, header.options) != (_FORMAT, spec.version, dict(spec.options)):
+        raise WeightsError(f"{path} was written by another version of clippan: its {spec.name} has other options")
+    normal, bands = header.normalisation, header.bands
+    wrong = flaw(header.card, bands) if header.card else None
+    if normal is not None and not len(normal.ms_mean) == len(normal.ms_std) == bands:
+        wrong = f"its statistics are of {len(normal.ms_mean)} and {len(normal.ms_std)} bands, its network of {bands}"
+    if wrong is not None:
+        raise WeightsError(f"{path} is damaged: {wrong}")
+    return header
+
+
+def _with_finite_numbers(card: ModelCard) -> ModelCard:
+    """The card without what could not be measured."""
+    measured = {
+        when: {name: value for name, value in numbers.items() if math.isfinite(value)}
+        for when, numbers in card.validation.items()
+    }
+    return replace(card, validation=measured)

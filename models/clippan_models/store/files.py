@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from clippan_models.store.temporary import new_token, part_path
+
 
 @contextmanager
 def written_whole(path: Path, *, synced: bool = False) -> Iterator[Path]:
@@ -17,13 +19,14 @@ def written_whole(path: Path, *, synced: bool = False) -> Iterator[Path]:
             partial.write_text(text)
 
     Args:
-        path: replaced if it exists.
+        path: replaced if it exists; of a symbolic link, the file behind it.
         synced: wait until the content is on the disk, so that it survives a power failure.
 
     Raises:
         OSError: the file cannot be written; `path` is as it was.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path = Path(os.path.realpath(path))
+    partial = part_path(path, new_token())
     try:
         yield partial
         if synced:

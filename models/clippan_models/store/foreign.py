@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from clippan_models.errors import WeightsError, in_one_line
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.networks.statistics import SceneStatistic
-from clippan_models.store.weights_file import finite
+from clippan_models.store.weights_file import sound
 
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "params", "params_ema")
 _MOST_BANDS = 64  # that are tried
@@ -42,7 +42,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     """The tensors of a PyTorch file by name, in float32; a tensor stored under two names is returned once.
 
     Raises:
-        WeightsError: it cannot be read, holds more than tensors and plain containers, or holds NaN or infinity.
+        WeightsError: it cannot be read, or holds anything but tensors of sound floating-point numbers.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -54,7 +54,10 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not an intact PyTorch file: {in_one_line(error)}") from error
-    return finite(_without_duplicates(_tensors(path, content)), path)
+    tensors = _without_duplicates(_tensors(path, content))
+    if others := [name for name, tensor in tensors.items() if not tensor.is_floating_point()]:
+        raise WeightsError(f"{path} does not hold weights: {others[0]} is not of floating-point numbers")
+    return sound(tensors, path)
 
 
 def fit_foreign(spec: BackboneSpec, tensors: dict[str, Tensor], bands: int | None = None) -> Fitted:
