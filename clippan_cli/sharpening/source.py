@@ -11,8 +11,9 @@ import torch
 
 from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.estimation import TRAINING_WINDOWS, Estimate, core_valid, sample_tiles
 from clippan_cli.scene.limits import Outliers
-from clippan_cli.scene.scene import TRAINING_WINDOWS, Estimate, Scene, core_valid, sample_tiles
+from clippan_cli.scene.scene import Scene
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
 from clippan_models.pipeline import prefetch

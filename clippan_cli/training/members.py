@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.estimation import TRAINING_WINDOWS
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
-from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene
+from clippan_cli.scene.scene import open_scene
 from clippan_cli.training.session import Session
 from clippan_cli.training.survey import Survey, SurveyScene
 from clippan_cli.weights.cards import scene_card
+from clippan_models.adaptation.options import CLASSICAL_TEACHERS
 from clippan_models.adaptation.patches import training_core
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 from clippan_models.store.card import ModelCard, mismatch
 

@@ -7,7 +7,7 @@ import pytest
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
 from clippan_models.methods.classical import CLASSICAL, ClassicalMethod
-from clippan_models.methods.network import MethodOptions
+from clippan_models.methods.method import MethodOptions
 from clippan_models.methods.options import DEFAULT_METHOD
 from clippan_models.methods.registry import METHODS, find_method
 from clippan_models.ops.views import lowpass_halo
