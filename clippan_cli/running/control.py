@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 from clippan_cli.running.warnings import RunWarning, codes_of
 from clippan_models.errors import Interrupted, StrictError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,15 @@ class Control:
             yield found
 
     @contextmanager
+    def without_facts(self) -> Iterator[None]:
+        """Keep what is found out about a run to itself: it is one that the user has not asked for."""
+        tell, self.on_fact = self.on_fact, lambda heading, texts: None
+        try:
+            yield
+        finally:
+            self.on_fact = tell
+
+    @contextmanager
     def _warnings_apart(self, on_warning: Callable[[RunWarning], None], *, strict: bool) -> Iterator[list[RunWarning]]:
         before = self.warnings, self.on_warning, self.strict
         self.warnings, self.on_warning, self.strict = [], on_warning, strict
@@ -132,6 +144,7 @@ class Control:
             self._count()
             self._stages.pop()
             self.on_stage(stage, False)
+            logger.info("%s: %.2f s so far", stage, self.seconds[stage])
 
     def _count(self) -> None:
         """Add the time since the last change of stage to the innermost one."""

@@ -1,4 +1,4 @@
-"""What makes a pair doubtful: facts of its values and of its estimate, told as warnings.
+"""What makes a pair doubtful: facts of its files, its values and its estimate, told as warnings.
 
 The threshold of `pair-mismatch` is that below which nothing is estimated from a pair, `MIN_PAN_R2` = .8. Measured, the
 bands of real pairs explain .94 (urban, PAN beyond the bands) to 1.00 of PAN's low-pass, of seven sensors and ratios 2
@@ -9,10 +9,14 @@ pairs, .68 in noise-like scenes, and .08 at most in pairs that do not match.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clippan_cli.rasters.grids import same_crs
 from clippan_cli.rasters.limits import Limits
 from clippan_cli.rasters.nodata import text_of
 from clippan_cli.rasters.pair import Pair
@@ -20,8 +24,10 @@ from clippan_cli.rasters.source import Mask, RasterSource, Values
 from clippan_cli.rasters.tiles import TileArrays
 from clippan_cli.running.warnings import (
     BLUR_AT_LIMIT,
+    GENERIC_SENSOR,
     LARGE_SHIFT,
     PAIR_MISMATCH,
+    RATIOS_DIFFER,
     SATURATED,
     SHIFT_AT_LIMIT,
     SHIFT_VARIES,
@@ -29,20 +35,38 @@ from clippan_cli.running.warnings import (
     UNDECLARED_FILL,
     RunWarning,
 )
-from clippan_cli.scene.file_doubts import names_of
 from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Window
-from clippan_models.observation import MAX_SHIFT_MS, MIN_LOCAL_R2, Registration
-from clippan_models.ops.displacement import Displacement
-from clippan_models.ops.regression import SAMPLES_PER_WEIGHT
+from clippan_models.sensors.guess import GENERIC
+
+if TYPE_CHECKING:  # what is doubtful about files is told before torch is there
+    from clippan_models.observation import Registration
+    from clippan_models.ops.displacement import Displacement
 
 LEAST_LARGE = 16.0
 """Where no value reaches this, indices that round to whole numbers tell nothing."""
 
+_RATIOS_DIFFER = 0.01  # the two ratios of real products differ by less than .001, unless a geotransform was rounded
 _MANY_AT_TOP = 1e-3  # share of the values at the very highest; .0005 at most in the real pairs looked at
 _FILL_BLOCK = 8  # MS pixels a side: shadow and water are rarely the very same value over so many, in all bands
 _MANY_FAR = 1e-3  # share of the samples; fewer are wild pixels
 _DRIFT = 0.5  # PAN pixels; .27 at most in real pairs that fit, 1.1 and 2.0 in two that are scaled or cut
 _BORDER_SIDE = 64  # MS pixels a side of the windows at the border, where fill lies in most products
+
+
+def sensor_doubts(sensor: str, chosen: bool, reason: str) -> Iterator[RunWarning]:
+    """Whether the sensor is known; one that the user has chosen is."""
+    if sensor == GENERIC and not chosen:
+        yield GENERIC_SENSOR.says(f"the sensor is not known ({reason})")
+
+
+def grid_doubts(pair: Pair) -> Iterator[RunWarning]:
+    """Whether the grids can be those of one product; grids of different CRS need not be alike along both axes."""
+    down, right = pair.sampling.ratio_y, pair.sampling.ratio_x
+    if abs(math.log(down / right)) > _RATIOS_DIFFER and same_crs(pair.ms.grid.crs, pair.pan.grid.crs):
+        yield RATIOS_DIFFER.says(
+            f"the pixels of {_file(pair.ms)} are {down:.4g} times as high as those of {_file(pair.pan)}, but "
+            f"{right:.4g} times as wide"
+        )
 
 
 def border_windows(window: Window, ratio: float) -> Iterator[Window]:
@@ -75,11 +99,11 @@ def value_doubts(pair: Pair, tiles: Sequence[TileArrays], limits: Limits) -> Ite
         saturated = float((values >= bounds.saturation).mean())
         if saturated > _MANY_AT_TOP:
             yield SATURATED.says(
-                f"{saturated:.1%} of the values looked at of {names_of(source)} are the highest, {bounds.saturation:g}"
+                f"{saturated:.1%} of the values looked at of {_file(source)} are the highest, {bounds.saturation:g}"
             )
         highest = float(values[values <= max(bounds.highest)].max())
         if source.dtype.startswith("float") and highest < LEAST_LARGE:
-            yield SMALL_VALUES.says(f"no value of {names_of(source)} reaches {LEAST_LARGE:g} (highest {highest:.3g})")
+            yield SMALL_VALUES.says(f"no value of {_file(source)} reaches {LEAST_LARGE:g} (highest {highest:.3g})")
 
 
 def _fill_doubts(
@@ -99,7 +123,7 @@ def _fill_doubts(
         else:
             continue
         yield UNDECLARED_FILL.says(
-            f"{share:.1%} of the pixels looked at of {names_of(source)} are {text_of(value)}, {where}, and "
+            f"{share:.1%} of the pixels looked at of {_file(source)} are {text_of(value)}, {where}, and "
             f"{_declared(source)}"
         )
 
@@ -113,13 +137,9 @@ def _far_from_others(values: Values, value: float) -> bool:
 
 
 def _in_blocks(alike: Sequence[Mask], block: int) -> bool:
-    """Whether all pixels of some square are among those, counted by sums over all that is above and left of a pixel."""
-    for mask in alike:
-        sums = np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        counts = sums[block:, block:] - sums[:-block, block:] - sums[block:, :-block] + sums[:-block, :-block]
-        if (counts == block**2).any():
-            return True
-    return False
+    from scipy.ndimage import binary_erosion  # takes a while to import
+
+    return any(binary_erosion(a, np.ones((block, block))).any() for a in alike if a.any())
 
 
 def _declared(source: RasterSource) -> str:
@@ -139,6 +159,9 @@ def estimate_doubts(
         sought: what the coarse search for a shift found; None: shifts were not looked for.
         drift: how much the shift varies over the scene, PAN pixels.
     """
+    from clippan_models.observation import MIN_LOCAL_R2
+    from clippan_models.ops.regression import SAMPLES_PER_WEIGHT
+
     sampling = observation.sampling
     if scene_pixels < SAMPLES_PER_WEIGHT * (sampling.bands + 1):
         return
@@ -174,6 +197,8 @@ def _shift_doubts(sampling: Sampling, found: Registration, sought: Displacement 
         found: the shifts.
         sought: what the coarse search found; None: no shift is known.
     """
+    from clippan_models.observation import MAX_SHIFT_MS
+
     down, right = (max(shifts, key=abs) for shifts in (found.shift_y, found.shift_x))
     if sought and max(abs(down) / sampling.ratio_y, abs(right) / sampling.ratio_x) > MAX_SHIFT_MS:
         evidence = ""
@@ -196,3 +221,8 @@ def _bands(which: Sequence[bool]) -> str:
         return "all bands"
     numbers = [str(band) for band, meant in enumerate(which, start=1) if meant]
     return f"band{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+
+
+def _file(source: RasterSource) -> str:
+    """The names of the files without their folders: warnings are kept in the tags of outputs, which go to others."""
+    return ", ".join(Path(name).name for name in source.names)

@@ -14,7 +14,7 @@ from clippan_cli.rasters.tiles import TileReader
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.band_clues import band_clues
-from clippan_cli.scene.file_doubts import grid_doubts, sensor_doubts
+from clippan_cli.scene.doubts import grid_doubts, sensor_doubts
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_models.contracts import MS_MARGIN, Observation, Window
 from clippan_models.errors import UsageError

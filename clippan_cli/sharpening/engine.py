@@ -48,7 +48,7 @@ def sharpen_files(
     files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control, estimate: Estimate | None = None
 ) -> Sharpened:
     """Sharpen a scene into a file, and no more: see `fuse_scene`."""
-    with opened_run(files, read, options, control) as run:
+    with control.without_facts(), opened_run(files, read, options, control) as run:
         return fuse_scene(run, estimate)
 
 

@@ -59,10 +59,10 @@ def fuse_tiles(
                 )
             background.put((core, pixels.encode(fused, valid), valid))
             done += core.pixels
-            control.report(Progress("sharpen", number, len(cores), done))
+            control.report(Progress("sharpen", number, len(cores), done, unit="tiles"))
     release_memory()
     with control.timed("write"):
-        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
 
 
 def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device) -> Values:

@@ -6,6 +6,7 @@ longer to load than a person who has mistyped should wait.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from clippan_cli.sharpening.format import OutputFormat
     from clippan_models.adaptation.scene import Guide
     from clippan_models.store.checkpoint import Checkpoint
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
 
             device = choose_device(options.compute.device)
             stack.enter_context(limited_threads(options.compute.thread_count))
+            logger.info("computing on %s, with %d threads", device, options.compute.thread_count)
         scene = located(scene, control)
         with control.timed("open"):
             run = _decided(scene, options, spec, device, control)
@@ -102,7 +106,9 @@ def _opened_scene(
     from clippan_cli.scene.scene import scene_as_referenced
     from clippan_cli.sharpening.facts import tell_of_scene
     from clippan_cli.sharpening.format import choose_output
+    from clippan_cli.writing.rehearsal import check_compression
 
+    check_compression(options.encoding)
     scene = scene_as_referenced(files, read, control, stack)
     choose_output(scene, options.bands)  # refuses bands that are not there
     tell_of_scene(scene, control)

@@ -82,7 +82,7 @@ class FileSource:
         Raises:
             Interrupted: a signal has asked to stop.
         """
-        self.control.report(Progress(stage, done, total, note=note))
+        self.control.report(Progress(stage, done, total, note=note, unit="steps"))
 
     def _cells(self) -> list[Window]:
         cells = plan_tiles(self.scene.window, _STATISTICS_CELL)
@@ -97,7 +97,7 @@ class FileSource:
             outliers.add(arrays)
             yield to_tile(arrays, self.device)
             seen += int(core_valid(arrays).sum())
-            self.control.report(Progress("statistics", number, total, seen))
+            self.control.report(Progress("statistics", number, total, seen, unit="cells"))
             if seen >= _STATISTICS_PIXELS:
                 break
         self._tell_of(outliers)

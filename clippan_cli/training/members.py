@@ -56,7 +56,7 @@ def find_members(table: PairTable, read: ReadOptions, control: Control) -> tuple
     found: list[Member] = []
     left_out: list[LeftOut] = []
     for number, pair in enumerate(table.pairs, start=1):
-        control.report(Progress("open", number, len(table.pairs)))
+        control.report(Progress("open", number, len(table.pairs), unit="scenes"))
         try:
             with ExitStack() as stack:
                 scene = open_scene(pair, read, Control(stop_signal=control.stop_signal), stack)
@@ -100,7 +100,7 @@ def survey_scenes(members: Sequence[Member], guided: bool, session: Session) -> 
     def survey() -> Iterator[Surveyed | LeftOut]:
         for done, (number, answer) in enumerate(zip(numbers, answers, strict=True), start=1):
             member = members[number]
-            control.report(Progress("scenes", done, len(numbers), note=member.files.id))
+            control.report(Progress("scenes", done, len(numbers), note=member.files.id, unit="scenes"))
             try:
                 yield Surveyed(member, answer.result())
             except (Interrupted, ResourceError):

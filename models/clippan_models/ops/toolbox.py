@@ -11,6 +11,7 @@ nothing of nodata: a NaN or a filler value spreads as far as the kernel reaches.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -124,11 +125,7 @@ def mtf_kernels(gains: Sequence[float], ratio: int) -> Tensor:
 
 def _fast_length(length: int) -> int:
     """The first length from here on without prime factors above 5, which FFTs are fast for."""
-    rest = length
-    for factor in (2, 3, 5):
-        while rest % factor == 0:
-            rest //= factor
-    return length if rest == 1 else _fast_length(length + 1)
+    return next(number for number in itertools.count(length) if 60**30 % number == 0)
 
 
 def correlate(image: Tensor, kernels: Tensor) -> Tensor:
