@@ -70,14 +70,14 @@ def running(progress: bool | None, on_progress: OnProgress | None) -> Iterator[C
     """
     from rich.console import Console
 
-    from clippan_cli.console import drawn
+    from clippan_cli.progress import Stages, drawn
 
     control, console = (
         Control(on_note=_logger.info, on_warning=_warn),
         Console(stderr=True, highlight=False, emoji=False),
     )
     drawing = console.is_jupyter if progress is None else progress
-    with drawn(control, console) if drawing else nullcontext(), _interruptible(control):
+    with drawn(Stages(control), console) if drawing else nullcontext(), _interruptible(control):
         if on_progress is not None:
             control.on_progress = _both(control.on_progress, on_progress)
         yield control

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import re
+import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
+from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from clippan_cli.running.control import Control, Progress, stopped_by_signals
+from clippan_cli.progress import Stages, as_json_lines, drawn, told_now_and_then
+from clippan_cli.running.control import Control, stopped_by_signals
 from clippan_cli.running.warnings import RunWarning
+from clippan_models.errors import ClippanError, OutputError, UsageError, shown
 from clippan_models.plain import plain
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+PROGRESS = ("auto", "lines", "json", "none")
+"""How progress is told of: as suits the terminal, in lines, as JSON, or not at all."""
 
-_EVERY_SECONDS = 30.0  # between lines of progress where there is no terminal
-_EVERY_SECONDS_IN_A_NOTEBOOK = 0.2
-_PACE_SECONDS = 300.0  # that the time left is judged by: some units take a minute
-
+_WIDEST = 100_000  # columns that a table is measured with
+_HANGING = 11  # columns under the headings of facts and results
 
 _UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 
@@ -36,47 +40,114 @@ _UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 class Terminal:
     """What a command shows while it works and when it is done."""
 
-    def __init__(self, *, quiet: bool = False, verbose: int = 0, json: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        verbose: int = 0,
+        json: bool = False,
+        progress: str = "auto",
+        log_file: Path | None = None,
+    ) -> None:
         """Decide what to show.
 
         Args:
             quiet: no progress and no notes.
             verbose: 1: what is logged for information; 2: everything, also of the libraries.
             json: stdout is for one JSON document; everything else goes to stderr.
+            progress: one of `PROGRESS`; with "json", each line on stderr but that of an error is a JSON document.
+            log_file: everything is also written at the end of this file.
         """
+        if progress not in PROGRESS:
+            raise UsageError(f"{progress}: choose one of {', '.join(PROGRESS)}", "progress")
         self.quiet = quiet
         self.as_json = json
         self.stderr: Console = PlainConsole(stderr=True)
-        self.stdout: Console = PlainConsole(soft_wrap=True)
+        # a file is as wide as what is written
+        width = None if sys.stdout.isatty() else _WIDEST
+        self.stdout: Console = PlainConsole(soft_wrap=True, width=width)
         self.verbose = verbose
+        self.progress = "none" if quiet else progress
+        self.log_file = log_file
+        self._log: TextIO | None = None
+        self._drawing = False
 
     @contextmanager
     def running(self) -> Iterator[Control]:
         """A control whose progress is drawn and that SIGINT, SIGTERM and SIGHUP stop at the next boundary."""
-        control = Control(on_note=self.note, on_warning=self.warn)
-        with self._logging(), stopped_by_signals(control):
-            if self.quiet:
-                yield control
-            else:
-                with drawn(control, self.stderr):
-                    yield control
+        control = Control(on_note=self.note, on_warning=self.warn, on_fact=self.fact)
+        control.seconds["start"] = time.process_time()  # what Python and we took to come here
+        with self._logging(), stopped_by_signals(control), self._watched(Stages(control)):
+            yield control
+
+    @contextmanager
+    def _watched(self, stages: Stages) -> Iterator[None]:
+        """Tell of stages in the ways that the user wants."""
+        with ExitStack() as stack:
+            if self._log is not None:
+                stack.enter_context(told_now_and_then(stages, lambda line: self._write_log("progress", line)))
+            if self.progress == "json":
+                as_json_lines(stages, self._write_stderr)
+            elif self.progress == "lines":
+                stack.enter_context(told_now_and_then(stages, self._write_stderr))
+            elif self.progress == "auto":
+                stack.enter_context(drawn(stages, self.stderr))
+                self._drawing = self.stderr.is_terminal and sys.stdout.isatty()
+            try:
+                yield
+            except ClippanError as error:
+                self._write_log("error", str(error))
+                raise
+            finally:
+                self._drawing = False
 
     def note(self, text: str) -> None:
         """Say what was decided for the user."""
         if not self.quiet:
-            self.stderr.print(one_line(text), style="yellow", soft_wrap=True)
+            self._tell("note", text)
 
     def warn(self, warning: RunWarning) -> None:
         """Tell of a doubt, also with --quiet: who wants fewer lines must not miss that the result may be wrong."""
-        self.stderr.print(one_line(f"warning: {warning}"), style="yellow", soft_wrap=True)
+        self._tell("warning", str(warning), one_line(f"warning: {warning}"))
 
-    def say(self, text: str) -> None:
-        """A line for the human, on stderr with --json and on stdout otherwise."""
-        if self.as_json:
+    def fact(self, heading: str, texts: Sequence[str]) -> None:
+        """A result that is known before the others; whoever reads it may leave before the last one is there."""
+        first, *more = texts
+        self._write_log("fact", f"{heading}: {'  '.join(texts)}")
+        if self.progress == "json":
+            self._write_stderr(json.dumps({"fact": heading, "text": "  ".join(texts)}))
+        elif not self.quiet and not self.as_json:
+            with suppress(BrokenPipeError):
+                self.say(f"{heading:<{_HANGING - 1}} {first}", *more)
+
+    def say(self, text: str, *more: str) -> None:
+        """A line for the human, on stderr with --json and on stdout otherwise.
+
+        Args:
+            text: the line.
+            more: what follows; where lines end, each of these is kept in one.
+        """
+        if self.as_json or self._drawing:
             if not self.quiet:
-                self.stderr.print(text, soft_wrap=True)
+                self.stderr.print(laid_out((text, *more), self.stderr, _HANGING), soft_wrap=True)
         else:
-            self.stdout.print(text, soft_wrap=True)
+            sys.stdout.write(printable(laid_out((text, *more), self.stdout, _HANGING)) + "\n")
+            sys.stdout.flush()
+
+    def _tell(self, kind: str, text: str, line: str | None = None) -> None:
+        """Tell on stderr of what has come up, and in the log."""
+        self._write_log(kind, text)
+        if self.progress == "json":
+            self._write_stderr(json.dumps({kind: text}))
+        else:
+            self.stderr.print(laid_out((line or one_line(text),), self.stderr, 2), style="yellow", soft_wrap=True)
+
+    def _write_stderr(self, line: str) -> None:
+        self.stderr.print(line, soft_wrap=True)
+
+    def _write_log(self, kind: str, text: str) -> None:
+        if self._log is not None:
+            self._log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {kind} {one_line(text)}\n")
 
     def json(self, document: dict[str, Any]) -> None:
         """The one JSON document; numbers that JSON lacks become null."""
@@ -86,13 +157,26 @@ class Terminal:
         sys.stdout.write(printable(text, json.dumps) + "\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of results; the first column is text, the others are figures."""
+        """A table of results; the first column is text, the others are figures.
+
+        What is wider than the terminal becomes a paragraph for each row: a number that is cut in two reads as another.
+        """
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+            table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
-        (self.stderr if self.as_json else self.stdout).print(table)
+        console = self.stderr if self.as_json else self.stdout
+        width = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+        if width <= console.width:
+            console.print(table)
+            return
+        console.print(title, style="italic")
+        for name, *cells in rows:
+            console.print(name, soft_wrap=True)
+            named = [f"{column} {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell.strip()]
+            if named:
+                console.print(laid_out((f"  {named[0]}", *named[1:]), console, 2), soft_wrap=True)
 
     @contextmanager
     def _logging(self) -> Iterator[None]:
@@ -101,19 +185,75 @@ class Terminal:
         GDAL logs an error for each block that it cannot read. We say it once.
         """
         level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(self.verbose, 2)]
-        handler = RichHandler(console=self.stderr, show_path=False, markup=False)
-        loggers = [logging.getLogger(name) for name in ("clippan_cli", "clippan_models")]
-        loggers += [logging.getLogger("rasterio")] if self.verbose >= 2 else []
+        shown: logging.Handler = RichHandler(console=self.stderr, show_path=False, markup=False)
+        if self.progress == "json":
+            shown = _Calling(lambda text: self._write_stderr(json.dumps({"log": text})))
+        shown.setLevel(level)
+        kept = _Calling(lambda text: self._write_log("log", text))
+        names = ("clippan_cli", "clippan_models", *(("rasterio",) if self.verbose >= 2 else ()))
+        loggers = [logging.getLogger(name) for name in names]
         before = [logger.level for logger in loggers]
-        for logger in loggers:
-            logger.addHandler(handler)
-            logger.setLevel(level)
-        try:
+        with self._opened_log():
+            for logger in loggers:
+                logger.addHandler(shown)
+                logger.addHandler(kept)
+                logger.setLevel(level if self._log is None else min(level, logging.INFO))
+            try:
+                yield
+            finally:
+                for logger, old in zip(loggers, before, strict=True):
+                    logger.removeHandler(shown)
+                    logger.removeHandler(kept)
+                    logger.setLevel(old)
+
+    @contextmanager
+    def _opened_log(self) -> Iterator[None]:
+        if self.log_file is None:
             yield
-        finally:
-            for logger, old in zip(loggers, before, strict=True):
-                logger.removeHandler(handler)
-                logger.setLevel(old)
+            return
+        try:
+            file = self.log_file.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        except OSError as error:
+            raise OutputError(f"cannot write {shown(self.log_file)}: {error.strerror or error}") from error
+        with file:
+            self._log = file
+            self._write_log("command", shlex.join(sys.argv))
+            try:
+                yield
+            finally:
+                self._log = None
+
+
+class _Calling(logging.Handler):
+    """Hands the text of what is logged to a function."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over one text."""
+        self._write(record.getMessage())
+
+
+def laid_out(texts: Sequence[str], console: Console, hanging: int) -> str:
+    """Texts as one line or, on a terminal, as many as it takes, without breaking a word.
+
+    Args:
+        texts: what to lay out; a text stays in one line if it fits into one.
+        console: where to.
+        hanging: columns that the second line and those that follow are moved right.
+    """
+    if not console.is_terminal:
+        return "  ".join(texts)
+    lines = [texts[0]]
+    for text in texts[1:]:
+        if len(lines[-1]) + 2 + len(text) <= console.width:
+            lines[-1] += f"  {text}"
+        else:
+            lines.append(" " * hanging + text)
+    wrap = partial(textwrap.wrap, width=console.width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(part for line in lines for part in wrap(line, subsequent_indent=" " * hanging) or [line])
 
 
 class PlainConsole(Console):
@@ -143,104 +283,3 @@ def printable(text: str, escape: Callable[[str], str] = ascii) -> str:
 def one_line(message: str) -> str:
     """The message without line breaks, and without control characters that a file name may hold."""
     return printable(" ".join(message.split()))
-
-
-@contextmanager
-def drawn(control: Control, console: Console) -> Iterator[None]:
-    """Draw the progress of a control: in a notebook, as bars on a terminal, or else as a line now and then."""
-    if console.is_jupyter:
-        control.on_progress = _Notebook()
-        yield
-    elif console.is_terminal and not console.is_dumb_terminal:
-        with _bars(control, console):
-            yield
-    else:
-        control.on_progress = _Lines(console)
-        yield
-
-
-@contextmanager
-def _bars(control: Control, console: Console) -> Iterator[None]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    bars = Bars(
-        TextColumn("{task.description:<12}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        speed_estimate_period=_PACE_SECONDS,
-    )
-    stages: dict[str, TaskID] = {}
-    started: dict[str, float] = {}
-
-    def draw(progress: Progress) -> None:
-        if progress.stage not in stages:
-            # what was done before, as by a training that goes on, says nothing of the pace
-            stages[progress.stage] = bars.add_task(
-                progress.stage, total=progress.total, completed=progress.done, note=""
-            )
-            started[progress.stage] = time.monotonic()
-        note = progress.note or _speed(progress, time.monotonic() - started[progress.stage])
-        bars.update(stages[progress.stage], completed=progress.done, total=progress.total, note=one_line(note))
-
-    control.on_progress = draw
-    with bars:
-        yield
-
-
-class _Notebook:
-    """Progress in a notebook: an output cell with a bar for each stage. Needs no widgets."""
-
-    def __init__(self) -> None:
-        from IPython.display import display
-
-        self.rows: dict[str, str] = {}
-        self.last = 0.0
-        self.handle = display({"text/plain": ""}, raw=True, display_id=True)
-
-    def __call__(self, progress: Progress) -> None:
-        said = f"{progress.stage} {progress.done}/{progress.total}  {progress.note}".rstrip()
-        bar = f'<progress value="{progress.done}" max="{progress.total}"></progress>'
-        self.rows[progress.stage] = f"{bar} {html.escape(said)}"
-        now = time.monotonic()
-        if now - self.last < _EVERY_SECONDS_IN_A_NOTEBOOK and progress.done < progress.total:
-            return
-        self.last = now
-        self.handle.update({"text/html": "<br>".join(self.rows.values()), "text/plain": said}, raw=True)
-
-
-class _Lines:
-    """Progress where there is no terminal: a line now and then."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.started: dict[str, tuple[float, int]] = {}  # when each stage was first heard of, and what was done then
-        self.last = time.monotonic()
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        started, before = self.started.setdefault(progress.stage, (now, progress.done))
-        if now - self.last < _EVERY_SECONDS:
-            return
-        self.last = now
-        note = progress.note or _speed(progress, now - started)
-        left = _left(progress, now - started, progress.done - before)
-        said = f"{progress.stage} {progress.done}/{progress.total}"
-        self.console.print("  ".join(part for part in (said, note, left) if part), soft_wrap=True)
-
-
-def _speed(progress: Progress, seconds: float) -> str:
-    return f"{progress.pixels / 1e6 / seconds:.2f} Mpx/s" if progress.pixels and seconds > 0 else ""
-
-
-def _left(progress: Progress, seconds: float, done: int) -> str:
-    """The time that a stage still takes, if it goes on as it did."""
-    if done <= 0 or progress.done >= progress.total:
-        return ""
-    minutes, rest = divmod(round(seconds / done * (progress.total - progress.done)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -79,6 +80,7 @@ def main() -> NoReturn:
     code = _run()
     # Python takes a while to end; a signal meanwhile would show a traceback, and hide how the run ended.
     handle_stop_signals(signal.SIG_IGN)
+    gc.freeze()  # nor need it look for cycles among all that torch has made
     sys.exit(code)
 
 

@@ -65,31 +65,21 @@ def _show(result: SharpenResult, terminal: Terminal) -> None:
         return
     from clippan_models.metrics.catalogue import HEADLINE
 
-    provenance, plan = result.provenance, result.plan
-    terminal.say(f"sensor     {provenance['SENSOR']} ({provenance['SENSOR_REASON']})")
-    terminal.say(f"MTF gains  {provenance['MTF_GAINS']} from {provenance['MTF_GAINS_FROM']}")
-    shifts = "  ".join(f"{y:+.2f},{x:+.2f}" for y, x in result.shifts)
-    terminal.say(f"shifts     {shifts}  (PAN px down,right per band)")
-    terminal.say(
-        f"grid       {plan.width}x{plan.height}, {plan.bands} bands of {plan.dtype}; "
-        f"{plan.tiles} tile{'s' * (plan.tiles > 1)} of {plan.tile}, halo {plan.halo}"
-    )
+    plan = result.plan
     if result.output is None:
         terminal.say(
             f"would need about {plan.memory_mb:.0f} MB of memory, {plan.disk_mb:.0f} MB of disk, {plan.seconds:.0f} s"
         )
         return
-    if "CLIP_FROM" in provenance:
-        terminal.say(f"CLIP       {provenance['CLIP']} ({provenance['CLIP_FROM']}): {provenance['PROMPT_HRMS']}")
     if result.adapted is not None:
         adapted = result.adapted
         terminal.say(
             f"adapted    {adapted.steps} steps in {adapted.seconds:.0f} s, best checkpoint at step {adapted.best_step}"
         )
     if result.quality is not None:
-        metrics = "  ".join(f"{k} {v:.4f}" for k, v in result.quality.metrics.items() if k in HEADLINE)
-        part = "" if result.quality.looked_at == 1 else f" (from {result.quality.looked_at:.0%} of the scene)"
-        terminal.say(f"quality    {metrics}{part}")
+        first, *others = (f"{k} {v:.4f}" for k, v in result.quality.metrics.items() if k in HEADLINE)
+        part = [] if result.quality.looked_at == 1 else [f"(from {result.quality.looked_at:.0%} of the scene)"]
+        terminal.say(f"quality    {first}", *others, *part)
     terminal.say(f"time       {result.seconds['total']:.1f} s, of it sharpening {result.mpx_per_second:.2f} Mpx/s")
     terminal.say(f"result     {result.output}")
     if result.quicklook is not None:

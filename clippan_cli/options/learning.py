@@ -11,11 +11,13 @@ from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.adaptation.options import (
     DEFAULT_PRESET,
     LOSS_NAMES,
+    TEACHERS,
     AdaptOptions,
     LossWeights,
     find_preset,
 )
 from clippan_models.errors import UsageError
+from clippan_models.networks.names import find_fusing_traits
 
 
 class TimeLimitFlag(TypedDict, total=False):
@@ -103,9 +105,6 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         UsageError: a number out of range, an unknown preset, term, backbone or teacher.
         WeightsError: the weights to start from cannot be read.
     """
-    from clippan_models.adaptation.teacher import TEACHERS
-    from clippan_models.networks.registry import find_fusing_backbone
-
     options = filled(_AllFlags, given)
     preset = find_preset(options["preset"])
     seed, steps, time_limit, teacher = options["seed"], options["steps"], options["time_limit"], options["teacher"]
@@ -117,15 +116,16 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         raise UsageError(f"{time_limit:g}: must be more than 0 seconds", "time_limit")
     if teacher not in TEACHERS:
         raise UsageError(f"{teacher}: choose one of {', '.join(TEACHERS)}", "teacher")
-    backbone = find_fusing_backbone(_chosen_backbone(options) or AdaptOptions.backbone)
+    backbone = _chosen_backbone(options) or AdaptOptions.backbone
+    traits = find_fusing_traits(backbone)
     if steps is None:
-        random = backbone.weights is None and path_or_none(options["weights"]) is None
+        random = not traits.pretrained and path_or_none(options["weights"]) is None
         steps = preset.steps_from_random if random else preset.steps
     return AdaptOptions(
         steps=steps,
         time_limit=time_limit,
         seed=seed,
-        backbone=backbone.name,
+        backbone=backbone,
         rounds=AdaptOptions.rounds if options["projection"] else 0,
         weights=None if options["loss"] is None else loss_weights(options["loss"]),
         teacher=teacher,
@@ -138,7 +138,7 @@ def _chosen_backbone(options: NetworkFlags) -> str | None:
     weights = path_or_none(options["weights"])
     if options["backbone"] is not None or weights is None:
         return options["backbone"]
-    from clippan_cli.weights.cards import backbone_of
+    from clippan_cli.weights.path import backbone_of
 
     return backbone_of(weights)
 

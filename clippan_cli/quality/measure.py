@@ -180,7 +180,7 @@ def _without_reference(
     stage = f"assess {subject.image.name}"[-40:]
 
     def on_progress(done: int, total: int) -> None:
-        control.report(Progress(stage, done, total, done * _WINDOW * _WINDOW))
+        control.report(Progress(stage, done, total, done * _WINDOW * _WINDOW, unit="windows"))
 
     scores = score(
         planes,
@@ -292,7 +292,7 @@ def _against(
             size=_WINDOW,
             only=windows if common == subject.place else None,
             workers=options.compute.thread_count if device.type == "cpu" else 1,
-            on_progress=lambda done, total: control.report(Progress("reference", done, total)),
+            on_progress=lambda done, total: control.report(Progress("reference", done, total, unit="windows")),
         ),
     )
 

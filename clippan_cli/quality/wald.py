@@ -28,8 +28,9 @@ from clippan_cli.rasters.options import PairOptions
 from clippan_cli.rasters.source import Mask, Values, open_source
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.running.control import Control
+from clippan_cli.scene.estimation import Estimate
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.scene.scene import Scene
 from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions, bare_sharpening
 from clippan_cli.writing.grid import OutputGrid

@@ -20,7 +20,8 @@ from clippan_cli.running.warnings import (
     RunWarning,
 )
 from clippan_cli.scene.doubts import LEAST_LARGE
-from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.scene.estimation import Estimate
+from clippan_cli.scene.scene import Scene
 
 _BLURRED = 0.9  # of the D_rho of the interpolated MS: such an image has hardly any detail of PAN
 _BLURRED_ALONE = 0.6  # a D_rho above which an image has little detail of PAN, where EXP was not measured

@@ -7,9 +7,6 @@ driver that it has. So these files are checked first, each like a raster that th
 from __future__ import annotations
 
 import os
-import platform
-import re
-import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader
 
 from clippan_cli.rasters.dimap import files_of_product
+from clippan_cli.rasters.names import check_local_path, is_remote
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.til import check_corner, tiles_of
 from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
@@ -66,7 +64,7 @@ def open_dataset(name: str, trust: Trust) -> Any:
         InputError: it cannot be opened, or it leads to a file that must not be read.
     """
     if not is_remote(name):
-        _check_path(name)
+        check_local_path(name)
         return _Opening(trust, _folders_of(name)).open(name)
     if not trust.remote:
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
@@ -146,7 +144,7 @@ class _Opening:
     def _check_place(self, file: str, name: str) -> None:
         """Refuse what is not a regular file in the folder of the input."""
         try:
-            _check_path(file)
+            check_local_path(file)
         except InputError as error:
             raise _leads_astray(name, error) from error
         if not any(Path(os.path.realpath(file)).is_relative_to(folder) for folder in self.folders):
@@ -156,7 +154,7 @@ class _Opening:
         if os.path.realpath(file) in self.above:
             raise InputError(f"{name} reads itself through {file}")
         try:
-            _check_path(file)
+            check_local_path(file)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)  # masks and overviews rarely are
                 dataset = self.open(file)
@@ -164,21 +162,6 @@ class _Opening:
                 return [file, *_files_of(file, dataset)]
         except InputError as error:
             raise _leads_astray(name, error) from error
-
-
-def is_remote(name: str) -> bool:
-    """Whether GDAL would fetch what has this name."""
-    remote = ("http://", "https://", "s3://", "gs://", "az://", "/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "ftp://")
-    return name.lower().startswith(remote)
-
-
-def windows_path_here(name: str) -> str | None:
-    """Why a path of Windows means nothing on another system, where a name is one; None where it is none."""
-    drive = re.match(r"([A-Za-z]):|\\\\", name)
-    if os.name == "nt" or drive is None or os.path.exists(name):
-        return None
-    place = f"/mnt/{drive[1].lower()}/..." if drive[1] else "the folder where that share is mounted"
-    return f"{name} is a path of Windows, but this is {platform.system()}; give the path as it is here, e.g. {place}"
 
 
 def one_line(error: BaseException) -> str:
@@ -219,26 +202,3 @@ def _untrusted_vrt(name: str) -> InputError:
 
 def _leads_astray(name: str, error: InputError) -> InputError:
     return InputError(f"{name} reads a file that cannot be used: {one_line(error)}")
-
-
-def _check_path(name: str) -> None:
-    if any("\udc80" <= letter <= "\udcff" for letter in name):
-        raise InputError(f"{name!a} is not a UTF-8 name; rename the file")
-    if is_remote(name):
-        raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
-    if reason := windows_path_here(name):
-        raise InputError(reason)
-    if name.startswith("/vsi") or (":" in name.split(os.sep)[0] and not Path(name).exists()):
-        raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
-    try:
-        mode = os.stat(name).st_mode
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
-    if stat.S_ISDIR(mode):
-        raise InputError(f"{name} is a folder; name the raster file inside it")
-    if not stat.S_ISREG(mode):
-        raise InputError(f"{name} is not a regular file")
-    if not os.access(name, os.R_OK):
-        raise InputError(f"{name} cannot be read: permission denied")
-    if os.path.getsize(name) == 0:
-        raise InputError(f"{name} is empty (0 bytes)")

@@ -9,7 +9,8 @@ from functools import cached_property
 from clippan_cli.quality.measure import Measured
 from clippan_cli.quality.result import AssessReport, short_names
 from clippan_cli.rasters.points import NamedPoint
-from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.scene.estimation import Estimate
+from clippan_cli.scene.scene import Scene
 
 _MOST_GIVEN = 4  # images of the user that are drawn
 

@@ -1,4 +1,4 @@
-"""Devices, threads and memory."""
+"""Devices, threads and memory; torch is imported only once it is asked for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-
-import torch
+from typing import TYPE_CHECKING
 
 from clippan_models.errors import ResourceError, UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(name: str) -> torch.device:
@@ -19,6 +21,8 @@ def choose_device(name: str) -> torch.device:
         UsageError: not a device.
         ResourceError: it is not there.
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -41,6 +45,8 @@ def choose_device(name: str) -> torch.device:
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
     """Let torch use so many CPU threads, then as many as before."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -12,6 +13,8 @@ from typing import Any
 
 from clippan_cli.running.warnings import RunWarning, codes_of
 from clippan_models.errors import Interrupted, StrictError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Progress:
         total: units in all.
         pixels: PAN pixels finished in this stage, 0 where they are not the unit.
         note: a figure worth showing, e.g. the loss.
+        unit: what is counted, in the plural.
     """
 
     stage: str
@@ -31,6 +35,7 @@ class Progress:
     total: int
     pixels: int = 0
     note: str = ""
+    unit: str = ""
 
 
 @dataclass
@@ -39,16 +44,21 @@ class Control:
 
     Attributes:
         on_progress: called after each unit of work.
+        on_stage: called with the name of a stage and True as it begins, and with False as it ends.
+        on_fact: called with each thing that is found out about the run: a heading, and short texts.
         on_note: called with each decision that was made for the user, in one sentence.
         on_warning: called with each doubt about the run, once, as soon as it is known.
         strict: a warning ends the run.
         warnings: all so far.
         stop_signal: number of the signal that asks to stop, set by its handler; the task stops at its next check.
         stopping: the task has seen the request, and is cleaning up.
-        seconds: wall time of each stage, filled by the task.
+        seconds: wall time of each stage, filled by the task; that of a stage within another counts once, for the
+            inner one, so that all add up to the time of the whole.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
+    on_stage: Callable[[str, bool], None] = lambda stage, begins: None
+    on_fact: Callable[[str, Sequence[str]], None] = lambda heading, texts: None
     on_note: Callable[[str], None] = lambda note: None
     on_warning: Callable[[RunWarning], None] = lambda warning: None
     strict: bool = False
@@ -56,6 +66,8 @@ class Control:
     stop_signal: int | None = None
     stopping: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    _stages: list[str] = field(default_factory=list, init=False)
+    _since: float = field(default=0.0, init=False)
 
     def report(self, progress: Progress) -> None:
         """Report progress, and stop here if asked to.
@@ -103,6 +115,15 @@ class Control:
             yield found
 
     @contextmanager
+    def without_facts(self) -> Iterator[None]:
+        """Keep what is found out about a run to itself: it is one that the user has not asked for."""
+        tell, self.on_fact = self.on_fact, lambda heading, texts: None
+        try:
+            yield
+        finally:
+            self.on_fact = tell
+
+    @contextmanager
     def _warnings_apart(self, on_warning: Callable[[RunWarning], None], *, strict: bool) -> Iterator[list[RunWarning]]:
         before = self.warnings, self.on_warning, self.strict
         self.warnings, self.on_warning, self.strict = [], on_warning, strict
@@ -113,12 +134,24 @@ class Control:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the wall time of a block to a stage."""
-        started = time.perf_counter()
+        """Add the wall time of a block to a stage, but not that of stages within it."""
+        self._count()
+        self._stages.append(stage)
+        self.on_stage(stage, True)
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+            self._count()
+            self._stages.pop()
+            self.on_stage(stage, False)
+            logger.info("%s: %.2f s so far", stage, self.seconds[stage])
+
+    def _count(self) -> None:
+        """Add the time since the last change of stage to the innermost one."""
+        now = time.perf_counter()
+        if self._stages:
+            self.seconds[self._stages[-1]] = self.seconds.get(self._stages[-1], 0.0) + now - self._since
+        self._since = now
 
 
 def handle_stop_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> dict[int, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 
 from clippan_models.errors import UsageError
@@ -13,6 +14,7 @@ SMALLEST_TILE = 64
 _LARGEST_TILE = 16384
 _MOST_THREADS = 1024  # with a hundred thousand, the library of threads crashes
 _LEAST_RAM_MB = 256
+_DEVICES = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ComputeOptions:
         tile: side of a tile in PAN pixels; None: planned from `ram_mb`.
 
     Raises:
-        UsageError: a number out of range.
+        UsageError: a number out of range, or no such kind of device.
     """
 
     device: str = "auto"
@@ -35,6 +37,8 @@ class ComputeOptions:
     tile: int | None = None
 
     def __post_init__(self) -> None:
+        if not _DEVICES.fullmatch(self.device):
+            raise UsageError(f"{self.device}: choose auto, cpu, cuda, cuda:0 ... or mps", "device")
         if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
             raise UsageError(f"{self.threads}: must be 1 to {_MOST_THREADS}", "threads")
         if self.ram_mb < _LEAST_RAM_MB:

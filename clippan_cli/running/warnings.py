@@ -124,7 +124,8 @@ OUTLIERS = _kind(
 )
 GENERIC_SENSOR = _kind(
     "generic-sensor",
-    "The files do not say which sensor they are from, and --sensor is not given.",
+    "The files do not say which sensor they are from, and --sensor is not given. D_lambda_K, HQNR, RQNR and the R "
+    "indices depend on its MTF.",
     "name the camera with --sensor",
 )
 WEIGHTS_SENSOR = _kind(

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,10 +38,11 @@ from clippan_cli.running.warnings import (
     RunWarning,
 )
 from clippan_models.contracts import MIN_PAN_R2, Observation, Sampling, Window
-from clippan_models.observation import MAX_SHIFT_MS, MIN_LOCAL_R2, Registration
-from clippan_models.ops.displacement import Displacement
-from clippan_models.ops.regression import SAMPLES_PER_WEIGHT
 from clippan_models.sensors.guess import GENERIC
+
+if TYPE_CHECKING:  # what is doubtful about files is told before torch is there
+    from clippan_models.observation import Registration
+    from clippan_models.ops.displacement import Displacement
 
 LEAST_LARGE = 16.0
 """Where no value reaches this, indices that round to whole numbers tell nothing."""
@@ -57,9 +59,7 @@ _BORDER_SIDE = 64  # MS pixels a side of the windows at the border, where fill l
 def sensor_doubts(sensor: str, chosen: bool, reason: str) -> Iterator[RunWarning]:
     """Whether the sensor is known; one that the user has chosen is."""
     if sensor == GENERIC and not chosen:
-        yield GENERIC_SENSOR.says(
-            f"the MTF of the sensor is not known, as {reason}; D_lambda_K, HQNR, RQNR and the R indices depend on it"
-        )
+        yield GENERIC_SENSOR.says(f"the sensor is not known ({reason})")
 
 
 def grid_doubts(pair: Pair) -> Iterator[RunWarning]:
@@ -196,6 +196,9 @@ def estimate_doubts(
         sought: what the coarse search for a shift found; None: shifts were not looked for.
         drift: how much the shift varies over the scene, PAN pixels.
     """
+    from clippan_models.observation import MIN_LOCAL_R2
+    from clippan_models.ops.regression import SAMPLES_PER_WEIGHT
+
     sampling = observation.sampling
     if scene_pixels < SAMPLES_PER_WEIGHT * (sampling.bands + 1):
         return
@@ -231,6 +234,8 @@ def _shift_doubts(sampling: Sampling, found: Registration, sought: Displacement 
         found: the shifts.
         sought: what the coarse search found; None: no shift is known.
     """
+    from clippan_models.observation import MAX_SHIFT_MS
+
     down, right = (max(shifts, key=abs) for shifts in (found.shift_y, found.shift_x))
     if sought and max(abs(down) / sampling.ratio_y, abs(right) / sampling.ratio_x) > MAX_SHIFT_MS:
         evidence = ""

@@ -79,7 +79,7 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
     left_out: list[LeftOut] = []
     origins: dict[Path, frozenset[str]] = {}
     for number, path in enumerate(paths, start=1):
-        control.report(Progress("look", number, len(paths)))
+        control.report(Progress("look", number, len(paths), unit="files"))
         if is_no_half(path.name):
             left_out.append(LeftOut(str(path), "its name says that it is neither MS nor PAN"))
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clippan_cli.rasters.opening import windows_path_here
+from clippan_cli.rasters.names import windows_path_here
 from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, SceneFiles

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import FALLBACK
+from clippan_cli.scene.estimation import Estimate, estimate_scene
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Estimate, estimate_scene
+from clippan_cli.sharpening.facts import tell_of_estimate, tell_of_guide, tell_of_plan
 from clippan_cli.sharpening.fuse import fuse_tiles
-from clippan_cli.sharpening.guidance import open_guide
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.plan import Plan, plan_run
 from clippan_cli.sharpening.provenance import describe_run
@@ -21,6 +22,9 @@ from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.methods.method import Learned, Method
 from clippan_models.plain import plain
+
+if TYPE_CHECKING:
+    from clippan_models.adaptation.scene import Guide
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def sharpen_files(
     files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control, estimate: Estimate | None = None
 ) -> Sharpened:
     """Sharpen a scene into a file, and no more: see `fuse_scene`."""
-    with opened_run(files, read, options, control) as run:
+    with control.without_facts(), opened_run(files, read, options, control) as run:
         return fuse_scene(run, estimate)
 
 
@@ -60,19 +64,31 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
     """
     scene, options, control, output = run.scene, run.options, run.control, run.output
     # opened before the work, so that a bad option, a full disk or a missing CLIP is reported now
-    with SafeWriter(options.output, output.grid, run.encoding, output.metadata) as writer:
-        guide = open_guide(options.guidance, scene, options.adapt.seed, run.device) if run.needs_guide else None
-        method = run.method(guide)
+    with control.timed("write"), SafeWriter(options.output, output.grid, run.encoding, output.metadata) as writer:
+        method = run.method(_opened_guide(run))
         estimate = estimate or estimate_scene(scene, control)
+        planned = _planned(run, method, estimate)
         fitted = method.fit(FileSource(scene, estimate, run.device, control))
         if fitted.note:
             control.warn(FALLBACK.says(fitted.note))
-        planned = _planned(run, method, estimate)
         provenance = planned.provenance | fitted.tags | {"WARNINGS": json.dumps(plain(control.warnings))}
         writer.write_provenance(provenance)
         report = fuse_tiles(run, planned.plan, fitted.sharpener, estimate.observation, writer)
     provenance["FILE_BYTES"] = str(report.file_bytes)
     return replace(planned, provenance=provenance, learned=fitted.learned)
+
+
+def _opened_guide(run: Run) -> Guide | None:
+    """The CLIP and its prompts, where a network is to be judged."""
+    if not run.needs_guide:
+        return None
+    with run.control.timed("CLIP"):
+        from clippan_cli.sharpening.guidance import open_guide
+
+        guide = open_guide(run.options.guidance, run.scene, run.options.adapt.seed, run.device)
+    if guide is not None:
+        tell_of_guide(guide, run.control)
+    return guide
 
 
 def plan_scene(run: Run) -> Sharpened:
@@ -90,4 +106,7 @@ def plan_scene(run: Run) -> Sharpened:
 def _planned(run: Run, method: Method, estimate: Estimate) -> Sharpened:
     """The plan, and the tags that are known before the method is fitted."""
     plan = plan_run(run.scene, run.options, run.output, method.cost(estimate.observation))
-    return Sharpened(plan, describe_run(run, method, estimate, plan), estimate)
+    planned = Sharpened(plan, describe_run(run, method, estimate, plan), estimate)
+    tell_of_estimate(estimate, planned.provenance, run.control)
+    tell_of_plan(plan, run.control)
+    return planned

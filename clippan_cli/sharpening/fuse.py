@@ -64,11 +64,11 @@ def fuse_tiles(
             flat.add(arrays, encoded, valid)
             background.put((core, encoded, valid))
             done += core.pixels
-            control.report(Progress("sharpen", number, len(cores), done))
+            control.report(Progress("sharpen", number, len(cores), done, unit="tiles"))
     release_memory()
     _refuse_flat(run, flat.found())
     with control.timed("write"):
-        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
 
 
 def _refuse_flat(run: Run, bands: list[int]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from clippan_cli import __version__
-from clippan_cli.scene.scene import Estimate
+from clippan_cli.scene.estimation import Estimate
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run
 from clippan_models.methods.method import Method

@@ -1,30 +1,40 @@
-"""A scene opened, and all that a run needs decided and checked before its work begins."""
+"""A scene opened, and all that a run needs decided and checked before its work begins.
+
+What can be refused without GDAL is refused before it is imported, and what needs no tensors before torch is: each takes
+longer to load than a person who has mistyped should wait.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
-
+from clippan_cli.rasters.names import check_local_path, is_remote
 from clippan_cli.running.compute import choose_device, limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import LANGUAGE_SILENT
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Scene, open_scene
-from clippan_cli.sharpening.format import OutputFormat, choose_output
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.weights.cards import check_weights_path, load_fitting, scene_card
+from clippan_cli.weights.path import check_weights_path
 from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import check_output_path
-from clippan_models.adaptation.scene import Guide
 from clippan_models.errors import UsageError
 from clippan_models.guidance.options import NONE
-from clippan_models.methods.method import Method
-from clippan_models.methods.network import MethodOptions
+from clippan_models.methods.method import Method, MethodOptions
 from clippan_models.methods.registry import MethodSpec, find_method
-from clippan_models.store.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+    from clippan_cli.scene.scene import Scene
+    from clippan_cli.sharpening.format import OutputFormat
+    from clippan_models.adaptation.scene import Guide
+    from clippan_models.store.checkpoint import Checkpoint
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,16 +83,50 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
         ClippanError: one of its children: a path, a device, a file or an option that will not do.
     """
     spec = find_method(options.method)
-    _check_paths(files, options, spec)
-    device = choose_device(options.compute.device)
-    with ExitStack() as stack, limited_threads(options.compute.thread_count):
-        scene = open_scene(files, read, control, stack)
-        output = choose_output(scene, options.bands)
-        weights, backbone = options.weights, options.adapt.backbone
-        initial = None if weights is None else load_fitting(weights, scene_card(scene), backbone, control)
-        run = Run(scene, options, spec, output, initial, device, control)
-        _warn_of_silence(run)
+    with ExitStack() as stack:
+        with control.timed("open"):
+            _check_paths(files, options, spec)
+            scene = _opened_scene(files, read, options, control, stack)
+        with control.timed("start"):
+            from clippan_cli.scene.estimation import located
+
+            device = choose_device(options.compute.device)
+            stack.enter_context(limited_threads(options.compute.thread_count))
+            logger.info("computing on %s, with %d threads", device, options.compute.thread_count)
+        scene = located(scene, control)
+        with control.timed("open"):
+            run = _decided(scene, options, spec, device, control)
         yield run
+
+
+def _opened_scene(
+    files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control, stack: ExitStack
+) -> Scene:
+    """The scene where its georeferencing puts it, with whatever is known of it by now told."""
+    from clippan_cli.scene.scene import scene_as_referenced
+    from clippan_cli.sharpening.facts import tell_of_scene
+    from clippan_cli.sharpening.format import choose_output
+    from clippan_cli.writing.rehearsal import check_compression
+
+    check_compression(options.encoding)
+    scene = scene_as_referenced(files, read, control, stack)
+    choose_output(scene, options.bands)  # refuses bands that are not there
+    tell_of_scene(scene, control)
+    return scene
+
+
+def _decided(scene: Scene, options: SharpenOptions, spec: MethodSpec, device: torch.device, control: Control) -> Run:
+    """The run, with the weights that a network begins with."""
+    from clippan_cli.sharpening.format import choose_output
+
+    initial = None
+    if options.weights is not None:
+        from clippan_cli.weights.cards import load_fitting, scene_card
+
+        initial = load_fitting(options.weights, scene_card(scene), options.adapt.backbone, control)
+    run = Run(scene, options, spec, choose_output(scene, options.bands), initial, device, control)
+    _warn_of_silence(run)
+    return run
 
 
 def _warn_of_silence(run: Run) -> None:
@@ -103,3 +147,6 @@ def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -
     if options.save_weights is not None:
         others = [*inputs, options.output, *([options.weights] if options.weights else [])]
         check_weights_path(options.save_weights, others, overwrite=overwrite)
+    for name in files.names:
+        if not is_remote(name):
+            check_local_path(name)

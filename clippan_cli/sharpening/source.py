@@ -11,8 +11,9 @@ import torch
 
 from clippan_cli.rasters.tiles import TileArrays, plan_tiles
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.estimation import TRAINING_WINDOWS, Estimate, core_valid, sample_tiles
 from clippan_cli.scene.limits import Outliers
-from clippan_cli.scene.scene import TRAINING_WINDOWS, Estimate, Scene, core_valid, sample_tiles
+from clippan_cli.scene.scene import Scene
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.contracts import Observation, Tile, Window
 from clippan_models.pipeline import prefetch
@@ -81,7 +82,7 @@ class FileSource:
         Raises:
             Interrupted: a signal has asked to stop.
         """
-        self.control.report(Progress(stage, done, total, note=note))
+        self.control.report(Progress(stage, done, total, note=note, unit="steps"))
 
     def _cells(self) -> list[Window]:
         cells = plan_tiles(self.scene.window, _STATISTICS_CELL)
@@ -96,7 +97,7 @@ class FileSource:
             outliers.add(arrays)
             yield to_tile(arrays, self.device)
             seen += int(core_valid(arrays).sum())
-            self.control.report(Progress("statistics", number, total, seen))
+            self.control.report(Progress("statistics", number, total, seen, unit="cells"))
             if seen >= _STATISTICS_PIXELS:
                 break
         self._tell_of(outliers)

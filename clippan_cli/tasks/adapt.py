@@ -13,7 +13,8 @@ from clippan_cli.training.log import check_training_log
 from clippan_cli.training.options import ArchiveOptions
 from clippan_cli.training.result import ArchiveResult
 from clippan_cli.training.validation import validate_learned
-from clippan_cli.weights.cards import check_weights_path, write_weights
+from clippan_cli.weights.cards import write_weights
+from clippan_cli.weights.path import check_weights_path
 from clippan_cli.writing.path import check_output_path
 from clippan_models.errors import OutputError, shown
 

@@ -28,8 +28,9 @@ from clippan_cli.report.findings import Findings
 from clippan_cli.report.maps import write_maps
 from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
+from clippan_cli.scene.estimation import Estimate, estimate_scene
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Estimate, Scene, estimate_scene, open_scene
+from clippan_cli.scene.scene import Scene, open_scene
 from clippan_models.errors import ClippanError, Interrupted, StrictError, UsageError
 from clippan_models.methods.registry import find_method
 

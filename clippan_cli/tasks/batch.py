@@ -232,7 +232,7 @@ def _compare(
     known: dict[str, SceneResult] = {}
     missing: list[Job] = []
     for number, job in enumerate(jobs, start=1):
-        control.report(Progress("compare", number, count))
+        control.report(Progress("compare", number, count, unit="scenes"))
         record = read_record(job)
         if record is not None and is_finished(job, record):
             known[job.files.id] = SceneResult(job, "unchanged", record)
@@ -254,7 +254,7 @@ def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[
                 control.warn(*record.warnings)
             if record.error:
                 control.on_note(f"{job.files.id}: {record.error}")
-            control.report(Progress("sharpen", len(results), len(jobs), note=job.files.id))
+            control.report(Progress("sharpen", len(results), len(jobs), note=job.files.id, unit="scenes"))
     except (Interrupted, ResourceError) as error:
         left = f"{len(results)} of {len(jobs)} scenes were sharpened; run the same command again to continue"
         if isinstance(error, Interrupted):

@@ -14,8 +14,9 @@ from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.running.warnings import RunWarning
+from clippan_cli.scene.estimation import estimate_scene
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Scene, estimate_scene, open_scene
+from clippan_cli.scene.scene import Scene, open_scene
 from clippan_models.plain import plain
 
 

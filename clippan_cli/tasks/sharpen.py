@@ -13,25 +13,22 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clippan_cli.quality.measure import assess_image
-from clippan_cli.quality.options import AssessOptions
-from clippan_cli.quality.result import Assessment
-from clippan_cli.quality.warnings import told_of_image
-from clippan_cli.rasters.limits import Limits
-from clippan_cli.report.quicklook import write_quicklook
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import NOT_MEASURED, RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.sharpening.engine import Sharpened, fuse_scene, plan_scene
 from clippan_cli.sharpening.options import SharpenOptions
-from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run, opened_run
-from clippan_cli.weights.cards import learned_card, write_weights
-from clippan_models.adaptation.trainer import Adapted
 from clippan_models.errors import InputError, Interrupted, StrictError
 from clippan_models.plain import plain
+
+if TYPE_CHECKING:  # what needs torch is imported once the run is known to be possible
+    from clippan_cli.quality.result import Assessment
+    from clippan_cli.rasters.limits import Limits
+    from clippan_cli.sharpening.engine import Sharpened
+    from clippan_cli.sharpening.plan import Plan
+    from clippan_models.adaptation.trainer import Adapted
 
 
 @dataclass(frozen=True)
@@ -105,8 +102,10 @@ def sharpen(
     """
     control = control or Control()
     control.strict = read.strict
-    started = time.perf_counter()
+    started = time.perf_counter() - control.seconds.get("start", 0.0)
     with opened_run(files, read, options, control) as run:
+        with control.timed("start"):
+            from clippan_cli.sharpening.engine import fuse_scene
         sharpened = fuse_scene(run)
         _save_weights(run, sharpened)
         try:
@@ -140,6 +139,8 @@ def plan_sharpen(
     control = control or Control()
     control.strict = read.strict
     with opened_run(files, read, options, control) as run:
+        from clippan_cli.sharpening.engine import plan_scene
+
         return _result(plan_scene(run), control)
 
 
@@ -160,6 +161,8 @@ def _save_weights(run: Run, sharpened: Sharpened) -> None:
     path, learned = run.options.save_weights, sharpened.learned
     if path is None or learned is None:
         return
+    from clippan_cli.weights.cards import learned_card, write_weights
+
     started_from = run.initial.sha256 if run.initial else ""
     adapt = run.options.adapt
     card = learned_card(run.scene, sharpened.estimate, adapt, learned.adapted, learned.guide, started_from)
@@ -171,6 +174,10 @@ def _measure(run: Run, limits: Limits) -> Assessment | None:
     if options.bands is not None:
         control.on_note("quality is not measured with --bands: the indices compare all bands")
         return None
+    with control.timed("start"):
+        from clippan_cli.quality.measure import assess_image
+        from clippan_cli.quality.options import AssessOptions
+        from clippan_cli.quality.warnings import told_of_image
     try:
         with control.timed("assess"):
             found = assess_image(run.scene, str(options.output), AssessOptions(sampled=True), control, limits)
@@ -185,4 +192,6 @@ def _draw(run: Run) -> Path | None:
     if run.options.quicklook is None:
         return None
     with run.control.timed("quicklook"):
+        from clippan_cli.report.quicklook import write_quicklook
+
         return write_quicklook(run.options.quicklook, run.scene.files, run.scene.options, run.options.output)

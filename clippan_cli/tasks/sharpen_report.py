@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks import sharpen as task
-from clippan_cli.tasks.assess import assess
 from clippan_models.errors import Interrupted, StrictError, UsageError
 
 
@@ -34,6 +32,9 @@ def sharpen_with_report(
     files = None if report is None else _checked(report, pair, sharpening)
     result = task.sharpen(pair, read, sharpening, control)
     if files is not None:
+        from clippan_cli.quality.options import AssessOptions
+        from clippan_cli.tasks.assess import assess
+
         options = AssessOptions(compute=sharpening.compute, sampled=True, baselines=True)
         try:
             assess(pair, read, [str(sharpening.output)], options, control, files)

@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.estimation import TRAINING_WINDOWS
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
-from clippan_cli.scene.scene import TRAINING_WINDOWS, open_scene
+from clippan_cli.scene.scene import open_scene
 from clippan_cli.training.session import Session
 from clippan_cli.training.survey import Survey, SurveyScene
 from clippan_cli.weights.cards import scene_card
+from clippan_models.adaptation.options import CLASSICAL_TEACHERS
 from clippan_models.adaptation.patches import training_core
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
 from clippan_models.store.card import ModelCard, mismatch
 
@@ -55,7 +56,7 @@ def find_members(table: PairTable, read: ReadOptions, control: Control) -> tuple
     found: list[Member] = []
     left_out: list[LeftOut] = []
     for number, pair in enumerate(table.pairs, start=1):
-        control.report(Progress("open", number, len(table.pairs)))
+        control.report(Progress("open", number, len(table.pairs), unit="scenes"))
         try:
             with ExitStack() as stack:
                 scene = open_scene(pair, read, Control(stop_signal=control.stop_signal), stack)
@@ -99,7 +100,7 @@ def survey_scenes(members: Sequence[Member], guided: bool, session: Session) -> 
     def survey() -> Iterator[Surveyed | LeftOut]:
         for done, (number, answer) in enumerate(zip(numbers, answers, strict=True), start=1):
             member = members[number]
-            control.report(Progress("scenes", done, len(numbers), note=member.files.id))
+            control.report(Progress("scenes", done, len(numbers), note=member.files.id, unit="scenes"))
             try:
                 yield Surveyed(member, answer.result())
             except (Interrupted, ResourceError):

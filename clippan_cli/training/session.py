@@ -50,4 +50,4 @@ class Session:
             Interrupted: a signal has asked to stop.
         """
         self.control.stop_signal = self.processes.largest(self.control.stop_signal or 0) or None
-        self.control.report(Progress(stage, step, steps, note=f"loss {loss:.4f}"))
+        self.control.report(Progress(stage, step, steps, note=f"loss {loss:.4f}", unit="steps"))

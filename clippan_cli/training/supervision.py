@@ -18,11 +18,11 @@ from clippan_models.adaptation.batches import ArchiveBatches
 from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages, Judge, adapt_clip
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.objective import with_clip_features
-from clippan_models.adaptation.options import NO_TEACHER
+from clippan_models.adaptation.options import CLASSICAL_TEACHERS, NO_TEACHER
 from clippan_models.adaptation.patches import ScenePatches
 from clippan_models.adaptation.processes import to_device
 from clippan_models.adaptation.scene import Guide
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS, Teacher, teacher_options, train_teacher
+from clippan_models.adaptation.teacher import Teacher, teacher_options, train_teacher
 from clippan_models.adaptation.window_cache import Finish
 from clippan_models.guidance.options import NONE
 

@@ -9,8 +9,9 @@ import torch
 from clippan_cli.rasters.limits import Limits
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import RunWarning
+from clippan_cli.scene.estimation import detail_of, estimate_scene, sample_tiles
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Scene, detail_of, estimate_scene, file_doubts, sample_tiles
+from clippan_cli.scene.scene import Scene, file_doubts
 from clippan_cli.scene.tensors import to_tile
 from clippan_models.adaptation.archive import evenly
 from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages

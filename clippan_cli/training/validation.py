@@ -21,8 +21,9 @@ from clippan_cli.quality.wald import degrade, score_degraded, write_image
 from clippan_cli.rasters.options import PairOptions
 from clippan_cli.running.compute import limited_threads, release_memory
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.scene.estimation import Estimate, detail_of, estimate_scene, sample_tiles
 from clippan_cli.scene.files import LeftOut, ReadOptions, SceneFiles
-from clippan_cli.scene.scene import Estimate, Scene, detail_of, estimate_scene, open_scene, sample_tiles
+from clippan_cli.scene.scene import Scene, open_scene
 from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions, bare_sharpening
 from clippan_cli.training.learning import TrainedNetwork

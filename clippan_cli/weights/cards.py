@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from clippan_cli import __version__
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import WEIGHTS_SENSOR
-from clippan_cli.scene.scene import Estimate, Scene
+from clippan_cli.scene.estimation import Estimate
+from clippan_cli.scene.scene import Scene
 from clippan_cli.scene.values import significant_bits
-from clippan_cli.writing.path import check_output_path
 from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
 from clippan_models.adaptation.trainer import Adapted
-from clippan_models.errors import OutputError, UsageError, WeightsError, shown
+from clippan_models.errors import OutputError, WeightsError, shown
 from clippan_models.networks.registry import find_backbone
 from clippan_models.sensors.guess import GENERIC
 from clippan_models.store.card import CardBand, ModelCard, mismatch
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
 
-_ENDING = ".safetensors"
 _BITS = {"uint8": 8, "uint16": 16, "int16": 15}
 
 
@@ -114,32 +113,6 @@ def card_lines(card: ModelCard) -> list[tuple[str, str]]:
         ("licence", card.licence),
     ]
     return [(word, text) for word, text in lines if text]
-
-
-def backbone_of(path: Path) -> str:
-    """Name of the backbone that a file of weights holds.
-
-    Raises:
-        WeightsError: see `load_checkpoint`.
-    """
-    return load_checkpoint(path).backbone
-
-
-def check_weights_path(path: Path, others: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse, before any work, a path that weights cannot or must not be saved to.
-
-    Args:
-        path: of the file of weights.
-        others: the files that the run reads or writes.
-        overwrite: an existing file may be replaced.
-
-    Raises:
-        UsageError: the name does not end in `.safetensors`.
-        OutputError: see `check_output_path`.
-    """
-    if path.suffix != _ENDING:
-        raise UsageError(f"{shown(path)}: the file of weights must be called *{_ENDING}")
-    check_output_path(path, others, overwrite)
 
 
 def load_fitting(path: Path, scene: ModelCard, backbone: str, control: Control) -> Checkpoint:

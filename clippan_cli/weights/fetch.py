@@ -278,6 +278,6 @@ def _reporting_to(control: Control) -> type[tqdm]:
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
             done, total = (math.ceil(size / 1e6) for size in (self.n, self.total or self.n))
-            control.report(Progress("fetch", done, total, note="MB"))
+            control.report(Progress("fetch", done, total, unit="MB"))
 
     return Bar

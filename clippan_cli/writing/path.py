@@ -10,12 +10,15 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from clippan_cli.rasters.opening import windows_path_here
-from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
-from clippan_cli.writing.options import OutputOptions
+from clippan_cli.rasters.names import windows_path_here
 from clippan_models.errors import OutputError, shown
 from clippan_models.store.temporary import abandoned_part, new_token, part_path
+
+if TYPE_CHECKING:
+    from clippan_cli.writing.grid import OutputGrid
+    from clippan_cli.writing.options import OutputOptions
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,8 @@ def check_free_space(path: Path, grid: OutputGrid, options: OutputOptions) -> No
     Raises:
         OutputError: the disk is too full.
     """
+    from clippan_cli.writing.grid import estimate_disk_bytes  # GDAL is not needed for the other checks
+
     needed, free = estimate_disk_bytes(grid, options), shutil.disk_usage(real_path(path).parent).free
     if needed > free:
         raise OutputError(

@@ -60,9 +60,7 @@ def check_encoding(grid: OutputGrid, options: OutputOptions, metadata: RasterMet
     Raises:
         UsageError: GDAL does not know an option, or it cannot do with these bands what the option asks for.
     """
-    if not options.user_options.get("COMPRESS") and not _gdal_can_write(options.compression):
-        offered = ", ".join(available_compressions())
-        raise UsageError(f"unknown compression '{options.compress}'; GDAL offers here: {offered}")
+    check_compression(options)
     small = replace(grid, width=min(grid.width, 64), height=min(grid.height, 64))
     complaints: list[str] = []
     try:
@@ -76,6 +74,17 @@ def check_encoding(grid: OutputGrid, options: OutputOptions, metadata: RasterMet
         raise UsageError(f"GDAL does not accept a creation option: {complaints[0]}")
     _refuse_changed_grid(small, rehearsal.facts, options)
     return rehearsal
+
+
+def check_compression(options: OutputOptions) -> None:
+    """Refuse a compression that this GDAL cannot write, unless it is among the user's creation options.
+
+    Raises:
+        UsageError: GDAL does not know it; the message lists those that it has.
+    """
+    if not options.user_options.get("COMPRESS") and not _gdal_can_write(options.compression):
+        offered = ", ".join(available_compressions())
+        raise UsageError(f"unknown compression '{options.compress}'; GDAL offers here: {offered}")
 
 
 def available_compressions() -> tuple[str, ...]:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+INTERPOLATION_RADIUS = 3
+"""MS samples on either side of a PAN pixel that its interpolated value depends on."""
+
+MS_MARGIN = 2 * INTERPOLATION_RADIUS
+"""MS samples to read around a tile: the interpolation kernel, and the reach of values filled in where MS is invalid."""
+
 
 @dataclass(frozen=True)
 class Sampling:

@@ -17,10 +17,9 @@ from torch import Tensor
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.patches import Patches, full_patches
 from clippan_models.adaptation.scene import SceneTiles
-from clippan_models.contracts import Observation, Sampling, Tile, Window
+from clippan_models.contracts import MS_MARGIN, Observation, Sampling, Tile, Window
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
-from clippan_models.ops.views import MS_MARGIN
 from prior_training.images import LEAST_SIDE, SharpImage
 
 MARGIN = 32

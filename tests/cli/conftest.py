@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,6 +54,11 @@ class Outcome:
         """The codes of the warnings on stderr."""
         warnings = [line for line in self.stderr.splitlines() if line.startswith("warning: ")]
         return [line.rpartition("[")[2].removesuffix("]") for line in warnings]
+
+
+def without_progress(stderr: str) -> str:
+    """What stderr says whatever the machine: a slow one gives the time now and then, and what is being done."""
+    return re.sub(r"^\d\d:\d\d:\d\d \w.* elapsed.*\n", "", stderr, flags=re.MULTILINE)
 
 
 @dataclass
@@ -152,7 +158,7 @@ def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         stdout, stderr = capfd.readouterr()
         code = leaving.value.code
         assert isinstance(code, int)
-        return Outcome(code, stdout, stderr)
+        return Outcome(code, stdout, without_progress(stderr))
 
     yield run
     for number, handler in handlers.items():
@@ -170,7 +176,7 @@ def run_clippan(tmp_path: Path) -> RunClippan:
         command = [sys.executable, "-m", "clippan_cli", *argv]
         env = {**os.environ, **ONE_THREAD, **options.pop("env", {})}
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=300, **options)
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return Outcome(done.returncode, done.stdout, without_progress(done.stderr))
 
     return run
 

@@ -103,7 +103,9 @@ def test_sharpen_json(desk: Desk, run_main: RunMain) -> None:
     assert found["provenance"]["METHOD"] == "exp"
     assert [shift["band"] for shift in found["shifts"]] == [1, 2, 3, 4]
     assert set(found["quality"]) == INDICES
-    assert found["seconds"]["total"] > 0
+    stages = {stage: seconds for stage, seconds in found["seconds"].items() if stage != "total"}
+    assert {"start", "open", "sharpen", "write", "assess"} <= set(stages)
+    assert sum(stages.values()) == pytest.approx(found["seconds"]["total"], rel=0.02)
     assert found["adaptation"] is None and found["quicklook"] is None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import rasterio
 
-from tests.cli.conftest import ONE_THREAD, Desk, Outcome
+from tests.cli.conftest import ONE_THREAD, Desk, Outcome, without_progress
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ class Run:
         code = self.process.exitcode
         assert code is not None
         stdout, stderr = ((self.folder / name).read_text() for name in ("stdout", "stderr"))
-        return Outcome(code, stdout, stderr)
+        return Outcome(code, stdout, without_progress(stderr))
 
 
 def listens(process: int) -> bool:
@@ -183,7 +183,7 @@ def test_a_signal_while_python_loads(seconds: float, argv: list[str], scene: Des
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=120)
-    assert_stopped_by(signal.SIGINT, Outcome(process.returncode, stdout, stderr), scene)
+    assert_stopped_by(signal.SIGINT, Outcome(process.returncode, stdout, without_progress(stderr)), scene)
 
 
 def test_a_signal_during_adaptation(argv: list[str], scene: Desk, tmp_path: Path) -> None:

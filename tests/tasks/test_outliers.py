@@ -20,8 +20,9 @@ from scipy.ndimage import gaussian_filter
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
+from clippan_cli.scene.estimation import estimate_scene
 from clippan_cli.scene.files import ReadOptions, SceneFiles
-from clippan_cli.scene.scene import estimate_scene, open_scene
+from clippan_cli.scene.scene import open_scene
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.source import FileSource
 from clippan_cli.tasks.assess import assess

@@ -6,11 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from clippan_models.errors import UsageError
+from clippan_models.networks.names import BACKBONE_TRAITS, find_traits
 
 DEFAULT_BACKBONE = "anyband"
 """The only one that can sharpen before it learns, and the best after it; see docs/benchmarks.md."""
 
 NO_TEACHER = "none"
+
+SELF = "self"
+"""The fusion network's own kind, trained at reduced resolution only."""
+
+CLASSICAL_TEACHERS = ("bdsd-pc", "mtf-glp-hpm-r", "gsa")
+"""Teachers that need no training."""
+
+TEACHERS = (SELF, *CLASSICAL_TEACHERS, *BACKBONE_TRAITS, NO_TEACHER)
 
 OnStep = Callable[[str, int, int, float], None]
 """Called after each step of a training with its stage ("CLIP adaptation", "teacher" or "adapt"), the number of the
@@ -123,7 +132,7 @@ class AdaptOptions:
         validate_every: steps between validations.
         rounds: projections onto PAN and MS after the network, in training and for the result.
         weights: of the terms of the loss. None: those for the backbone.
-        teacher: whose images `loss.ship` pulls to, one of `teacher.TEACHERS`.
+        teacher: whose images `loss.ship` pulls to, one of `TEACHERS`.
         orientations: of the image whose results are averaged, 1 or 8.
     """
 
@@ -143,9 +152,7 @@ class AdaptOptions:
     @property
     def loss(self) -> LossWeights:
         """The weights of the terms of the loss."""
-        from clippan_models.networks.registry import find_backbone
-
-        usual = FROM_RANDOM_WEIGHTS if find_backbone(self.backbone).weights is None else FROM_PRIOR
+        usual = FROM_PRIOR if find_traits(self.backbone).pretrained else FROM_RANDOM_WEIGHTS
         return usual if self.weights is None else self.weights
 
     @property

@@ -16,11 +16,10 @@ from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages, Clip
 from clippan_models.adaptation.evidence import can_correct
 from clippan_models.adaptation.fusion import Prior, fit_prior
 from clippan_models.adaptation.objective import unit_image, unit_pan, with_clip_features
-from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, OnStep
+from clippan_models.adaptation.options import CLASSICAL_TEACHERS, NO_TEACHER, AdaptOptions, OnStep
 from clippan_models.adaptation.patches import Patches, scene_patches
 from clippan_models.adaptation.processes import Processes, to_device
 from clippan_models.adaptation.teacher import (
-    CLASSICAL_TEACHERS,
     SHARP_EXAMPLE,
     Teacher,
     core_images,

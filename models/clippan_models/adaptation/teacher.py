@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from clippan_models.adaptation.batches import Batches
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.objective import fuse
-from clippan_models.adaptation.options import NO_TEACHER, AdaptOptions, LossWeights, OnStep
+from clippan_models.adaptation.options import SELF, AdaptOptions, LossWeights, OnStep
 from clippan_models.adaptation.patches import REDUCED_SIDE, Patches
 from clippan_models.adaptation.processes import Processes, to_device
 from clippan_models.adaptation.trainer import Trainer, new_network
@@ -25,20 +25,15 @@ from clippan_models.classical.gsa import GsaFitter
 from clippan_models.classical.mtf_glp import MtfGlpHpmRFitter
 from clippan_models.contracts import Fitter, Sharpener
 from clippan_models.networks.blocks import InWindows
-from clippan_models.networks.registry import BACKBONES, find_backbone
+from clippan_models.networks.registry import find_backbone
 from clippan_models.ops.views import TileViews
 
-SELF = "self"
-"""The fusion network's own kind, trained at reduced resolution only."""
-
-CLASSICAL_TEACHERS: dict[str, Callable[[], Fitter]] = {
+_CLASSICAL: dict[str, Callable[[], Fitter]] = {
     "bdsd-pc": BdsdPcFitter,
     "mtf-glp-hpm-r": MtfGlpHpmRFitter,
     "gsa": GsaFitter,
 }
-"""Teachers that need no training."""
-
-TEACHERS = (SELF, *CLASSICAL_TEACHERS, *BACKBONES, NO_TEACHER)
+"""By the names in `CLASSICAL_TEACHERS`."""
 
 SHARP_EXAMPLE = "bdsd-pc"
 """The classical method whose images stand for sharp ones in stage I."""
@@ -49,7 +44,7 @@ _REDUCED_ONLY = LossWeights.only(reduced=LossWeights().reduced)
 @torch.inference_mode()
 def fit_classical(teacher: str, views: Iterable[TileViews]) -> Sharpener:
     """A classical method fitted to tiles; `teacher` is a key of `CLASSICAL_TEACHERS`."""
-    fitter = CLASSICAL_TEACHERS[teacher]()
+    fitter = _CLASSICAL[teacher]()
     for view in views:
         fitter.update(view)
     return fitter.finish()

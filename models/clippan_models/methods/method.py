@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-
-from clippan_models.adaptation.scene import Guide
-from clippan_models.adaptation.trainer import Adapted
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.contracts import Observation, Sharpener, Tile
-from clippan_models.store.checkpoint import Checkpoint
+
+if TYPE_CHECKING:  # what a classical method does without is not imported for it
+    import torch
+    from torch import nn
+
+    from clippan_models.adaptation.scene import Guide
+    from clippan_models.adaptation.trainer import Adapted
+    from clippan_models.store.checkpoint import Checkpoint
 
 
 class SceneSource(Protocol):
@@ -109,6 +113,21 @@ class Fitted:
     tags: dict[str, str] = field(default_factory=dict)
     learned: Learned | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """What a method is built with; classical methods need none of it.
+
+    Attributes:
+        adapt: how the network learns.
+        guide: the CLIP and the prompts that judge it; None: no language.
+        initial: a network of the backbone to begin with, which is left as it is; None: one with random weights.
+    """
+
+    adapt: AdaptOptions = AdaptOptions()
+    guide: Guide | None = None
+    initial: nn.Module | None = None
 
 
 class Method(Protocol):

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from clippan_models.adaptation.evidence import SceneNetwork, can_correct, is_informed, shown_images
 from clippan_models.adaptation.fusion import Prior, mean_normalisation
-from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.adaptation.options import SELF
 from clippan_models.adaptation.patches import REDUCED_SIDE, training_core
-from clippan_models.adaptation.scene import Guide, SceneTiles, learn_scene
-from clippan_models.adaptation.teacher import SELF
+from clippan_models.adaptation.scene import SceneTiles, learn_scene
 from clippan_models.contracts import Observation, Sampling, Views
-from clippan_models.methods.method import Fitted, Learned, MethodCost, SceneSource
+from clippan_models.methods.method import Fitted, Learned, MethodCost, MethodOptions, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
 from clippan_models.networks.blocks import run_in_orientations, run_network
 from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
@@ -28,21 +27,6 @@ _CORES = 2  # that estimates of time are made for
 _STEP_SECONDS = 0.035  # of a step, whatever the network: losses, projections
 _JUDGE_SECONDS = 0.08  # more, where a CLIP judges
 _BAND_SECONDS = 0.7 / 4  # of a megapixel of a band: views, projections, files
-
-
-@dataclass(frozen=True)
-class MethodOptions:
-    """What a method is built with; classical methods need none of it.
-
-    Attributes:
-        adapt: how the network learns.
-        guide: the CLIP and the prompts that judge it; None: no language.
-        initial: a network of the backbone to begin with, which is left as it is; None: one with random weights.
-    """
-
-    adapt: AdaptOptions = AdaptOptions()
-    guide: Guide | None = None
-    initial: nn.Module | None = None
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
-"""The sharpening methods by name."""
+"""The sharpening methods by name; free of torch until one is built."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from clippan_models.errors import unknown_name
-from clippan_models.methods.classical import CLASSICAL, ClassicalMethod
-from clippan_models.methods.method import Method
-from clippan_models.methods.network import MethodOptions, NetworkMethod
+from clippan_models.methods.options import CLASSICAL_METHODS
+
+if TYPE_CHECKING:
+    from clippan_models.methods.method import Method, MethodOptions
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,22 @@ class MethodSpec:
     language: bool = False
 
 
-def _without_options(method: ClassicalMethod, options: MethodOptions) -> Method:
-    return method
+def _classical(name: str, options: MethodOptions) -> Method:
+    from clippan_models.methods.classical import CLASSICAL
+
+    return next(method for method in CLASSICAL if method.name == name)
+
+
+def _network(options: MethodOptions, language: bool = False) -> Method:
+    from clippan_models.methods.network import NetworkMethod
+
+    return NetworkMethod.of(options, language=language)
 
 
 METHODS: dict[str, MethodSpec] = {
-    **{method.name: MethodSpec(partial(_without_options, method)) for method in CLASSICAL},
-    "network": MethodSpec(NetworkMethod.of, learns=True),
-    "clippan": MethodSpec(partial(NetworkMethod.of, language=True), learns=True, language=True),
+    **{name: MethodSpec(partial(_classical, name)) for name in CLASSICAL_METHODS},
+    "network": MethodSpec(_network, learns=True),
+    "clippan": MethodSpec(partial(_network, language=True), learns=True, language=True),
 }
 
 

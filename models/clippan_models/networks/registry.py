@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clippan_models.errors import UsageError, unknown_name
 from clippan_models.networks import anyband, apnn, arbrpn, fusionnet, lambda_pnn, lformer, pan_mamba, pannet, pnn, ship
+from clippan_models.networks.names import find_fusing_traits, find_traits
 from clippan_models.networks.spec import BackboneSpec
 
 _SPECS = (
@@ -28,9 +28,8 @@ def find_backbone(name: str) -> BackboneSpec:
     Raises:
         UsageError: there is none; the message lists those there are.
     """
-    if name in BACKBONES:
-        return BACKBONES[name]
-    raise unknown_name("backbone", name, list(BACKBONES))
+    find_traits(name)
+    return BACKBONES[name]
 
 
 def find_fusing_backbone(name: str) -> BackboneSpec:
@@ -39,11 +38,5 @@ def find_fusing_backbone(name: str) -> BackboneSpec:
     Raises:
         UsageError: there is none, or it only works on patches of one size.
     """
-    spec = find_backbone(name)
-    if not spec.fuses:
-        others = ", ".join(other.name for other in BACKBONES.values() if other.fuses)
-        raise UsageError(
-            f"the backbone {name} compares all pixels of an image with each other and cannot fuse a scene in tiles: "
-            f"use it as the teacher of one of {others}"
-        )
-    return spec
+    find_fusing_traits(name)
+    return BACKBONES[name]

@@ -18,10 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clippan_models.contracts import Sampling, Window
-
-INTERPOLATION_RADIUS = 3
-"""MS samples on either side of a PAN pixel that its interpolated value depends on."""
+from clippan_models.contracts import INTERPOLATION_RADIUS, Sampling, Window
 
 _BLOCK = 128  # rows of a matrix multiplied at once: long enough for speed, short enough to skip the zeros of the band
 

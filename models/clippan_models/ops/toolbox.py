@@ -11,11 +11,11 @@ nothing of nodata: a NaN or a filler value spreads as far as the kernel reaches.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-import scipy.fft
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -123,6 +123,11 @@ def mtf_kernels(gains: Sequence[float], ratio: int) -> Tensor:
     return torch.stack([_mtf_kernel(float(gain), ratio) for gain in gains])
 
 
+def _fast_length(length: int) -> int:
+    """The first length from here on without prime factors above 5, which FFTs are fast for."""
+    return next(number for number in itertools.count(length) if 60**30 % number == 0)
+
+
 def correlate(image: Tensor, kernels: Tensor) -> Tensor:
     """Correlate each band with its kernel, only where the kernel fits.
 
@@ -135,7 +140,7 @@ def correlate(image: Tensor, kernels: Tensor) -> Tensor:
     """
     (height, width), (rows, cols) = image.shape[-2:], kernels.shape[-2:]
     # Circular correlation wraps only into outputs that are cut off, so the image needs no padding of its own.
-    size = (scipy.fft.next_fast_len(height, real=True), scipy.fft.next_fast_len(width, real=True))
+    size = (_fast_length(height), _fast_length(width))
 
     def one(band: Tensor, kernel: Tensor) -> Tensor:
         spectrum = torch.fft.rfft2(band, s=size) * torch.fft.rfft2(kernel.to(band), s=size).conj()

@@ -8,18 +8,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from clippan_models.contracts import Observation, Sampling, Tile, Window
+from clippan_models.contracts import INTERPOLATION_RADIUS, Observation, Sampling, Tile, Window
 from clippan_models.ops.fill import fill_invalid
 from clippan_models.ops.resample import (
-    INTERPOLATION_RADIUS,
     blur_radius,
     coverage,
     decimate,
     upsample,
 )
-
-MS_MARGIN = 2 * INTERPOLATION_RADIUS
-"""MS samples to read around a tile: the interpolation kernel, and the reach of values filled in where MS is invalid."""
 
 _FULL = 1 - 1e-5  # a blurred mask above this is a fully valid neighbourhood: its value is used as it is, bit for bit
 

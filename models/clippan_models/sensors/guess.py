@@ -105,7 +105,7 @@ def guess_sensor(
         finds = list(tier)
         if finds:
             return _judge(finds, bands, ratio)
-    return _generic("no sensor is named in the metadata, the band descriptions or the file names")
+    return _generic("no file names one")
 
 
 def _judge(finds: Sequence[_Find], bands: Sequence[BandClue], ratio: float) -> SensorGuess:
@@ -130,8 +130,7 @@ def _judge(finds: Sequence[_Find], bands: Sequence[BandClue], ratio: float) -> S
 
 
 def _generic(why: str) -> SensorGuess:
-    sensor = load_sensor(GENERIC)
-    return SensorGuess(sensor, f"{why}: {sensor.key} gains {sensor.default_gain:.2f}")
+    return SensorGuess(load_sensor(GENERIC), why)
 
 
 def _finds_in_tags(metadata: Mapping[str, str], wanted: frozenset[str]) -> Iterator[_Find]:

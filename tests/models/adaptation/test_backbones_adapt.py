@@ -16,7 +16,8 @@ from clippan_models.errors import UsageError
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
 from clippan_models.guidance.encoder import ClipEncoder, ClipIdentity
 from clippan_models.guidance.prompts import find_prompts
-from clippan_models.methods.network import MethodOptions, NetworkMethod
+from clippan_models.methods.method import MethodOptions
+from clippan_models.methods.network import NetworkMethod
 from clippan_models.networks.registry import BACKBONES
 from clippan_models.networks.statistics import is_recorded
 from clippan_models.observation import estimate_observation

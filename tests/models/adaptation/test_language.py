@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
-from clippan_models.adaptation.options import AdaptOptions, LossWeights
+from clippan_models.adaptation.options import CLASSICAL_TEACHERS, AdaptOptions, LossWeights
 from clippan_models.adaptation.scene import Guide
-from clippan_models.adaptation.teacher import CLASSICAL_TEACHERS
 from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError

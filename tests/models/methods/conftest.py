@@ -13,7 +13,8 @@ from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.adaptation.scene import Guide
 from clippan_models.adaptation.trainer import Adapted
 from clippan_models.contracts import Observation, Tile
-from clippan_models.methods.network import MethodOptions, NetworkMethod, NetworkSharpener
+from clippan_models.methods.method import MethodOptions
+from clippan_models.methods.network import NetworkMethod, NetworkSharpener
 
 
 @dataclass

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from clippan_models.adaptation.options import AdaptOptions
-from clippan_models.contracts import Observation, Sampling, Tile, Window
-from clippan_models.methods.method import Fitted
-from clippan_models.methods.network import MethodOptions, NetworkMethod
+from clippan_models.contracts import MS_MARGIN, Observation, Sampling, Tile, Window
+from clippan_models.methods.method import Fitted, MethodOptions
+from clippan_models.methods.network import NetworkMethod
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
-from clippan_models.ops.views import MS_MARGIN, TileViews
+from clippan_models.ops.views import TileViews
 from prior_training.images import synthetic_images
 from prior_training.pairs import with_bands
 from tests.models.methods.conftest import TileSource

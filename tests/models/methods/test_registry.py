@@ -7,8 +7,8 @@ import pytest
 from clippan_models.contracts import Observation, Sampling
 from clippan_models.errors import UsageError
 from clippan_models.methods.classical import CLASSICAL, ClassicalMethod
-from clippan_models.methods.network import MethodOptions
-from clippan_models.methods.options import DEFAULT_METHOD
+from clippan_models.methods.method import MethodOptions
+from clippan_models.methods.options import CLASSICAL_METHODS, DEFAULT_METHOD
 from clippan_models.methods.registry import METHODS, find_method
 from clippan_models.ops.views import lowpass_halo
 from tests.models.methods.conftest import TileSource
@@ -29,6 +29,10 @@ def test_an_unknown_method_is_told_what_there_is() -> None:
 
 def test_the_default_is_a_method() -> None:
     assert find_method(DEFAULT_METHOD).language
+
+
+def test_the_names_are_those_of_the_methods() -> None:
+    assert tuple(method.name for method in CLASSICAL) == CLASSICAL_METHODS
 
 
 @pytest.mark.parametrize("name", METHODS)

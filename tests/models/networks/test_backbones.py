@@ -17,6 +17,7 @@ from clippan_models.networks.blocks import run_network
 from clippan_models.networks.fusionnet import FusionNet
 from clippan_models.networks.lambda_pnn import LambdaPNN
 from clippan_models.networks.lformer import LFormer, from_windows, to_windows
+from clippan_models.networks.names import BACKBONE_TRAITS, Traits
 from clippan_models.networks.pan_mamba import PanMamba
 from clippan_models.networks.pannet import PanNet
 from clippan_models.networks.pnn import PNN
@@ -232,6 +233,11 @@ def test_a_fixed_backbone_refuses_a_scene_and_says_what_to_use(spec: BackboneSpe
 def test_what_has_seen_no_scene_is_not_tiled(spec: BackboneSpec) -> None:
     with pytest.raises(UsageError, match="has not seen a scene"):
         run_network(spec, spec.build(3).eval(), images(3, 40, 40))
+
+
+def test_what_options_know_of_backbones_is_true() -> None:
+    assert {name: Traits(spec.fuses, spec.weights is not None) for name, spec in BACKBONES.items()} == BACKBONE_TRAITS
+    assert list(BACKBONES) == list(BACKBONE_TRAITS)
 
 
 def test_an_unknown_backbone_is_answered_with_those_there_are() -> None:

@@ -1,0 +1,258 @@
+"""How far a run has come: its stages, and how a terminal, a log, a notebook or a scheduler is told of them."""
+
+from __future__ import annotations
+
+import html
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from clippan_cli.running.control import Control, Progress
+
+EVERY_SECONDS = 10.0
+"""Between lines of progress where there is no terminal."""
+
+_JSON_EVERY_SECONDS = 1.0
+_NOTEBOOK_EVERY_SECONDS = 0.2
+_WORTH_A_LINE = 1.0  # seconds of a stage that counts nothing, to be worth a line when it is over
+_LABEL, _BAR = 12, 14  # columns
+
+
+@dataclass(eq=False)
+class Stage:
+    """What is being done, and how far it has come.
+
+    Attributes:
+        label: what it is called.
+        began: when it began.
+        latest: what was heard of it last, or None.
+        before: units that were done before it began, as by a training that goes on; they tell nothing of the pace.
+        ended: when it ended, or None.
+    """
+
+    label: str
+    began: float = field(default_factory=lambda: time.monotonic())
+    latest: Progress | None = None
+    before: int = 0
+    ended: float | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Units of it are done."""
+        return self.latest is not None and self.latest.done > 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began, at most until it ended."""
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that it still takes, if it goes on as it did; None where nothing tells."""
+        if self.latest is None or self.latest.done <= self.before:
+            return None
+        return self.elapsed / (self.latest.done - self.before) * (self.latest.total - self.latest.done)
+
+    def words(self) -> list[str]:
+        """How far it is: units, times, speed, and a note."""
+        words = []
+        latest = self.latest
+        if latest is not None and latest.done:
+            of = "" if latest.unit == "%" else f"/{latest.total}"
+            words.append(f"{latest.done}{of} {latest.unit}".rstrip())
+        if self.ended is not None:
+            words.append(f"took {clock(self.elapsed)}")
+        else:
+            left = f", {clock(self.left)} left" if self.left else ""
+            words.append(f"{clock(self.elapsed)} elapsed{left}")
+        if latest is not None and latest.pixels and self.elapsed > 0:
+            words.append(f"{latest.pixels / 1e6 / self.elapsed:.2f} Mpx/s")
+        return [*words, latest.note] if latest is not None and latest.note else words
+
+
+def _goes_on(stage: Stage, progress: Progress) -> bool:
+    """Whether this is heard of the same stage, which has not begun anew."""
+    return stage.label == progress.stage and stage.latest is not None and stage.latest.done <= progress.done
+
+
+def clock(seconds: float) -> str:
+    """A time for people: 0.4 s, 12 s, 3:05 min, 1:37:00 h."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02} h"
+    return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
+
+
+class Stages:
+    """The stages of a run, as its control tells of them.
+
+    A stage that counts nothing gives its line to what is heard of within it: "write" becomes "verify". What a stage has
+    heard of ends with it at the latest.
+    """
+
+    def __init__(self, control: Control) -> None:
+        """Listen to a control."""
+        self.current: Stage | None = None
+        self.on_change: list[Callable[[Stage], None]] = []
+        self._open: list[str] = []
+        control.on_stage, control.on_progress = self._turned, self._heard
+
+    def _turned(self, name: str, begins: bool) -> None:
+        self._end()
+        if begins:
+            self._open.append(name)
+        else:
+            self._open.pop()
+        if self._open:
+            self._begin(Stage(self._open[-1]))
+
+    def _heard(self, progress: Progress) -> None:
+        stage = self.current
+        if stage is None or (stage.counts and not _goes_on(stage, progress)):
+            self._end()
+            stage = Stage(progress.stage, before=progress.done)  # the time of the first unit is not known
+        elif stage.latest is None:
+            stage.before = max(progress.done - 1, 0)
+        stage.label, stage.latest = progress.stage, progress
+        self._begin(stage)
+
+    def _begin(self, stage: Stage) -> None:
+        self.current = stage
+        self._tell(stage)
+
+    def _end(self) -> None:
+        if self.current is not None:
+            stage, self.current = self.current, None
+            stage.ended = time.monotonic()
+            self._tell(stage)
+
+    def _tell(self, stage: Stage) -> None:
+        for tell in self.on_change:
+            tell(stage)
+
+
+@contextmanager
+def drawn(stages: Stages, console: Console) -> Iterator[None]:
+    """Draw stages where people look: in a notebook, on a terminal, or else as a line now and then."""
+    if console.is_jupyter:
+        stages.on_change.append(_Notebook())
+        yield
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _on_terminal(stages, console):
+            yield
+    else:
+        with told_now_and_then(stages, lambda line: console.print(escape(line), soft_wrap=True)):
+            yield
+
+
+@contextmanager
+def told_now_and_then(stages: Stages, write: Callable[[str], None]) -> Iterator[None]:
+    """Write a line with the time of day and the current stage, every so often, also while nothing is heard."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(EVERY_SECONDS):
+            stage = stages.current
+            if stage is not None:
+                write(f"{time.strftime('%H:%M:%S')} {stage.label} {'  '.join(stage.words())}")
+
+    teller = threading.Thread(target=tell, name="clippan-progress", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+def as_json_lines(stages: Stages, write: Callable[[str], None]) -> None:
+    """Write a JSON document in a line as a stage begins, once a second while it counts, and as it ends."""
+    last: dict[str, float] = {}
+
+    def tell(stage: Stage) -> None:
+        now, latest = time.monotonic(), stage.latest
+        done, total = (latest.done, latest.total) if latest else (int(stage.ended is not None), None)
+        if stage.ended is None and now - last.get(stage.label, -_JSON_EVERY_SECONDS) < _JSON_EVERY_SECONDS:
+            return
+        last[stage.label] = now
+        told = {"stage": stage.label, "done": done, "total": total, "unit": latest.unit if latest else ""}
+        write(json.dumps(told | {"elapsed": round(stage.elapsed, 3), "ended": stage.ended is not None}))
+
+    stages.on_change.append(tell)
+
+
+@contextmanager
+def _on_terminal(stages: Stages, console: Console) -> Iterator[None]:
+    """The current stage with a bar; those that are over as lines above it."""
+
+    def keep(stage: Stage) -> None:
+        if stage.ended is not None and (stage.counts or stage.elapsed >= _WORTH_A_LINE):
+            console.print(_line(stage, console.width))
+
+    def current() -> Table | str:
+        return "" if stages.current is None else _line(stages.current, console.width)
+
+    stages.on_change.append(keep)
+    # stdout is left alone: it may lead into a file
+    with Live(get_renderable=current, console=console, transient=True, refresh_per_second=8, redirect_stdout=False):
+        yield
+
+
+def _line(stage: Stage, width: int) -> Table:
+    """A stage in one line, however narrow: what does not fit is left out from the end."""
+    label = stage.label if len(stage.label) <= _LABEL else f"{stage.label[: _LABEL - 1]}…"
+    words, room = stage.words(), width - _LABEL - _BAR - 3
+    while len(words) > 1 and len("  ".join(words)) > room:
+        words.pop()
+    latest = stage.latest if stage.counts else None
+    over = stage.ended is not None
+    bar = ProgressBar(
+        total=float(latest.total) if latest else 1.0 if over else None,
+        completed=float(latest.done) if latest else float(over),
+        width=_BAR,
+    )
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=_LABEL, no_wrap=True)
+    line.add_column(width=_BAR)
+    line.add_column(width=max(room, 1), no_wrap=True, overflow="ellipsis")
+    line.add_row(Text(label), bar, Text("  ".join(words)))
+    return line
+
+
+class _Notebook:
+    """Progress in a notebook: an output cell with a bar for each stage. Needs no widgets."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self.rows: dict[Stage, str] = {}
+        self.last = 0.0
+        self.handle = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def __call__(self, stage: Stage) -> None:
+        said = f"{stage.label} {'  '.join(stage.words())}"
+        over = stage.ended is not None
+        if over and not stage.counts and stage.elapsed < _WORTH_A_LINE:
+            self.rows.pop(stage, None)
+        else:
+            share = f' value="{stage.latest.done}" max="{stage.latest.total}"' if stage.latest and stage.counts else ""
+            share = share or ' value="1"' * over
+            self.rows[stage] = f"<progress{share}></progress> {html.escape(said)}"
+        now = time.monotonic()
+        if now - self.last < _NOTEBOOK_EVERY_SECONDS and not over:
+            return
+        self.last = now
+        self.handle.update({"text/html": "<br>".join(self.rows.values()), "text/plain": said}, raw=True)

@@ -1,0 +1,54 @@
+"""The names of rasters: whether they can be those of local files at all; free of GDAL."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import stat
+from pathlib import Path
+
+from clippan_models.errors import InputError
+
+
+def is_remote(name: str) -> bool:
+    """Whether GDAL would fetch what has this name."""
+    remote = ("http://", "https://", "s3://", "gs://", "az://", "/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "ftp://")
+    return name.lower().startswith(remote)
+
+
+def windows_path_here(name: str) -> str | None:
+    """Why a path of Windows means nothing on another system, where a name is one; None where it is none."""
+    drive = re.match(r"([A-Za-z]):|\\\\", name)
+    if os.name == "nt" or drive is None or os.path.exists(name):
+        return None
+    place = f"/mnt/{drive[1].lower()}/..." if drive[1] else "the folder where that share is mounted"
+    return f"{name} is a path of Windows, but this is {platform.system()}; give the path as it is here, e.g. {place}"
+
+
+def check_local_path(name: str) -> None:
+    """Refuse what cannot be a raster on this machine.
+
+    Raises:
+        InputError: it is remote, not there, not readable, or no file that holds anything.
+    """
+    if any("\udc80" <= letter <= "\udcff" for letter in name):
+        raise InputError(f"{name!a} is not a UTF-8 name; rename the file")
+    if is_remote(name):
+        raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
+    if reason := windows_path_here(name):
+        raise InputError(reason)
+    if name.startswith("/vsi") or (":" in name.split(os.sep)[0] and not Path(name).exists()):
+        raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
+    try:
+        mode = os.stat(name).st_mode
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name} is a folder; name the raster file inside it")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{name} is not a regular file")
+    if not os.access(name, os.R_OK):
+        raise InputError(f"{name} cannot be read: permission denied")
+    if os.path.getsize(name) == 0:
+        raise InputError(f"{name} is empty (0 bytes)")
