@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -154,7 +153,7 @@ def drawn(stages: Stages, console: Console) -> Iterator[None]:
         with _on_terminal(stages, console):
             yield
     else:
-        with told_now_and_then(stages, lambda line: console.print(escape(line), soft_wrap=True)):
+        with told_now_and_then(stages, lambda line: console.print(line, soft_wrap=True)):
             yield
 
 

@@ -79,7 +79,7 @@ def test_a_stage_is_one_line_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = lines(out.getvalue())
     assert max(map(len, shown)) <= NARROW and "0/16" not in out.getvalue()
     last = next(line for line in reversed(shown) if "took" in line)
-    assert re.fullmatch(r"assess a_lo…\s+━+ 16/16 windows  took 0\.\d s  \d\.\d\d Mpx/s  scene \[/b\]\s*", last)
+    assert re.fullmatch(r"assess a_lo…\s+━+ 16/16 windows  took \d\.\d s  \d\.\d\d Mpx/s  scene \[/b\]\s*", last)
 
 
 def test_speed_counts_from_the_beginning_of_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,10 +146,10 @@ def test_nothing_from_outside_moves_the_cursor(monkeypatch: pytest.MonkeyPatch) 
     out = on_terminal(monkeypatch, terminal)
     with terminal.running() as control:
         for step in (4, 5):
-            control.report(Progress("validate", step, 6, note="scene [/b] \x1b]0;mine\x07"))
+            control.report(Progress("validate", step, 6, note="[/b] \x1b]0;m\x07"))
         logging.getLogger("clippan_cli.x").warning("logged \x1b]0;mine\x07 [/b]")
     shown = out.getvalue()
-    assert "scene [/b] \\x1b]0;mine\\x07" in shown and "5/6" in shown and "logged " in shown
+    assert "[/b] \\x1b]0;m" in shown and "5/6" in shown and "logged " in shown
     assert "\x1b]" not in shown and "\x07" not in shown
 
 
