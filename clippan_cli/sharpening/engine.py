@@ -20,6 +20,7 @@ from clippan_cli.writing.path import check_free_space
 from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.methods.method import Learned, Method
+from clippan_models.pipeline import workers_on
 from clippan_models.plain import plain
 
 
@@ -89,5 +90,7 @@ def plan_scene(run: Run) -> Sharpened:
 
 def _planned(run: Run, method: Method, estimate: Estimate) -> Sharpened:
     """The plan, and the tags that are known before the method is fitted."""
-    plan = plan_run(run.scene, run.options, run.output, method.cost(estimate.observation))
+    cost = method.cost(estimate.observation)
+    workers = workers_on(run.device) if cost.side_by_side else 1
+    plan = plan_run(run.scene, run.options, run.output, cost, workers)
     return Sharpened(plan, describe_run(run, method, estimate, plan), estimate)

@@ -21,7 +21,7 @@ from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Observation, Sharpener, Window
 from clippan_models.errors import InputError, ResourceError
 from clippan_models.ops.views import TileViews
-from clippan_models.pipeline import BackgroundWriter, prefetch
+from clippan_models.pipeline import BackgroundWriter, prefetch, side_by_side
 
 _FusedCore = tuple[Window, NDArray[Any], Mask]  # where it lies, its pixels and which of them exist, `[C, h, w]`
 
@@ -38,7 +38,6 @@ def fuse_tiles(
         Interrupted: a signal asked to stop.
     """
     scene, pixels, control = run.scene, run.output.pixels, run.control
-    bands = list(run.output.bands)
     cores = plan_tiles(scene.window, plan.tile)
 
     def write(item: _FusedCore) -> None:
@@ -46,23 +45,36 @@ def fuse_tiles(
         at = Window(core.row - scene.window.row, core.col - scene.window.col, core.height, core.width)
         writer.write(at, values, np.asarray(valid.all(0)) if pixels.mask else None)
 
-    reading = prefetch(lambda core: scene.reader.read(core, plan.halo), cores)
-    with control.timed("sharpen"), reading as tiles, BackgroundWriter(write) as background:
+    with (
+        control.timed("sharpen"),
+        prefetch(lambda core: scene.reader.read(core, plan.halo), cores) as tiles,
+        side_by_side(lambda tile: _fused_core(run, tile, sharpener, observation), tiles, plan.workers) as fused,
+        BackgroundWriter(write) as background,
+    ):
         done = 0
-        for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
-            fused = sharpen_tile(arrays, sharpener, observation, run.device)[bands]
-            valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
-            if not (np.isfinite(fused) | ~valid).all():
-                raise InputError(
-                    f"{scene.pair.ms.name} and {scene.pair.pan.name} give values that are not finite with --method "
-                    f"{run.options.method}; do they hold extreme values? see clippan info"
-                )
-            background.put((core, pixels.encode(fused, valid), valid))
-            done += core.pixels
+        for number, item in enumerate(fused, start=1):
+            background.put(item)
+            done += item[0].pixels
             control.report(Progress("sharpen", number, len(cores), done))
     release_memory()
     with control.timed("write"):
         return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+
+
+def _fused_core(run: Run, arrays: TileArrays, sharpener: Sharpener, observation: Observation) -> _FusedCore:
+    pair, core = run.scene.pair, arrays.core
+    fused = sharpen_tile(arrays, sharpener, observation, run.device)
+    valid = arrays.valid[:, *core.inside(arrays.pan_window)]
+    if run.output.bands != tuple(range(pair.ms.count)):
+        bands = list(run.output.bands)
+        fused, valid = fused[bands], valid[bands]
+    finite = np.isfinite(fused)
+    if not (finite.all() or (finite | ~valid).all()):
+        raise InputError(
+            f"{pair.ms.name} and {pair.pan.name} give values that are not finite with --method "
+            f"{run.options.method}; do they hold extreme values? see clippan info"
+        )
+    return core, run.output.pixels.encode(fused, valid), valid
 
 
 def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device) -> Values:
