@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
+from clippan_cli.running.compute import release_memory
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import FALLBACK
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -65,7 +66,9 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
         guide = open_guide(options.guidance, scene, options.adapt.seed, run.device) if run.needs_guide else None
         method = run.method(guide)
         estimate = estimate or estimate_scene(scene, control)
+        release_memory()
         fitted = method.fit(FileSource(scene, estimate, run.device, control))
+        release_memory()
         if fitted.note:
             control.warn(FALLBACK.says(fitted.note))
         planned = _planned(run, method, estimate)

@@ -38,6 +38,7 @@ class ClassicalMethod:
         fitter: makes the object that gathers the statistics of a scene.
         halo: PAN pixels around a pixel that its result depends on; 0: none but the pixel.
         gathers: the views that its pass over the scene needs; empty: it needs no pass.
+        gathering_halo: PAN pixels around a tile that those views need.
         planes: float32 images of the size of a tile that it holds at once, per band.
         megapixels_per_second: of four bands.
     """
@@ -46,6 +47,7 @@ class ClassicalMethod:
     fitter: Callable[[], Fitter]
     halo: Callable[[Observation], int] = _no_halo
     gathers: tuple[str, ...] = ("ms_up", "core")
+    gathering_halo: Callable[[Observation], int] = fit_halo
     planes: int = 6
     megapixels_per_second: float = 15.0
 
@@ -78,7 +80,7 @@ class ClassicalMethod:
             return views
 
         if self.gathers:
-            halo = max(fit_halo(observation), fitter.halo)
+            halo = max(self.gathering_halo(observation), fitter.halo)
             workers = workers_on(source.device)
             with source.stage("fit"), source.tiles(halo) as tiles, side_by_side(look, tiles, workers) as views:
                 for each in views:
@@ -88,7 +90,7 @@ class ClassicalMethod:
 
 CLASSICAL = (
     ClassicalMethod("exp", ExpFitter, gathers=(), planes=4),
-    ClassicalMethod("brovey", BroveyFitter),
+    ClassicalMethod("brovey", BroveyFitter, gathering_halo=_no_halo),
     ClassicalMethod("gsa", GsaFitter, gathers=("ms_up", "core", "ms", "ms_core")),
     ClassicalMethod("mtf-glp-fs", MtfGlpFsFitter, lowpass_halo, _PYRAMID, planes=8),
     ClassicalMethod("mtf-glp-hpm-r", MtfGlpHpmRFitter, lowpass_halo, _PYRAMID, planes=9),
