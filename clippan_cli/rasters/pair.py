@@ -93,16 +93,23 @@ class Pair:
         """
         if isinstance(self.ms, WarpedSource):
             return self.ms.valid_under(pan_window)
-        if ms_valid.all():
+        rows, cols = self._holders(pan_window, ms_window)
+        # beyond the pixels that hold some, it does not matter: the margin of a tile at the edge lies outside
+        if ms_valid[:, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].all():
             return np.ones((ms_valid.shape[0], pan_window.height, pan_window.width), np.bool_)
         return self.on_pan(pan_window, ms_window, ms_valid)
 
     def on_pan(self, pan_window: Window, ms_window: Window, mask: Mask) -> Mask:
         """A mask of MS pixels `[C, h, w]`, that reach beyond all of these PAN pixels, on the PAN grid `[C, H, W]`."""
+        rows, cols = self._holders(pan_window, ms_window)
+        return mask[:, rows].take(cols, -1)
+
+    def _holders(self, pan_window: Window, ms_window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows and columns of an MS window that hold the centres of PAN pixels, ascending."""
         left, top, _, _ = self.ms_footprint()
         rows = _holding(pan_window.row, pan_window.height, top, self.sampling.ratio_y) - ms_window.row
         cols = _holding(pan_window.col, pan_window.width, left, self.sampling.ratio_x) - ms_window.col
-        return np.asarray(mask[:, rows[:, None], cols], np.bool_)
+        return rows, cols
 
     def moved(self, rows: int, cols: int, extent: Extent) -> Pair:
         """The pair with MS so many of its pixels further down and to the right, and the window that goes with it."""

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from clippan_cli.running.compute import release_memory
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import FALLBACK
 from clippan_cli.scene.estimation import Estimate, estimate_scene
@@ -21,6 +22,7 @@ from clippan_cli.writing.path import check_free_space
 from clippan_cli.writing.rehearsal import check_encoding
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.methods.method import Learned, Method
+from clippan_models.pipeline import workers_on
 from clippan_models.plain import plain
 
 if TYPE_CHECKING:
@@ -68,7 +70,9 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
         method = run.method(_opened_guide(run))
         estimate = estimate or estimate_scene(scene, control)
         planned = _planned(run, method, estimate)
+        release_memory()
         fitted = method.fit(FileSource(scene, estimate, run.device, control))
+        release_memory()
         if fitted.note:
             control.warn(FALLBACK.says(fitted.note))
         provenance = planned.provenance | fitted.tags | {"WARNINGS": json.dumps(plain(control.warnings))}
@@ -105,7 +109,9 @@ def plan_scene(run: Run) -> Sharpened:
 
 def _planned(run: Run, method: Method, estimate: Estimate) -> Sharpened:
     """The plan, and the tags that are known before the method is fitted."""
-    plan = plan_run(run.scene, run.options, run.output, method.cost(estimate.observation))
+    cost = method.cost(estimate.observation)
+    workers = workers_on(run.device) if cost.side_by_side else 1
+    plan = plan_run(run.scene, run.options, run.output, cost, workers)
     planned = Sharpened(plan, describe_run(run, method, estimate, plan), estimate)
     tell_of_estimate(estimate, planned.provenance, run.control)
     tell_of_plan(plan, run.control)

@@ -22,9 +22,11 @@ from clippan_cli.writing.writer import CommitReport, SafeWriter
 from clippan_models.contracts import Observation, Sharpener, Window
 from clippan_models.errors import ClippanError, InputError, ResourceError
 from clippan_models.ops.views import TileViews
-from clippan_models.pipeline import BackgroundWriter, prefetch
+from clippan_models.pipeline import BackgroundWriter, prefetch, side_by_side
 
-_FusedCore = tuple[Window, NDArray[Any], Mask]  # where it lies, its pixels and which of them exist, `[C, h, w]`
+_FusedCore = tuple[
+    TileArrays, NDArray[Any], Mask
+]  # what was read, pixels of the core, which of them exist, `[C, h, w]`
 
 
 def fuse_tiles(
@@ -40,30 +42,26 @@ def fuse_tiles(
         Interrupted: a signal asked to stop.
     """
     scene, pixels, control = run.scene, run.output.pixels, run.control
-    bands = list(run.output.bands)
     cores = plan_tiles(scene.window, plan.tile)
 
     def write(item: _FusedCore) -> None:
-        core, values, valid = item
+        arrays, values, valid = item
+        core = arrays.core
         at = Window(core.row - scene.window.row, core.col - scene.window.col, core.height, core.width)
         writer.write(at, values, np.asarray(valid.all(0)) if pixels.mask else None)
 
-    flat = FlatBands(bands, scene.nominal.sampling)
-    reading = prefetch(lambda core: scene.reader.read(core, plan.halo), cores)
-    with control.timed("sharpen"), reading as tiles, BackgroundWriter(write) as background:
+    flat = FlatBands(run.output.bands, scene.nominal.sampling)
+    with (
+        control.timed("sharpen"),
+        prefetch(lambda core: scene.reader.read(core, plan.halo), cores) as tiles,
+        side_by_side(lambda tile: _fused_core(run, tile, sharpener, observation), tiles, plan.workers) as fused,
+        BackgroundWriter(write) as background,
+    ):
         done = 0
-        for number, (core, arrays) in enumerate(zip(cores, tiles, strict=True), start=1):
-            fused = sharpen_tile(arrays, sharpener, observation, run.device)[bands]
-            valid = arrays.valid[:, *core.inside(arrays.pan_window)][bands]
-            if not (np.isfinite(fused) | ~valid).all():
-                raise InputError(
-                    f"{scene.pair.ms.name} and {scene.pair.pan.name} give values that are not finite with --method "
-                    f"{run.options.method}; do they hold extreme values? see clippan info"
-                )
-            encoded = pixels.encode(fused, valid)
-            flat.add(arrays, encoded, valid)
-            background.put((core, encoded, valid))
-            done += core.pixels
+        for number, item in enumerate(fused, start=1):
+            flat.add(*item)
+            background.put(item)
+            done += item[0].core.pixels
             control.report(Progress("sharpen", number, len(cores), done, unit="tiles"))
     release_memory()
     _refuse_flat(run, flat.found())
@@ -78,6 +76,22 @@ def _refuse_flat(run: Run, bands: list[int]) -> None:
             f"the result would be constant in band {', '.join(map(str, bands))}, although {run.scene.pair.ms.name} is "
             f"not, and is not written; use {'other --weights than ' + weights.name if weights else 'another --method'}"
         )
+
+
+def _fused_core(run: Run, arrays: TileArrays, sharpener: Sharpener, observation: Observation) -> _FusedCore:
+    pair, core = run.scene.pair, arrays.core
+    fused = sharpen_tile(arrays, sharpener, observation, run.device)
+    valid = arrays.valid[:, *core.inside(arrays.pan_window)]
+    if run.output.bands != tuple(range(pair.ms.count)):
+        bands = list(run.output.bands)
+        fused, valid = fused[bands], valid[bands]
+    finite = np.isfinite(fused)
+    if not (finite.all() or (finite | ~valid).all()):
+        raise InputError(
+            f"{pair.ms.name} and {pair.pan.name} give values that are not finite with --method "
+            f"{run.options.method}; do they hold extreme values? see clippan info"
+        )
+    return arrays, run.output.pixels.encode(fused, valid), valid
 
 
 def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device) -> Values:

@@ -14,6 +14,7 @@ from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes
 from clippan_models.methods.method import MethodCost
 
 _LARGEST_TILE, _SMALLEST_TILE = 1024, 256  # that are chosen by themselves
+_LARGEST_OF_SEVERAL = 512  # side by side: images of larger ones do not fit the cache of a core
 _OTHER_BYTES = 400e6  # Python, torch and the raster library
 _OTHER_SECONDS = 5.0  # start, estimates, measurement
 _WAITING = 6  # tiles in the queues of reader and writer, in float32 and masks
@@ -33,6 +34,7 @@ class Plan:
         tile: side of a tile in PAN pixels.
         halo: PAN pixels read around each.
         tiles: how many.
+        workers: tiles that are fused at a time.
         memory_mb: estimated peak of the tiles in flight and of what waits to be written, or of a step of learning.
         disk_mb: estimated space needed beside the output.
         seconds: rough time on two cores of a server.
@@ -46,17 +48,18 @@ class Plan:
     tile: int
     halo: int
     tiles: int
+    workers: int
     memory_mb: float
     disk_mb: float
     seconds: float
 
 
-def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: MethodCost) -> Plan:
+def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: MethodCost, workers: int) -> Plan:
     """Choose the tile size for the memory allowed, and estimate what the run takes."""
     grid, pixels = output.grid, scene.window.pixels
-    pixel_bytes = cost.tile_bytes + _WAITING * (scene.pair.ms.count + 2) * _FLOAT_BYTES
+    pixel_bytes = workers * cost.tile_bytes + _WAITING * (scene.pair.ms.count + 2) * _FLOAT_BYTES
     allowed = options.compute.ram_mb * 1e6 - _OTHER_BYTES - cost.fixed_bytes
-    tile = options.compute.tile or _planned_tile(allowed, pixel_bytes, cost.halo)
+    tile = options.compute.tile or _planned_tile(allowed, pixel_bytes, cost)
     fusing_bytes = _tile_bytes(tile, pixel_bytes, cost.halo) + _waiting_bytes(tile, grid) + cost.fixed_bytes
     return Plan(
         width=grid.width,
@@ -67,15 +70,16 @@ def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: 
         tile=tile,
         halo=cost.halo,
         tiles=len(plan_tiles(scene.window, tile)),
+        workers=workers,
         memory_mb=round((_OTHER_BYTES + max(fusing_bytes, cost.learning_bytes)) / 1e6, 1),
         disk_mb=round(estimate_disk_bytes(grid, options.encoding) / 1e6, 1),
         seconds=round(_OTHER_SECONDS + cost.learning_seconds + pixels / 1e6 * cost.seconds, 1),
     )
 
 
-def _planned_tile(allowed_bytes: float, pixel_bytes: float, halo: int) -> int:
-    tile = _LARGEST_TILE
-    while tile > _SMALLEST_TILE and _tile_bytes(tile, pixel_bytes, halo) > allowed_bytes:
+def _planned_tile(allowed_bytes: float, pixel_bytes: float, cost: MethodCost) -> int:
+    tile = _LARGEST_OF_SEVERAL if cost.side_by_side else _LARGEST_TILE
+    while tile > _SMALLEST_TILE and _tile_bytes(tile, pixel_bytes, cost.halo) > allowed_bytes:
         tile //= 2
     return tile
 

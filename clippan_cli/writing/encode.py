@@ -46,15 +46,14 @@ class PixelFormat:
         if self.dtype == "float32":
             pixels = fused.astype(np.float32, copy=True)
         else:
-            pixels = np.clip(np.rint(fused), low, high).astype(self.dtype)
-        if self.nodata is None:
-            pixels[~valid] = 0
-            return pixels
-        if not math.isnan(self.nodata):
+            rounded = np.rint(fused)
+            pixels = np.clip(rounded, low, high, out=rounded).astype(self.dtype)
+        if self.nodata is not None and not math.isnan(self.nodata):
             clash = is_nodata(pixels, self.nodata) & valid
             if clash.any():
                 pixels[clash] = self._beside_nodata()
-        pixels[~valid] = self.nodata
+        if not valid.all():
+            pixels[~valid] = 0 if self.nodata is None else self.nodata
         return pixels
 
     def _beside_nodata(self) -> float:

@@ -125,8 +125,7 @@ class SafeWriter:
         """
         self._refuse_misfit(window, data, valid)
         pixels = self._filled(data, valid)
-        validity = np.ones(data.shape[1:], bool) if valid is None else valid
-        mask = validity.astype(np.uint8) * np.uint8(255) if self._grid.mask else None
+        mask = self._mask(data, valid) if self._grid.mask else None
         with self._gdal():
             for place, block in self._blocks.add(window, pixels):
                 self._dataset.write(block, window=raster_window(place))
@@ -193,6 +192,11 @@ class SafeWriter:
         if valid is None or self._grid.nodata is None or valid.all():
             return data
         return np.where(valid, data, np.array(self._grid.nodata, data.dtype))
+
+    def _mask(self, data: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+        if valid is None:
+            return np.full(data.shape[1:], 255, np.uint8)
+        return valid.astype(np.uint8) * np.uint8(255)
 
     def _refuse_gaps(self) -> None:
         written = sum(window.pixels for window in self._checksums)

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Generic, TypeVar
 
+import torch
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 _WAITING = 3  # items that a writer has accepted and not finished: enough to overlap, few enough to bound memory
+_MOST_WORKERS = 8  # a tile in progress takes some tens of megabytes, and one thread reads and one writes for all
 
 
 @contextmanager
@@ -48,6 +51,28 @@ def prefetch(
         yield results()
     finally:
         _complete(partial(pool.shutdown, cancel_futures=True))
+
+
+@contextmanager
+def side_by_side(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[Iterator[R]]:
+    """The results of `work` as `prefetch` gives them, each computed by torch on one core; by one worker, the caller.
+
+    Cores that share every operation wait for each other after each. Until the block ends, the caller has one core too.
+    """
+    if workers <= 1:
+        yield map(work, items)
+        return
+    threads = torch.get_num_threads()
+    try:
+        with prefetch(work, items, workers, partial(torch.set_num_threads, 1)) as results:
+            yield results
+    finally:
+        torch.set_num_threads(threads)
+
+
+def workers_on(device: torch.device) -> int:
+    """How many tiles to work on `side_by_side`: on a CPU as many as torch has threads, within bounds."""
+    return min(torch.get_num_threads(), _MOST_WORKERS) if device.type == "cpu" else 1
 
 
 class BackgroundWriter(Generic[T]):

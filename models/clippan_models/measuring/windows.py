@@ -7,15 +7,11 @@ progress at a time, so memory stays bounded, and results come in order, so sums 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
-import torch
-
 from clippan_models.contracts import Window
-from clippan_models.pipeline import prefetch
+from clippan_models.pipeline import side_by_side
 
 R = TypeVar("R")
 
@@ -61,22 +57,8 @@ class Windows:
     def each(self, work: Callable[[Window], R], shape: tuple[int, int]) -> Iterator[R]:
         """The results of `work` for the windows of a scene, in order; an error of `work` is raised at its place."""
         todo = self.over(shape)
-        with _results(work, todo, min(self.workers, _MOST_WORKERS)) as results:
+        with side_by_side(work, todo, min(self.workers, _MOST_WORKERS)) as results:
             for done, result in enumerate(results, start=1):
                 yield result
                 if self.on_progress is not None:
                     self.on_progress(done, len(todo))
-
-
-@contextmanager
-def _results(work: Callable[[Window], R], windows: Sequence[Window], workers: int) -> Iterator[Iterator[R]]:
-    """By the caller alone, or by workers that run torch on one thread each; the caller's threads are restored."""
-    if workers <= 1:
-        yield map(work, windows)
-        return
-    threads = torch.get_num_threads()
-    try:
-        with prefetch(work, windows, workers, partial(torch.set_num_threads, 1)) as results:
-            yield results
-    finally:
-        torch.set_num_threads(threads)

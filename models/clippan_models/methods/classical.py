@@ -12,11 +12,13 @@ from clippan_models.classical.gsa import GsaFitter
 from clippan_models.classical.mtf_glp import MtfGlpFsFitter, MtfGlpHpmRFitter
 from clippan_models.classical.patches import PatchGrid
 from clippan_models.classical.sr_d import SrDFitter
-from clippan_models.contracts import Fitter, Observation
+from clippan_models.contracts import Fitter, Observation, Tile
 from clippan_models.methods.method import Fitted, MethodCost, SceneSource
 from clippan_models.ops.views import TileViews, fit_halo, lowpass_halo
+from clippan_models.pipeline import side_by_side, workers_on
 
 _FLOAT_BYTES = 4
+_PYRAMID = ("ms_up", "pan_low", "core")
 
 
 def _no_halo(observation: Observation) -> int:
@@ -35,7 +37,8 @@ class ClassicalMethod:
         name: what a user types.
         fitter: makes the object that gathers the statistics of a scene.
         halo: PAN pixels around a pixel that its result depends on; 0: none but the pixel.
-        gathers: it needs a pass over the scene before it can sharpen.
+        gathers: the views that its pass over the scene needs; empty: it needs no pass.
+        gathering_halo: PAN pixels around a tile that those views need.
         planes: float32 images of the size of a tile that it holds at once, per band.
         megapixels_per_second: of four bands.
     """
@@ -43,7 +46,8 @@ class ClassicalMethod:
     name: str
     fitter: Callable[[], Fitter]
     halo: Callable[[Observation], int] = _no_halo
-    gathers: bool = True
+    gathers: tuple[str, ...] = ("ms_up", "core")
+    gathering_halo: Callable[[Observation], int] = fit_halo
     planes: int = 6
     megapixels_per_second: float = 15.0
 
@@ -54,6 +58,7 @@ class ClassicalMethod:
             halo=self.halo(observation),
             tile_bytes=self.planes * bands * _FLOAT_BYTES,
             seconds=bands / 4 / self.megapixels_per_second,
+            side_by_side=True,
         )
 
     def tags(self) -> dict[str, str]:
@@ -67,21 +72,29 @@ class ClassicalMethod:
             InputError: no pixel is valid.
         """
         fitter, observation = self.fitter(), source.observation
+
+        def look(tile: Tile) -> TileViews:
+            views = TileViews(tile, observation)
+            for view in self.gathers:
+                getattr(views, view)  # computed when first asked for: here, beside others
+            return views
+
         if self.gathers:
-            halo = max(fit_halo(observation), fitter.halo)
-            with source.stage("fit"), source.tiles(halo) as tiles:
-                for tile in tiles:
-                    fitter.update(TileViews(tile, observation))
+            halo = max(self.gathering_halo(observation), fitter.halo)
+            workers = workers_on(source.device)
+            with source.stage("fit"), source.tiles(halo) as tiles, side_by_side(look, tiles, workers) as views:
+                for each in views:
+                    fitter.update(each)
         return Fitted(fitter.finish())
 
 
 CLASSICAL = (
-    ClassicalMethod("exp", ExpFitter, gathers=False, planes=4),
-    ClassicalMethod("brovey", BroveyFitter),
-    ClassicalMethod("gsa", GsaFitter),
-    ClassicalMethod("mtf-glp-fs", MtfGlpFsFitter, lowpass_halo, planes=8),
-    ClassicalMethod("mtf-glp-hpm-r", MtfGlpHpmRFitter, lowpass_halo, planes=9),
-    ClassicalMethod("bdsd-pc", BdsdPcFitter),
-    ClassicalMethod("sr-d", SrDFitter, _sr_d_halo, planes=40, megapixels_per_second=0.4),
+    ClassicalMethod("exp", ExpFitter, gathers=(), planes=4),
+    ClassicalMethod("brovey", BroveyFitter, gathering_halo=_no_halo),
+    ClassicalMethod("gsa", GsaFitter, gathers=("ms_up", "core", "ms", "ms_core")),
+    ClassicalMethod("mtf-glp-fs", MtfGlpFsFitter, lowpass_halo, _PYRAMID, planes=8),
+    ClassicalMethod("mtf-glp-hpm-r", MtfGlpHpmRFitter, lowpass_halo, _PYRAMID, planes=9),
+    ClassicalMethod("bdsd-pc", BdsdPcFitter, gathers=("pan_mtf_at_ms", "ms_low", "ms_core")),
+    ClassicalMethod("sr-d", SrDFitter, _sr_d_halo, _PYRAMID, planes=40, megapixels_per_second=0.4),
 )
 """All of them."""

@@ -71,6 +71,7 @@ class MethodCost:
         tile_bytes: memory per PAN pixel of a tile, its halo included.
         fixed_bytes: memory that fusing takes whatever the tile.
         seconds: to fuse a megapixel of PAN.
+        side_by_side: several tiles are fused at a time, each on one core; otherwise one tile on all.
         learning_bytes: memory of a step of learning; 0 for a method that does not learn.
         learning_seconds: of all steps.
     """
@@ -79,6 +80,7 @@ class MethodCost:
     tile_bytes: float
     fixed_bytes: float = 0.0
     seconds: float = 0.0
+    side_by_side: bool = False
     learning_bytes: float = 0.0
     learning_seconds: float = 0.0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from clippan_models.ops.box import bounding_box
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -27,14 +29,15 @@ def fill_invalid(image: Image, valid: Image, steps: int) -> Image:
     """
     if bool(valid.all()):
         return image
-    filled, known = image * 1, valid * 1
-    filled[~valid] = 0
+    whole, box = image * 1, bounding_box(~valid, margin=1)
+    filled, known = whole[box], valid[box] * 1.0
+    filled[~valid[box]] = 0
     for _ in range(steps):
         total, count = _box3(filled), _box3(known)
         new = (known == 0) & (count > 0)
         filled[new] = total[new] / count[new]
         known[new] = 1
-    return filled
+    return whole
 
 
 def _box3(image: Image) -> Image:

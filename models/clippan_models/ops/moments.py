@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from clippan_models.errors import InputError
+from clippan_models.ops.box import bounding_box
 
 # Samples taken at a time: K float64 rows of a chunk stay in the cache of a core while they are centred and multiplied.
 _CHUNK = {"cpu": 1 << 16, "cuda": 1 << 22}
@@ -48,8 +49,10 @@ class Moments:
                 another (this spares the caller a copy of the tile).
             mask: the samples to count, `[N]` or `[H, W]` bool. Other values, NaN included, do not matter.
         """
-        groups = [v.reshape(v.shape[0], -1) for v in ([values] if isinstance(values, Tensor) else values)]
-        keep = mask.reshape(-1)
+        tensors = [values] if isinstance(values, Tensor) else values
+        box = bounding_box(mask)  # a core has a margin, which would only be sorted out
+        groups = [v[:, *box].reshape(v.shape[0], -1) for v in tensors]
+        keep = mask[box].reshape(-1)
         variables = sum(v.shape[0] for v in groups)
         if self._mean.numel() == 0:
             self._mean = torch.zeros(variables, dtype=torch.float64)

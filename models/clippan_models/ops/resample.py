@@ -90,7 +90,8 @@ def upsample(ms: Tensor, ms_window: Window, pan_window: Window, sampling: Sampli
         return rows.times_rows(cols.times_cols(bands))
 
     pieces = [one(ms[bands], *phase) for bands, phase in _bands_by_phase(sampling)]
-    return torch.cat(pieces)[:, : pan_window.height, : pan_window.width]
+    whole = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return whole[:, : pan_window.height, : pan_window.width]
 
 
 def decimate(pan: Tensor, pan_window: Window, ms_window: Window, sampling: Sampling, gain: tuple[float, ...]) -> Tensor:
