@@ -24,9 +24,8 @@ from clippan_models.errors import ClippanError, InputError, ResourceError
 from clippan_models.ops.views import TileViews
 from clippan_models.pipeline import BackgroundWriter, prefetch, side_by_side
 
-_FusedCore = tuple[
-    TileArrays, NDArray[Any], Mask
-]  # what was read, pixels of the core, which of them exist, `[C, h, w]`
+_FusedCore = tuple[TileArrays, NDArray[Any], Mask]
+"""What was read, the pixels of its core, and which of them exist, `[C, h, w]`."""
 
 
 def fuse_tiles(
