@@ -155,11 +155,14 @@ def _is_area(
     What saturates has bright pixels around it; fill ends anywhere in the image.
     """
     areas = [_in_blocks(a, block) for a in alike]
-    if not of_saturation or not any(area.any() for area in areas):
-        return any(bool(area.any()) for area in areas)
+    if not any(area.any() for area in areas):
+        return False
+    if not of_saturation:
+        return True
     others = np.concatenate([piece[valid & (piece < value)] for piece, valid in pieces])
-    beside = [piece[:, _beside(area, valid.all(0))].ravel() for (piece, valid), area in zip(pieces, areas, strict=True)]
-    ring = np.concatenate(beside)
+    ring = np.concatenate(
+        [piece[_beside(area, valid)] for (piece, valid), area in zip(pieces, areas, strict=True)],
+    )
     return ring.size > 0 and bool(value - np.median(ring) > _LIKE_OTHERS * (value - np.median(others)))
 
 
@@ -173,10 +176,10 @@ def _in_blocks(alike: Mask, block: int) -> Mask:
 
 
 def _beside(area: Mask, valid: Mask) -> Mask:
-    """The valid pixels next to an area."""
+    """The valid samples next to an area, `[C, h, w]`."""
     from scipy.ndimage import binary_dilation
 
-    return np.asarray(binary_dilation(area) & ~area & valid)
+    return np.asarray(binary_dilation(area) & ~area & valid.all(0) & valid)
 
 
 def _declared(source: RasterSource) -> str:
