@@ -11,7 +11,7 @@ def test_the_gradient_of_pooling_is_that_which_pytorch_finds_through_its_own_ope
     bands, values = 3, torch.randn(2 * 3, 4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     own = (values.round() if ties else values).requires_grad_()
     theirs = own.detach().clone().requires_grad_()
-    by_bands = theirs.unflatten(0, (-1, bands))
+    by_bands = theirs.view(-1, bands, *theirs.shape[1:])
     expected = torch.cat([by_bands.mean(1), by_bands.amax(1)], 1)
     weights = torch.rand(expected.shape, dtype=torch.float64)
     pooled = _over_bands(own, bands)
