@@ -12,7 +12,8 @@ import msgspec
 def plain(value: Any) -> Any:
     """Dictionaries, lists, texts and numbers of a dataclass or a container of them.
 
-    Paths become texts, which need not be UTF-8, tuples lists, numpy's numbers those of Python, and numbers that JSON lacks (NaN, infinity) None.
+    Paths become texts, which need not be UTF-8, tuples lists, numpy's numbers those of Python, and numbers that JSON
+    lacks (NaN, infinity) None.
 
     Raises:
         TypeError: something that is not data.
