@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -126,15 +126,21 @@ class RasterSource:
         rows, cols = inner.inside(window)
         for number in range(len(self.datasets)):
             mine = [b for b, (d, _) in enumerate(self.bands) if d == number]
-            try:
-                with rasterio.Env():  # in each thread: without it, GDAL writes to stderr
-                    block, good = self._read_dataset(number, [self.bands[b][1] for b in mine], inner)
-            except (RasterioError, RasterioIOError) as error:
-                in_tiles = len(self.datasets) < len(self.names)
-                raise _unreadable(f"a tile of {self.names[0]}" if in_tiles else self.names[number], error) from error
+            with self._reading(number):
+                block, good = self._read_dataset(number, [self.bands[b][1] for b in mine], inner)
             for k, b in enumerate(mine):
                 values[b, rows, cols], valid[b, rows, cols] = block[k], good[k]
         return values, valid
+
+    @contextmanager
+    def _reading(self, number: int) -> Iterator[None]:
+        """Read from a dataset; whatever GDAL has against it becomes an InputError."""
+        try:
+            with rasterio.Env():  # in each thread: without it, GDAL writes to stderr
+                yield
+        except (RasterioError, RasterioIOError) as error:
+            in_tiles = len(self.datasets) < len(self.names)
+            raise _unreadable(f"a tile of {self.names[0]}" if in_tiles else self.names[number], error) from error
 
     def _read_dataset(self, number: int, indexes: list[int], inner: Window) -> tuple[Values, Mask]:
         dataset = self.datasets[number]
@@ -167,6 +173,9 @@ class RasterSource:
             bands: as in `bands`; one may be named several times.
             window: (column, row, width, height) in fractional pixels; may reach outside the raster.
             shape: rows and columns of the picture.
+
+        Raises:
+            InputError: the file cannot be read there.
         """
         out = np.full((len(bands), *shape), np.nan, np.float32)
         col, row, width, height = window
@@ -183,8 +192,9 @@ class RasterSource:
         averaged = width > shape[1] and self.rule.said is None
         method = Resampling.average if averaged else Resampling.nearest
         for k, (number, index) in enumerate(bands):
-            values = self.datasets[number].read(index, window=part, out_shape=inner, resampling=method)
-            shown = self._shown(number, index, values, part)
+            with self._reading(number):
+                values = self.datasets[number].read(index, window=part, out_shape=inner, resampling=method)
+                shown = self._shown(number, index, values, part)
             out[k, rows, cols] = np.where(shown, values.astype(np.float32), np.nan)
         return out
 

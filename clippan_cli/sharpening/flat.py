@@ -65,9 +65,10 @@ def _ms_under(arrays: TileArrays, band: int, valid: Mask, sampling: Sampling) ->
     rows = _places(window.row, window.row_stop, sampling.phase_y[band], sampling.ratio_y) - core.row
     cols = _places(window.col, window.col_stop, sampling.phase_x[band], sampling.ratio_x) - core.col
     inside = (rows >= 0) & (rows < core.height), (cols >= 0) & (cols < core.width)
-    return arrays.ms[band][np.ix_(*inside)][valid[np.ix_(rows[inside[0]], cols[inside[1]])]]
+    shown = valid[np.ix_(rows[inside[0]], cols[inside[1]])]
+    return np.asarray(arrays.ms[band][np.ix_(*inside)][shown])
 
 
 def _places(start: int, stop: int, phase: float, ratio: float) -> NDArray[np.int64]:
     """The PAN pixels, along one axis, in which MS samples have their centre."""
-    return np.rint(phase + ratio * np.arange(start, stop)).astype(np.int64)
+    return np.asarray(np.rint(phase + ratio * np.arange(start, stop)), np.int64)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -57,7 +57,7 @@ class TrainingCheckpoint:
     best_total: float
     curve: tuple[CurvePoint, ...]
     seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-    stopped: Literal["steps", "time limit", "diverged"] = "steps"
+    stopped: Annotated[str, msgspec.Meta(pattern="^(steps|time limit|diverged)$")] = "steps"
 
 
 def save_training_checkpoint(progress: TrainingCheckpoint, key: str, path: Path) -> None:

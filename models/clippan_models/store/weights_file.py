@@ -106,7 +106,7 @@ def read_weights(path: Path) -> WeightsFile:
         with path.open("rb") as file:
             if int.from_bytes(file.read(8), "little") > _LONGEST_HEADER:
                 raise SafetensorError("its header is too long")
-        content = safe_open(path, framework="pt").__enter__()  # keeps the file that was opened, also if it is replaced
+        content: Any = safe_open(path, framework="pt")  # keeps the file that was opened, also if it is replaced
         parts = {name: content.get_slice(name) for name in content.keys()}
         tensors = {name: StoredTensor(part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()}
         return WeightsFile(path, dict(content.metadata() or {}), tensors, content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,12 @@ def load(path: Path, steps: int = 20) -> tuple[TrainingCheckpoint, str]:
     return load_training_checkpoint(path, NETWORK, steps)
 
 
-def tamper(path: Path, header: dict[str, Any], tensors: dict[str, Tensor | None]) -> None:
+def tamper(path: Path, header: dict[str, Any], tensors: Mapping[str, Tensor | None]) -> None:
     """Change what the header says, and tensors; None removes one."""
     with safe_open(path, "pt") as file:
         said = json.loads(file.metadata()["clippan-snapshot"])
         held = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
-    kept = {name: tensor for name, tensor in (held | tensors).items() if tensor is not None}
+    kept = {name: tensor for name, tensor in {**held, **tensors}.items() if tensor is not None}
     save_file(kept, path, metadata={"clippan-snapshot": json.dumps(said | header)})
 
 
@@ -68,16 +69,12 @@ def test_a_training_comes_back_as_it_was(path: Path) -> None:
 
 
 def test_a_file_of_an_earlier_version_is_read(path: Path) -> None:
-    tamper(
-        path,
-        json.loads(EARLIER_HEADER),
-        {name: None for name in ("optimiser/1.step",)}
-        | {f"optimiser/1.{name}": None for name in ("exp_avg", "exp_avg_sq")},
-    )  # a parameter without a gradient has no moments
+    gone = {f"1.{name}" for name in ("exp_avg", "exp_avg_sq", "step")}  # a parameter without a gradient has none
+    tamper(path, json.loads(EARLIER_HEADER), dict.fromkeys(f"optimiser/{name}" for name in gone))
     loaded, key = load(path)
     assert (key, loaded.step, loaded.best_total) == ("options/scenes", 5, math.inf)
     assert loaded.curve[0] == CurvePoint(0, math.inf, {"spectral": 2.0}) and math.isnan(loaded.curve[1].total)
-    assert loaded.optimiser.keys() == MOMENTS.keys() - {"1.step", "1.exp_avg", "1.exp_avg_sq"}
+    assert loaded.optimiser.keys() == MOMENTS.keys() - gone
 
 
 @pytest.mark.parametrize("header", [None, "{", "[]", EARLIER_HEADER.replace("5,", '"five",'), DEEP, DEEP[:20]])
@@ -104,7 +101,7 @@ NOTHING_LEFT: dict[str, Tensor | None] = {f"best/{name}": None for name in STATE
         ({"best_total": -1.0}, {}, "but the validations say 3 with 0.25"),
         ({"curve": []}, {}, "its validations are of the steps"),
         ({"seconds": math.nan}, {}, "seconds"),
-        ({"stopped": "\x1b[2J"}, {}, "Invalid enum value"),
+        ({"stopped": "\x1b[2J"}, {}, "at `$.stopped`"),
         ({"key": 3}, {}, "Expected `str`"),
         ({}, NOTHING_LEFT, "best/0.bias is missing, and 6 more"),
         ({}, {"network/0.weight": None}, "network/0.weight is missing"),
