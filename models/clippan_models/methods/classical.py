@@ -37,7 +37,6 @@ class ClassicalMethod:
         halo: PAN pixels around a pixel that its result depends on; 0: none but the pixel.
         gathers: it needs a pass over the scene before it can sharpen.
         planes: float32 images of the size of a tile that it holds at once, per band.
-        megapixels_per_second: of four bands.
     """
 
     name: str
@@ -45,7 +44,6 @@ class ClassicalMethod:
     halo: Callable[[Observation], int] = _no_halo
     gathers: bool = True
     planes: int = 6
-    megapixels_per_second: float = 15.0
 
     def cost(self, observation: Observation) -> MethodCost:
         """What it takes on a scene."""
@@ -53,7 +51,6 @@ class ClassicalMethod:
         return MethodCost(
             halo=self.halo(observation),
             tile_bytes=self.planes * bands * _FLOAT_BYTES,
-            seconds=bands / 4 / self.megapixels_per_second,
         )
 
     def tags(self) -> dict[str, str]:
@@ -82,6 +79,6 @@ CLASSICAL = (
     ClassicalMethod("mtf-glp-fs", MtfGlpFsFitter, lowpass_halo, planes=8),
     ClassicalMethod("mtf-glp-hpm-r", MtfGlpHpmRFitter, lowpass_halo, planes=9),
     ClassicalMethod("bdsd-pc", BdsdPcFitter),
-    ClassicalMethod("sr-d", SrDFitter, _sr_d_halo, planes=40, megapixels_per_second=0.4),
+    ClassicalMethod("sr-d", SrDFitter, _sr_d_halo, planes=40),
 )
 """All of them."""
