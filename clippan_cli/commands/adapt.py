@@ -56,7 +56,8 @@ def adapt(
             check_adapt_report(report, archive, table, options)
         found = None
         if not flags["dry_run"]:
-            from clippan_cli.tasks.adapt import adapt_archive
+            with control.timed("start"):
+                from clippan_cli.tasks.adapt import adapt_archive
 
             found = adapt_archive(table, read, options, control)
     if not speaks:

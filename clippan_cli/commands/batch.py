@@ -45,7 +45,8 @@ def batch(
         table = found_pairs(pairs, flags, control)
         found = None
         if not flags["dry_run"]:
-            from clippan_cli.tasks.batch_report import batch_with_report
+            with control.timed("start"):
+                from clippan_cli.tasks.batch_report import batch_with_report
 
             found = batch_with_report(table, read, sharpening, options, report, control)
     if found is None:
