@@ -67,10 +67,15 @@ class Terminal:
         width = None if sys.stdout.isatty() else _WIDEST
         self.stdout: Console = PlainConsole(soft_wrap=True, width=width)
         self.verbose = verbose
-        self.progress = "none" if quiet else progress
+        self.progress = progress
         self.log_file = log_file
         self._log: TextIO | None = None
         self._drawing = False
+
+    @property
+    def _told(self) -> str:
+        """How progress is told of."""
+        return "none" if self.quiet else self.progress
 
     @contextmanager
     def running(self) -> Iterator[Control]:
@@ -86,11 +91,11 @@ class Terminal:
         with ExitStack() as stack:
             if self._log is not None:
                 stack.enter_context(told_now_and_then(stages, lambda line: self._write_log("progress", line)))
-            if self.progress == "json":
+            if self._told == "json":
                 as_json_lines(stages, self._write_stderr)
-            elif self.progress == "lines":
+            elif self._told == "lines":
                 stack.enter_context(told_now_and_then(stages, self._write_stderr))
-            elif self.progress == "auto":
+            elif self._told == "auto":
                 stack.enter_context(drawn(stages, self.stderr))
                 self._drawing = self.stderr.is_terminal and sys.stdout.isatty()
             try:
@@ -114,7 +119,7 @@ class Terminal:
         """A result that is known before the others; whoever reads it may leave before the last one is there."""
         first, *more = texts
         self._write_log("fact", f"{heading}: {'  '.join(texts)}")
-        if self.progress == "json":
+        if self._told == "json":
             self._write_stderr(json.dumps({"fact": heading, "text": "  ".join(texts)}))
         elif not self.quiet and not self.as_json:
             with suppress(BrokenPipeError):
@@ -137,7 +142,7 @@ class Terminal:
     def _tell(self, kind: str, text: str, line: str | None = None) -> None:
         """Tell on stderr of what has come up, and in the log."""
         self._write_log(kind, text)
-        if self.progress == "json":
+        if self._told == "json":
             self._write_stderr(json.dumps({kind: text}))
         else:
             self.stderr.print(laid_out((line or one_line(text),), self.stderr, 2), style="yellow", soft_wrap=True)
@@ -186,7 +191,7 @@ class Terminal:
         """
         level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(self.verbose, 2)]
         shown: logging.Handler = RichHandler(console=self.stderr, show_path=False, markup=False)
-        if self.progress == "json":
+        if self._told == "json":
             shown = _Calling(lambda text: self._write_stderr(json.dumps({"log": text})))
         shown.setLevel(level)
         kept = _Calling(lambda text: self._write_log("log", text))

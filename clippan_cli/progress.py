@@ -197,16 +197,18 @@ def as_json_lines(stages: Stages, write: Callable[[str], None]) -> None:
 def _on_terminal(stages: Stages, console: Console) -> Iterator[None]:
     """The current stage with a bar; those that are over as lines above it."""
 
-    def keep(stage: Stage) -> None:
-        if stage.ended is not None and (stage.counts or stage.elapsed >= _WORTH_A_LINE):
-            console.print(_line(stage, console.width))
-
     def current() -> Table | str:
         return "" if stages.current is None else _line(stages.current, console.width)
 
-    stages.on_change.append(keep)
+    def keep(stage: Stage) -> None:
+        if stage.ended is not None and (stage.counts or stage.elapsed >= _WORTH_A_LINE):
+            live.refresh()  # or what is over would be drawn again below its last line
+            console.print(_line(stage, console.width))
+
     # stdout is left alone: it may lead into a file
-    with Live(get_renderable=current, console=console, transient=True, refresh_per_second=8, redirect_stdout=False):
+    live = Live(get_renderable=current, console=console, transient=True, refresh_per_second=8, redirect_stdout=False)
+    stages.on_change.append(keep)
+    with live:
         yield
 
 

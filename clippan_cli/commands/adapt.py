@@ -40,8 +40,6 @@ def adapt(
     """
     from clippan_cli.running.control import Control
     from clippan_cli.running.distributed import is_first
-    from clippan_cli.tasks.adapt import adapt_archive
-    from clippan_cli.training.page import check_adapt_report, write_adapt_report
 
     if output is None and not flags["dry_run"]:
         raise UsageError("say where to write the weights: -o FILE.safetensors")
@@ -53,8 +51,15 @@ def adapt(
             control.on_warning = Control().on_warning
         table = found_pairs(archive, flags, control, write=speaks)
         if report is not None:
+            from clippan_cli.training.page import check_adapt_report
+
             check_adapt_report(report, archive, table, options)
-        found = None if flags["dry_run"] else adapt_archive(table, read, options, control)
+        found = None
+        if not flags["dry_run"]:
+            with control.timed("start"):
+                from clippan_cli.tasks.adapt import adapt_archive
+
+            found = adapt_archive(table, read, options, control)
     if not speaks:
         return
     if found is None:
@@ -62,6 +67,8 @@ def adapt(
         return
     _show(found, terminal)
     if report is not None:
+        from clippan_cli.training.page import write_adapt_report
+
         with terminal.running() as control:
             write_adapt_report(report, archive, table, found, options, control)
         if not terminal.quiet:

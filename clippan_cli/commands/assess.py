@@ -12,6 +12,7 @@ from clippan_cli.commands.scene_arguments import MsFiles, PanFiles, scene_files
 from clippan_cli.console import Terminal
 from clippan_cli.options.assess import AssessCommandFlags, assess_options, report_files
 from clippan_cli.options.scene import read_options
+from clippan_cli.rasters.names import check_names
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ def assess(
     Example: clippan assess hrms.tif --ms ms.tif --pan pan.tif --report hrms.html
     """
     from clippan_cli.scene.pairs import names_many_scenes
-    from clippan_cli.tasks import assess as task
 
     many = names_many_scenes(fused)
     if many and (ms or pan or flags["reference"]):
@@ -53,8 +53,12 @@ def assess(
     if many:
         _assess_many(fused[0], read, options, files, terminal)
         return
+    pair = scene_files(None, ms, pan)
+    check_names([*fused, *pair.names])  # before torch is imported, which takes longer than to mistype
+    from clippan_cli.tasks import assess as task
+
     with terminal.running() as control:
-        found = task.assess(scene_files(None, ms, pan), read, fused, options, control, files)
+        found = task.assess(pair, read, fused, options, control, files)
     if terminal.as_json:
         terminal.json(found.as_json())
     else:

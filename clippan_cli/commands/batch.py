@@ -41,11 +41,14 @@ def batch(
         raise UsageError("say where to write the results: -o DIR")
     folder, report = output or Path(), path_or_none(flags["report"])
     options, read, sharpening = batch_options(folder, flags), read_options(flags), batch_sharpening(folder, flags)
-    from clippan_cli.tasks.batch_report import batch_with_report
-
     with terminal.running() as control:
         table = found_pairs(pairs, flags, control)
-        found = None if flags["dry_run"] else batch_with_report(table, read, sharpening, options, report, control)
+        found = None
+        if not flags["dry_run"]:
+            with control.timed("start"):
+                from clippan_cli.tasks.batch_report import batch_with_report
+
+            found = batch_with_report(table, read, sharpening, options, report, control)
     if found is None:
         show_pairs(table, terminal)
         return

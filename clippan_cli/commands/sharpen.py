@@ -67,9 +67,7 @@ def _show(result: SharpenResult, terminal: Terminal) -> None:
 
     plan = result.plan
     if result.output is None:
-        terminal.say(
-            f"would need about {plan.memory_mb:.0f} MB of memory, {plan.disk_mb:.0f} MB of disk, {plan.seconds:.0f} s"
-        )
+        terminal.say(f"would need about {plan.memory_mb:.0f} MB of memory and {plan.disk_mb:.0f} MB of disk")
         return
     if result.adapted is not None:
         adapted = result.adapted

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from clippan_models.errors import InputError
@@ -24,6 +25,17 @@ def windows_path_here(name: str) -> str | None:
         return None
     place = f"/mnt/{drive[1].lower()}/..." if drive[1] else "the folder where that share is mounted"
     return f"{name} is a path of Windows, but this is {platform.system()}; give the path as it is here, e.g. {place}"
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names of which one cannot be that of a raster; remote ones are not looked at.
+
+    Raises:
+        InputError: see `check_local_path`.
+    """
+    for name in names:
+        if not is_remote(name):
+            check_local_path(name)
 
 
 def check_local_path(name: str) -> None:

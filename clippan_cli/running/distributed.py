@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-
-import torch
-from torch import distributed
+from typing import TYPE_CHECKING
 
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.options import ComputeOptions
-from clippan_models.adaptation.processes import Processes
 from clippan_models.errors import UsageError
+
+if TYPE_CHECKING:
+    from clippan_models.adaptation.processes import Processes
 
 
 def is_first() -> bool:
@@ -34,6 +34,11 @@ def process_group(compute: ComputeOptions) -> Iterator[tuple[Processes, ComputeO
         UsageError: the environment variables of torchrun are incomplete or not numbers.
         ResourceError: the device is not there.
     """
+    import torch
+    from torch import distributed
+
+    from clippan_models.adaptation.processes import Processes
+
     count = _number("WORLD_SIZE", 1)
     if count == 1:
         yield Processes(device=choose_device(compute.device)), compute

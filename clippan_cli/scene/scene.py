@@ -69,9 +69,10 @@ def open_scene(files: SceneFiles, options: ReadOptions, control: Control, stack:
     Raises:
         ClippanError: see `scene_as_referenced`.
     """
-    scene = scene_as_referenced(files, options, control, stack)
-    from clippan_cli.scene.estimation import located
-
+    with control.timed("open"):
+        scene = scene_as_referenced(files, options, control, stack)
+    with control.timed("start"):
+        from clippan_cli.scene.estimation import located
     return located(scene, control)
 
 

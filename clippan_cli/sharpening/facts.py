@@ -40,7 +40,7 @@ def tell_of_estimate(estimate: Estimate, provenance: Mapping[str, str], control:
 def tell_of_plan(plan: Plan, control: Control) -> None:
     """Size and tiles."""
     tiles = f"{plan.tiles} tile{'s' * (plan.tiles > 1)} of {plan.tile}, halo {plan.halo}"
-    control.on_fact("grid", [f"{plan.width}x{plan.height}, {plan.bands} bands of {plan.dtype};", tiles])
+    control.on_fact("grid", [f"{plan.width}x{plan.height}, {plan.bands} bands of {plan.dtype}", tiles])
 
 
 def _described(source: RasterSource) -> list[str]:

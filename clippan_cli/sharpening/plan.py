@@ -16,7 +16,6 @@ from clippan_models.methods.method import MethodCost
 _LARGEST_TILE, _SMALLEST_TILE = 1024, 256  # that are chosen by themselves
 _LARGEST_OF_SEVERAL = 512  # side by side: images of larger ones do not fit the cache of a core
 _OTHER_BYTES = 400e6  # Python, torch and the raster library
-_OTHER_SECONDS = 5.0  # start, estimates, measurement
 _WAITING = 6  # tiles in the queues of reader and writer, in float32 and masks
 _FLOAT_BYTES = 4
 
@@ -37,7 +36,6 @@ class Plan:
         workers: tiles that are fused at a time.
         memory_mb: estimated peak of the tiles in flight and of what waits to be written, or of a step of learning.
         disk_mb: estimated space needed beside the output.
-        seconds: rough time on two cores of a server.
     """
 
     width: int
@@ -51,12 +49,11 @@ class Plan:
     workers: int
     memory_mb: float
     disk_mb: float
-    seconds: float
 
 
 def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: MethodCost, workers: int) -> Plan:
     """Choose the tile size for the memory allowed, and estimate what the run takes."""
-    grid, pixels = output.grid, scene.window.pixels
+    grid = output.grid
     pixel_bytes = workers * cost.tile_bytes + _WAITING * (scene.pair.ms.count + 2) * _FLOAT_BYTES
     allowed = options.compute.ram_mb * 1e6 - _OTHER_BYTES - cost.fixed_bytes
     tile = options.compute.tile or _planned_tile(allowed, pixel_bytes, cost)
@@ -73,7 +70,6 @@ def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: 
         workers=workers,
         memory_mb=round((_OTHER_BYTES + max(fusing_bytes, cost.learning_bytes)) / 1e6, 1),
         disk_mb=round(estimate_disk_bytes(grid, options.encoding) / 1e6, 1),
-        seconds=round(_OTHER_SECONDS + cost.learning_seconds + pixels / 1e6 * cost.seconds, 1),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from clippan_cli.rasters.names import check_local_path, is_remote
+from clippan_cli.rasters.names import check_names
 from clippan_cli.running.compute import choose_device, limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import LANGUAGE_SILENT
@@ -147,6 +147,4 @@ def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -
     if options.save_weights is not None:
         others = [*inputs, options.output, *([options.weights] if options.weights else [])]
         check_weights_path(options.save_weights, others, overwrite=overwrite)
-    for name in files.names:
-        if not is_remote(name):
-            check_local_path(name)
+    check_names(files.names)

@@ -14,7 +14,6 @@ from clippan_cli.running.compute import limited_threads
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.running.warnings import RunWarning
-from clippan_cli.scene.estimation import estimate_scene
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import Scene, open_scene
 from clippan_models.plain import plain
@@ -88,8 +87,11 @@ def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -
     """
     control = control or Control()
     control.strict = read.strict
-    with ExitStack() as stack, limited_threads(ComputeOptions().thread_count):
+    with ExitStack() as stack:
         scene = open_scene(files, read, control, stack)
+        from clippan_cli.scene.estimation import estimate_scene
+
+        stack.enter_context(limited_threads(ComputeOptions().thread_count))
         estimate = estimate_scene(scene, control)
         left, top, _, _ = scene.pair.ms_footprint()
         down, right = scene.pair.shift

@@ -121,6 +121,27 @@ def test_a_pair_that_will_not_do_is_refused_without_torch(
     assert found.code == code and not found.modules & {"torch", "scipy"}
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("info gone.tif pan.tif", 3),
+        ("info pan.tif ms.tif", 4),
+        ("assess gone.tif --ms ms.tif --pan pan.tif", 3),
+        ("batch nowhere -o sharp", 3),
+        ("batch . --dry-run", 0),
+        ("adapt nowhere -o weights.safetensors", 3),
+        ("adapt . --dry-run", 0),
+    ],
+)
+def test_other_commands_look_before_they_load_torch(
+    words: str, code: int, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.ms(), desk.pan()
+    monkeypatch.chdir(desk.folder)
+    found = loaded_by(words.split())
+    assert found.code == code and not found.modules & {"torch", "scipy"}
+
+
 def test_a_classical_method_loads_no_network_and_no_clip(desk: Desk) -> None:
     argv = [word for word in desk.sharpen("--method", "gsa", "-q") if word != "--no-quality"]
     found = loaded_by(argv)

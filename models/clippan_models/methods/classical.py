@@ -40,7 +40,6 @@ class ClassicalMethod:
         gathers: the views that its pass over the scene needs; empty: it needs no pass.
         gathering_halo: PAN pixels around a tile that those views need.
         planes: float32 images of the size of a tile that it holds at once, per band.
-        megapixels_per_second: of four bands.
     """
 
     name: str
@@ -49,7 +48,6 @@ class ClassicalMethod:
     gathers: tuple[str, ...] = ("ms_up", "core")
     gathering_halo: Callable[[Observation], int] = fit_halo
     planes: int = 6
-    megapixels_per_second: float = 15.0
 
     def cost(self, observation: Observation) -> MethodCost:
         """What it takes on a scene."""
@@ -57,7 +55,6 @@ class ClassicalMethod:
         return MethodCost(
             halo=self.halo(observation),
             tile_bytes=self.planes * bands * _FLOAT_BYTES,
-            seconds=bands / 4 / self.megapixels_per_second,
             side_by_side=True,
         )
 
@@ -95,6 +92,6 @@ CLASSICAL = (
     ClassicalMethod("mtf-glp-fs", MtfGlpFsFitter, lowpass_halo, _PYRAMID, planes=8),
     ClassicalMethod("mtf-glp-hpm-r", MtfGlpHpmRFitter, lowpass_halo, _PYRAMID, planes=9),
     ClassicalMethod("bdsd-pc", BdsdPcFitter, gathers=("pan_mtf_at_ms", "ms_low", "ms_core")),
-    ClassicalMethod("sr-d", SrDFitter, _sr_d_halo, _PYRAMID, planes=40, megapixels_per_second=0.4),
+    ClassicalMethod("sr-d", SrDFitter, _sr_d_halo, _PYRAMID, planes=40),
 )
 """All of them."""

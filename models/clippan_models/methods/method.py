@@ -64,25 +64,21 @@ class SceneSource(Protocol):
 
 @dataclass(frozen=True)
 class MethodCost:
-    """What a method takes on a scene. Times are rough, and those of two CPU cores.
+    """What a method takes on a scene.
 
     Attributes:
         halo: PAN pixels to read around a tile for an exact result.
         tile_bytes: memory per PAN pixel of a tile, its halo included.
         fixed_bytes: memory that fusing takes whatever the tile.
-        seconds: to fuse a megapixel of PAN.
         side_by_side: several tiles are fused at a time, each on one core; otherwise one tile on all.
         learning_bytes: memory of a step of learning; 0 for a method that does not learn.
-        learning_seconds: of all steps.
     """
 
     halo: int
     tile_bytes: float
     fixed_bytes: float = 0.0
-    seconds: float = 0.0
     side_by_side: bool = False
     learning_bytes: float = 0.0
-    learning_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

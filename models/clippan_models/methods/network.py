@@ -9,24 +9,19 @@ from torch import Tensor, nn
 
 from clippan_models.adaptation.evidence import SceneNetwork, can_correct, is_informed, shown_images
 from clippan_models.adaptation.fusion import Prior, mean_normalisation
-from clippan_models.adaptation.options import SELF
 from clippan_models.adaptation.patches import REDUCED_SIDE, training_core
 from clippan_models.adaptation.scene import SceneTiles, learn_scene
 from clippan_models.contracts import Observation, Sampling, Views
 from clippan_models.methods.method import Fitted, Learned, MethodCost, MethodOptions, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
 from clippan_models.networks.blocks import run_in_orientations, run_network
-from clippan_models.networks.registry import BACKBONES, find_fusing_backbone
+from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.views import fit_halo, lowpass_halo
 from clippan_models.store.checkpoint import Checkpoint
 
 _GPU_BLOCK_BYTES = 2e9
 _TILE_BYTES = 320  # per pixel of a tile: 80 float32 values of views and projections
-_CORES = 2  # that estimates of time are made for
-_STEP_SECONDS = 0.035  # of a step, whatever the network: losses, projections
-_JUDGE_SECONDS = 0.08  # more, where a CLIP judges
-_BAND_SECONDS = 0.7 / 4  # of a megapixel of a band: views, projections, files
 
 
 @dataclass(frozen=True)
@@ -55,15 +50,13 @@ class NetworkMethod:
     def cost(self, observation: Observation) -> MethodCost:
         """What it takes on a scene; the memory of a teacher is not counted."""
         sampling = observation.sampling
-        bands, passes = sampling.bands, self.options.adapt.orientations
+        bands = sampling.bands
         return MethodCost(
             halo=self.backbone.overlap
             + (self.backbone.projections + self.options.adapt.rounds + 1) * lowpass_halo(observation),
             tile_bytes=_TILE_BYTES,
             fixed_bytes=self.backbone.block_bytes(bands),
-            seconds=passes * self.backbone.fusing_seconds(bands) / _CORES + _BAND_SECONDS * bands,
             learning_bytes=self.backbone.training_bytes(bands, sum(self._learning_pixels(sampling))),
-            learning_seconds=self.options.adapt.steps * self._step_seconds(sampling),
         )
 
     def tags(self) -> dict[str, str]:
@@ -98,26 +91,10 @@ class NetworkMethod:
             tags["FALLBACK"] = note
         return Fitted(sharpener, tags, Learned(adapted, sharpener.checkpoint(), guide), note)
 
-    def _step_seconds(self, sampling: Sampling) -> float:
-        """Seconds of a step with its judge, and its share of the teacher's lessons."""
-        full, reduced = self._learning_pixels(sampling)
-        step = _STEP_SECONDS + _JUDGE_SECONDS * self.language
-        step += _passes_seconds(self.backbone, full + reduced, sampling.bands)
-        name = self.options.adapt.teacher
-        teacher = self.backbone if name == SELF else BACKBONES.get(name)
-        if teacher is not None:
-            step += _passes_seconds(teacher, reduced, sampling.bands) / 3  # has a third of the steps
-        return step
-
     def _learning_pixels(self, sampling: Sampling) -> tuple[int, int]:
         """PAN pixels that a step sees, at full and at reduced resolution."""
         batch = self.options.adapt.patches_per_step
         return batch * training_core(sampling) ** 2, 4 * batch * REDUCED_SIDE**2
-
-
-def _passes_seconds(backbone: BackboneSpec, pixels: int, bands: int) -> float:
-    """Seconds of a forward and a backward pass."""
-    return 3 * backbone.cost.cpu_seconds.at(bands) * pixels / 1e6 / _CORES
 
 
 @dataclass(frozen=True)
