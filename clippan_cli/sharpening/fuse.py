@@ -58,7 +58,9 @@ def fuse_tiles(
             control.report(Progress("sharpen", number, len(cores), done))
     release_memory()
     with control.timed("write"):
-        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+        report = writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
+    release_memory()
+    return report
 
 
 def _fused_core(run: Run, arrays: TileArrays, sharpener: Sharpener, observation: Observation) -> _FusedCore:

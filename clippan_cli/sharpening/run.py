@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from clippan_cli.running.compute import choose_device, limited_threads
+from clippan_cli.running.compute import choose_device, limited_threads, share_heap
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import LANGUAGE_SILENT
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -75,6 +75,7 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
     spec = find_method(options.method)
     _check_paths(files, options, spec)
     device = choose_device(options.compute.device)
+    share_heap()
     with ExitStack() as stack, limited_threads(options.compute.thread_count):
         scene = open_scene(files, read, control, stack)
         output = choose_output(scene, options.bands)
