@@ -13,6 +13,8 @@ from clippan_models.errors import ResourceError, UsageError
 if TYPE_CHECKING:
     import torch
 
+_M_ARENA_MAX = -8  # of malloc.h
+
 
 def choose_device(name: str) -> torch.device:
     """The device of a name.
@@ -60,3 +62,10 @@ def release_memory() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # other C libraries have no such function
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def share_heap() -> None:
+    """Let all threads take memory from one heap: glibc gives each its own, and what one frees no other can use."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -65,7 +65,9 @@ def fuse_tiles(
     release_memory()
     _refuse_flat(run, flat.found())
     with control.timed("write"):
-        return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
+        report = writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
+    release_memory()
+    return report
 
 
 def _refuse_flat(run: Run, bands: list[int]) -> None:

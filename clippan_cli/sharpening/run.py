@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clippan_cli.rasters.names import check_names
-from clippan_cli.running.compute import choose_device, limited_threads
+from clippan_cli.running.compute import choose_device, limited_threads, share_heap
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import LANGUAGE_SILENT
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -91,6 +91,7 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
             from clippan_cli.scene.estimation import located
 
             device = choose_device(options.compute.device)
+            share_heap()
             stack.enter_context(limited_threads(options.compute.thread_count))
             logger.info("computing on %s, with %d threads", device, options.compute.thread_count)
         scene = located(scene, control)

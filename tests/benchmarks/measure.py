@@ -1,4 +1,4 @@
-"""What the benchmarks share: a large synthetic pair, and the wall time and peak memory of whole processes."""
+"""What the benchmarks share: a large synthetic pair, and the times and peak memory of whole processes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ CLIPPAN = (sys.executable, "-m", "clippan_cli")
 
 @dataclass(frozen=True)
 class Measured:
-    """Wall seconds and peak memory (MB, all children included) of one process."""
+    """Wall seconds, peak memory in MB, and seconds of all CPUs of one process, its children included."""
 
     seconds: float
     peak_mb: float
+    cpu_seconds: float
 
 
 def measure(command: list[str], environment: dict[str, str] | None = None) -> Measured:
@@ -42,12 +43,13 @@ def measure(command: list[str], environment: dict[str, str] | None = None) -> Me
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {complaints.decode()}")
-    return Measured(time.perf_counter() - started, usage.ru_maxrss / 1024)
+    return Measured(time.perf_counter() - started, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def median(runs: list[Measured]) -> Measured:
     """The median of each figure."""
-    return Measured(statistics.median(r.seconds for r in runs), statistics.median(r.peak_mb for r in runs))
+    figures = zip(*((r.seconds, r.peak_mb, r.cpu_seconds) for r in runs), strict=True)
+    return Measured(*(statistics.median(figure) for figure in figures))
 
 
 def write_pair(folder: Path, side: int, bands: int = 4, ratio: int = 4) -> tuple[Path, Path]:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+import torch
 
-from clippan_models.pipeline import BackgroundWriter, prefetch
+from clippan_models.pipeline import BackgroundWriter, prefetch, side_by_side
 
 
 def our_threads() -> list[str]:
@@ -42,6 +43,20 @@ def test_only_a_few_items_are_taken_before_they_are_needed() -> None:
             assert len(taken) <= number + 3
             if number == 5:
                 break
+    assert not our_threads()
+
+
+def test_side_by_side_torch_has_one_thread_for_each_and_then_as_many_as_before() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with side_by_side(lambda number: (number, torch.get_num_threads()), range(6), 2) as results:
+            assert list(results) == [(number, 1) for number in range(6)]
+        assert torch.get_num_threads() == 3
+        with side_by_side(lambda _: (threading.current_thread(), torch.get_num_threads()), range(2), 1) as results:
+            assert list(results) == [(threading.main_thread(), 3)] * 2
+    finally:
+        torch.set_num_threads(before)
     assert not our_threads()
 
 

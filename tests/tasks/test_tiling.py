@@ -66,3 +66,16 @@ def test_tiles_of_any_size_give_the_same_image(bench: Bench, city: DemoScene, me
     whole = bench.sharpen(*files, method=method)
     for tile in TILES:
         assert difference(bench.sharpen(*files, method=method, tile=tile), whole).max() < 0.01
+
+
+@pytest.mark.parametrize("method", ["brovey", "gsa", "mtf-glp-hpm-r"])
+def test_the_number_of_threads_changes_no_bit(bench: Bench, method: str) -> None:
+    """A scene of several cells of statistics, which threads gather and fuse in any order."""
+    side = 600
+    scene = make_demo_scene(side)
+    files = (
+        bench.write("ms.tif", scene.ms.astype("float32"), Grid(PAN_PIXEL @ Affine.scale(4), side // 4, side // 4)),
+        bench.write("pan.tif", scene.pan.astype("float32"), Grid(PAN_PIXEL, side, side)),
+    )
+    alone, together = (bench.sharpen(*files, method=method, tile=128, threads=threads) for threads in (1, 3))
+    assert difference(alone, together).max() == 0

@@ -19,7 +19,7 @@ def bounding_box(mask: Tensor | NDArray[Any], margin: int = 0) -> tuple[slice, .
     box = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = (mask.any(others) if others else mask).tolist()
-        used = [index for index, here in enumerate(found) if here]
+        along: Any = mask.any(others) if others else mask
+        used = [index for index, here in enumerate(along.tolist()) if here]
         box.append(slice(max(used[0] - margin, 0), used[-1] + 1 + margin) if used else slice(0, 0))
     return tuple(box)
