@@ -14,7 +14,8 @@ from rasterio.enums import ColorInterp
 from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.mosaic import has_mask_band
-from clippan_cli.rasters.opening import is_remote, one_line
+from clippan_cli.rasters.names import is_remote
+from clippan_cli.rasters.opening import one_line
 from clippan_cli.rasters.til import tiles_of
 from clippan_models.errors import InputError
 

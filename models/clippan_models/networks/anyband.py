@@ -114,7 +114,9 @@ class _Block(nn.Module):
 def _over_bands(features: Tensor, bands: int) -> Tensor:
     """Mean and maximum over the bands: `[B C, f, h, w] -> [B, 2 f, h, w]`."""
     by_bands = features.view(-1, bands, *features.shape[1:])
-    pooled: Tensor = _Pooling.apply(by_bands) if torch.is_grad_enabled() else _pooled(by_bands)
+    if not torch.is_grad_enabled():
+        return _pooled(by_bands)
+    pooled: Tensor = _Pooling.apply(by_bands)  # type: ignore[no-untyped-call]
     return pooled
 
 
