@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from clippan_cli.rasters.options import Extent, PairOptions
 from clippan_cli.rasters.resampled import samples_of
 from clippan_cli.rasters.sizes import relate_by_size
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
+from clippan_cli.rasters.stamps import Stamps
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
@@ -39,6 +40,7 @@ class Pair:
         window: the part of the PAN grid that is to be sharpened.
         notes: what was decided for the user, one sentence each.
         shift: PAN pixels (down, right) by which MS was moved from where its geotransform puts it.
+        stamps: of all of its files, as they were opened.
     """
 
     ms: RasterSource
@@ -47,6 +49,7 @@ class Pair:
     window: Window
     notes: tuple[str, ...]
     shift: tuple[float, float] = (0.0, 0.0)
+    stamps: Stamps = field(default_factory=Stamps)
 
     @property
     def crs(self) -> Any:
@@ -131,9 +134,11 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
         UsageError: bands or a nodata value that a file does not have.
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
+    named = Stamps.now([*ms_names, *pan_names])
     ms = samples_of(_choose_ms_bands(open_source(ms_names, "MS", options.trust, stack, options.ms_nodata), options))
     pan = open_source(pan_names, "PAN", options.trust, stack, options.pan_nodata)
     pan = _choose_pan_band(pan, ms, options.pan_band)
+    stamps = named.with_more(file for dataset in (*ms.datasets, *pan.datasets) for file in dataset.files)
     notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
         to_pan = _without_geotransform(ms, pan, options, notes)
@@ -154,7 +159,7 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
         phase_y=(to_pan.f + to_pan.e / 2 - 0.5,) * ms.count,
         phase_x=(to_pan.c + to_pan.a / 2 - 0.5,) * ms.count,
     )
-    pair = Pair(ms, pan, sampling, Window(0, 0, pan.height, pan.width), tuple(notes))
+    pair = Pair(ms, pan, sampling, Window(0, 0, pan.height, pan.width), tuple(notes), stamps=stamps)
     return replace(pair, window=_window(pair, options.extent))
 
 

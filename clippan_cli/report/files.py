@@ -59,7 +59,7 @@ def write_text(path: Path, text: str) -> Path:
     """
     try:
         with written_whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be UTF-8
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     return path

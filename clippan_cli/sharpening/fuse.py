@@ -33,7 +33,7 @@ def fuse_tiles(
 
     Raises:
         ResourceError: not even a small tile fits into memory.
-        InputError: a file cannot be read, or what follows from its values is not finite.
+        InputError: a file cannot be read, has changed meanwhile, or what follows from its values is not finite.
         OutputError: the file cannot be written.
         Interrupted: a signal asked to stop.
     """
@@ -61,6 +61,7 @@ def fuse_tiles(
             done += core.pixels
             control.report(Progress("sharpen", number, len(cores), done))
     release_memory()
+    scene.pair.stamps.check()
     with control.timed("write"):
         return writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100)))
 
