@@ -150,7 +150,7 @@ def read_record(job: Job) -> Record | None:
     """The record of a scene; None where there is none, or a damaged one."""
     try:
         return msgspec.convert(read_json(job.record, "a record", LARGEST_RECORD), Record)
-    except (InputError, msgspec.ValidationError):
+    except (InputError, msgspec.ValidationError, UnicodeEncodeError):  # the last: half of a character
         return None
 
 

@@ -52,6 +52,9 @@ _TEXTS = (
 _OF_THE_FOLDER = ("metadata.dim", "summary.txt")
 """Those that it reads with any raster beside them."""
 
+_OF_THE_SCENE = ("_metadata.txt", "_mtl.txt", "_rpc.txt")
+"""What follows the name of the scene in those that it reads with all rasters of a scene."""
+
 
 def check_beside(name: str) -> None:
     """Check the files beside a raster before GDAL reads them with it: it would wait for a pipe, or read without end.
@@ -101,13 +104,14 @@ def _is_read_with(file: str, other: str) -> bool:
 
     Such as A.tfw and A_RPC.TXT with A.tif, LC08_MTL.txt with LC08_B8.tif, DIM_A.XML with IMG_A.tif.
     """
-    stem, scene = Path(file).stem, other.partition(".")[0].rpartition("_")[0]
+    stem = Path(file).stem
+    scene = next((other.removesuffix(ending) for ending in _OF_THE_SCENE if other.endswith(ending)), None)
     return (
         other in _OF_THE_FOLDER
-        or other.startswith((f"{stem}.", f"{stem}_"))
-        or (scene != "" and stem.startswith(f"{scene}_"))
+        or other.startswith((f"{stem}.", f"{stem}_rpc"))
+        or (bool(scene) and stem.startswith(f"{scene}_"))
         or (stem.startswith("img_") and other.startswith(("dim_", "rpc_")))
-    ) and other != file
+    )
 
 
 def _check_blocks(name: str, dataset: Any) -> None:

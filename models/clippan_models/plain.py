@@ -16,7 +16,19 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: something that is not data.
     """
-    return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_simpler))
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_simpler))
+    except UnicodeEncodeError:
+        return plain(_escaped(msgspec.to_builtins(value, enc_hook=_simpler)))
+
+
+def _escaped(value: Any) -> Any:
+    """The same with halves of characters, as in names of files that are not UTF-8, written as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _simpler(value: Any) -> Any:
