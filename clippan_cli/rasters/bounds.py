@@ -120,8 +120,8 @@ def _check_blocks(name: str, dataset: Any) -> None:
         size = height * width * together * (np.dtype(dtype).itemsize if dtype in np.sctypeDict else 16)
         if size > LARGEST_BLOCK:
             raise InputError(
-                f"{name} has blocks of {width}x{height} pixels, {size / 2**20:,.0f} MB each; clippan reads up to "
-                f"{size_text(LARGEST_BLOCK)}: rewrite it with gdal_translate -co TILED=YES"
+                f"{name} cannot be read: its blocks of {width}x{height} pixels have {size / 2**20:,.0f} MB each, more "
+                f"than {size_text(LARGEST_BLOCK)}; rewrite it with gdal_translate -co TILED=YES"
             )
 
 

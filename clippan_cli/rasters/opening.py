@@ -136,7 +136,7 @@ class _Opening:
 
     def _check_files(self, name: str, dataset: Any, seen: set[str]) -> None:
         """Check the files that GDAL reads for a raster, all but itself and those seen before."""
-        for file in sorted(set(_files_of(name, dataset)) - seen - {name}):
+        for file in sorted(set(files_of(name, dataset)) - seen - {name}):
             self._check_place(file, name)
             if Path(file).suffix.lower() in _RASTERS_BESIDE or looks_like_vrt(file):
                 self._check(file, name)
@@ -171,7 +171,7 @@ class _Opening:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)  # masks and overviews rarely are
                 dataset = self.open(file)
             with dataset:
-                self.checked[known] = [file, *_files_of(file, dataset)]
+                self.checked[known] = [file, *files_of(file, dataset)]
                 return self.checked[known]
         except InputError as error:
             raise _leads_astray(name, error) from error
@@ -192,6 +192,18 @@ def windows_path_here(name: str) -> str | None:
     return f"{name} is a path of Windows, but this is {platform.system()}; give the path as it is here, e.g. {place}"
 
 
+def files_of(name: str, dataset: Any) -> list[str]:
+    """The files that GDAL reads for an open raster; it looks for the mask and the overviews now.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    try:
+        return [str(file) for file in dataset.files]
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{name} leads to a file that cannot be read: {one_line(error)}") from error
+
+
 def one_line(error: BaseException) -> str:
     """What an error says, or GDAL beneath it, in one line."""
     cause = error if isinstance(error, InputError) else error.__cause__ or error
@@ -209,14 +221,6 @@ def _opened(name: str, is_vrt: bool) -> Any:
         if "not recognized" in words:
             raise InputError(f"{name} is not in a format that clippan reads ({', '.join(DRIVERS)})") from error
         raise InputError(f"{name} cannot be opened: {words}; is it damaged or incomplete?") from error
-
-
-def _files_of(name: str, dataset: Any) -> list[str]:
-    """The files that GDAL reads for a raster; it looks for the mask and the overviews now."""
-    try:
-        return [str(file) for file in dataset.files]
-    except (RasterioError, CPLE_BaseError) as error:
-        raise InputError(f"{name} leads to a file that cannot be read: {one_line(error)}") from error
 
 
 def _folders_of(name: str) -> frozenset[str]:

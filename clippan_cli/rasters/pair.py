@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
+from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Extent, PairOptions
 from clippan_cli.rasters.resampled import samples_of
 from clippan_cli.rasters.sizes import relate_by_size
@@ -138,7 +139,8 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
     ms = samples_of(_choose_ms_bands(open_source(ms_names, "MS", options.trust, stack, options.ms_nodata), options))
     pan = open_source(pan_names, "PAN", options.trust, stack, options.pan_nodata)
     pan = _choose_pan_band(pan, ms, options.pan_band)
-    stamps = named.with_more(file for dataset in (*ms.datasets, *pan.datasets) for file in dataset.files)
+    opened = (*ms.datasets, *pan.datasets)
+    stamps = named.with_more(file for dataset in opened for file in files_of(dataset.name, dataset))
     notes = [*ms.notes, *pan.notes]
     if not _georeferenced(ms.grid) or not _georeferenced(pan.grid):
         to_pan = _without_geotransform(ms, pan, options, notes)

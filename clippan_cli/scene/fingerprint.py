@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import open_source
 from clippan_cli.rasters.stamps import stamp_of
@@ -48,7 +49,7 @@ def _content(name: str, trust: Trust) -> list[str]:
     try:
         with ExitStack() as stack:
             source = open_source([name], "MS", trust, stack)
-            files = {name, *(str(file) for dataset in source.datasets for file in dataset.files)}
+            files = {name, *(file for dataset in source.datasets for file in files_of(name, dataset))}
     except ClippanError:
         return [stamp_of(name)]  # what cannot be opened may be of any size
     local = {file: file_sha256(file) for file in sorted(files)}

@@ -7,8 +7,9 @@ import json
 import os
 import stat
 import tomllib
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from clippan_models.errors import InputError, UsageError, in_one_line, shown
 
@@ -22,7 +23,7 @@ MOST_VALUES = 4_000_000
 """Values in a JSON file; small ones take many times the memory of their text."""
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """Open a file for reading. Links are followed; a pipe is not waited for.
 
     Raises:

@@ -25,6 +25,7 @@ from clippan_cli.rasters.bounds import (
     MOST_TAGS,
 )
 from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.pairs import find_pairs
@@ -71,6 +72,18 @@ def write(desk: Desk, name: str, content: Any) -> str:
     return str(path)
 
 
+def make_sparse(path: Path) -> None:
+    """Make a file of 40 GB that takes no space."""
+    path.touch()
+    os.truncate(path, 40 * 2**30)
+
+
+def gone(path: Path) -> Path:
+    """A path at which there is nothing any more."""
+    path.unlink()
+    return path
+
+
 # --- One scene of many ------------------------------------------------------------------------------------------------
 
 Spoil = Callable[[str], object]
@@ -87,7 +100,7 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "mask": (lambda ms: os.mkfifo(ms + ".msk"), "not a regular file"),
     "rpc": (lambda ms: os.mkfifo(ms.replace(".tif", "_RPC.TXT")), "not a regular file"),
     "zeros": (lambda ms: os.symlink("/dev/zero", ms + ".aux.xml"), "not a regular file"),
-    "sparse": (lambda ms: [Path(ms + ".aux.xml").touch(), os.truncate(ms + ".aux.xml", 40 * 2**30)], "16 MB"),
+    "sparse": (lambda ms: make_sparse(Path(ms + ".aux.xml")), "16 MB"),
     "name": (
         beside(
             ".aux.xml",
@@ -159,8 +172,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "truncated": lambda record: os.truncate(record, 40),
     "nested": lambda record: record.write_text(DEEP),
     "tampered": lambda record: record.write_text(record.read_text().replace("null", '{"QNR": "abc"}')),
-    "a pipe": lambda record: (record.unlink(), os.mkfifo(record)),
-    "endless": lambda record: (record.unlink(), record.symlink_to("/dev/zero")),
+    "a pipe": lambda record: os.mkfifo(gone(record)),
+    "endless": lambda record: gone(record).symlink_to("/dev/zero"),
 }
 
 
@@ -369,8 +382,7 @@ def test_a_file_that_is_no_text_is_refused(
     elif kind == "deep":
         path.write_text(("a = " if code == USAGE else "") + "[" * 20_000 + "]" * 20_000)
     else:
-        path.touch()
-        os.truncate(path, 40 * 2**30)
+        make_sparse(path)
     outcome = run_main(desk.sharpen("--dry-run", option, str(path)))
     assert outcome.code == code and name in outcome.error_line, outcome.stderr
 
@@ -390,11 +402,8 @@ def test_the_bounds_are_stated() -> None:
 def test_an_input_that_changes_meanwhile_is_told(
     how: str, desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from clippan_cli.sharpening import fuse
-
     ms, pan = desk.ms(), desk.pan()
     Path(f"{pan}.aux.xml").write_text("<PAMDataset/>")
-    plan = fuse.plan_tiles
 
     def change(*arguments: Any) -> Any:
         if how == "replaced":
@@ -403,9 +412,9 @@ def test_an_input_that_changes_meanwhile_is_told(
             Path(pan).write_bytes(content)
         else:
             os.utime(pan if how == "touched" else f"{pan}.aux.xml", (1, 1))
-        return plan(*arguments)
+        return plan_tiles(*arguments)
 
-    monkeypatch.setattr(fuse, "plan_tiles", change)
+    monkeypatch.setattr("clippan_cli.sharpening.fuse.plan_tiles", change)
     outcome = run_main(desk.sharpen(ms=ms, pan=pan))
     assert outcome.code == INPUT and "was changed while it was read" in outcome.error_line
     assert list(desk.out.parent.iterdir()) == []
