@@ -86,10 +86,10 @@ def check_content(name: str, dataset: Any) -> None:
         raise InputError(f"{name} has {dataset.count:,} bands; clippan reads up to {MOST_BANDS}")
     _check_blocks(name, dataset)
     try:
-        dataset.crs, dataset.gcps, dataset.colorinterp  # noqa: B018 - GDAL tells of a CRS that it refuses only later
         for what, text, longest in _texts_of(dataset):
             if len(text) > longest:
                 raise InputError(f"{name}: {what} has {len(text):,} characters; clippan reads up to {longest:,}")
+        dataset.gcps, dataset.colorinterp  # noqa: B018 - of some errors above, rasterio tells only with the next call
     except UnicodeDecodeError as error:
         raise InputError(f"{name} holds a text that is not UTF-8, such as the name of a band or a tag") from error
     except (RasterioError, CPLE_BaseError) as error:
