@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +12,24 @@ from typing import Any, Literal
 import msgspec
 
 from clippan_cli import __version__
+from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, origin_of
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.source import open_source
 from clippan_cli.report.files import write_text
 from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.writing.path import make_folder
-from clippan_models.errors import OutputError
+from clippan_models.errors import ClippanError, InputError, OutputError
 from clippan_models.methods.registry import find_method
+from clippan_models.outside import read_json
 
 FOLDER = ".clippan-batch"
 """Within the folder of the outputs."""
+
+LARGEST_RECORD = 2**20
+"""Bytes."""
 
 Status = Literal["running", "done", "failed"]
 
@@ -34,13 +42,13 @@ class Job:
         files: of the scene.
         read: how to read them.
         options: what to make of it.
-        key: SHA-256 of all that the result follows from, see `new_job`.
+        key: SHA-256 of all that the result follows from, see `with_key`; empty where it is not known.
     """
 
     files: SceneFiles
     read: ReadOptions
     options: SharpenOptions
-    key: str
+    key: str = ""
 
     @property
     def record(self) -> Path:
@@ -80,7 +88,7 @@ class Record:
     """How a scene went.
 
     Attributes:
-        key: of the job, see `new_job`.
+        key: of the job, see `with_key`.
         status: "running" from before the first byte is written.
         ours: there was no output, or one of this batch, when it began: it may be replaced.
         output_sha256: of the finished file.
@@ -109,12 +117,13 @@ class Record:
         return path.is_file() and file_sha256(path) == known
 
 
-def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Job:
+def with_key(job: Job) -> Job:
     """A job with its key: a hash of the bytes of its inputs, the parameters, and the version.
 
     Where the result goes, whether it may replace another and whether it is drawn is no part of the key, and neither is
     the number of threads where the pixels do not depend on it.
     """
+    read, options = job.read, job.options
     compute, learns = options.compute, find_method(options.method).learns
     used = [options.weights, read.aoi, *(Path(name) for name in (read.sensor, options.guidance.clip))]
     parameters: dict[str, Any] = {
@@ -131,18 +140,18 @@ def new_job(files: SceneFiles, read: ReadOptions, options: SharpenOptions) -> Jo
                 compute=replace(compute, threads=compute.thread_count if learns else None),
             )
         ),
-        "pixels": pixels_of(files, read),
+        "pixels": pixels_of(job.files, read),
         "clip": chosen_clip(options.guidance.clip) if find_method(options.method).language else None,
         "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
     }
-    return Job(files, read, options, digest_of(parameters))
+    return replace(job, key=digest_of(parameters))
 
 
 def read_record(job: Job) -> Record | None:
     """The record of a scene; None where there is none, or a damaged one."""
     try:
-        return msgspec.convert(json.loads(job.record.read_text(encoding="utf-8")), Record)
-    except (OSError, ValueError, msgspec.ValidationError):
+        return msgspec.convert(read_json(job.record, "a record", LARGEST_RECORD), Record)
+    except (InputError, msgspec.ValidationError, UnicodeEncodeError):  # the last: half of a character
         return None
 
 
@@ -171,13 +180,23 @@ def has_failed_for_good(job: Job, record: Record | None) -> bool:
 
 
 def may_replace(job: Job, record: Record | None) -> bool:
-    """There are no results yet, or they belong to this batch."""
+    """There are no results yet, or they belong to this batch; where the record is damaged, the image tells."""
     there = [path for path in job.results if os.path.lexists(path)]
-    if record is None or not all(path.is_file() for path in there):
-        return not there
+    if not all(path.is_file() for path in there):
+        return False
+    if record is None:
+        return not there or (os.path.lexists(job.record) and _is_made_of(job.options.output, job.files))
     if record.status == "done":
         return all(record.wrote(job, path) for path in there)
     return record.ours or not there
+
+
+def _is_made_of(path: Path, files: SceneFiles) -> bool:
+    """Whether an image says that clippan made it of files with these names."""
+    with suppress(ClippanError), ExitStack() as stack:
+        tags = open_source([str(path)], "fused", Trust(), stack).grid.tags(ns=PROVENANCE_DOMAIN)
+        return origin_of(tags) == {Path(name).name for name in files.names}
+    return False
 
 
 def _absolute(name: str) -> str:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree import ElementTree
 
+from clippan_cli.rasters.bounds import LARGEST_SIDECAR, MOST_PARTS
 from clippan_models.errors import InputError
+from clippan_models.outside import read_bytes
+
+MOST_DOCUMENTS = 100
+"""XML files of one product."""
 
 
 @dataclass(frozen=True)
@@ -22,32 +28,35 @@ class Product:
     images: tuple[str, ...] = ()
 
 
-def files_of_product(path: str, above: frozenset[str] = frozenset()) -> Product:
+def files_of_product(path: str, seen: set[str] | None = None) -> Product:
     """What a local file names if it is one of DIMAP; nothing otherwise.
 
     Args:
         path: the file.
-        above: real paths of the documents that have led to it.
+        seen: real paths of the documents that were read before, which name nothing more.
 
     Raises:
-        InputError: it is one of DIMAP but not XML.
+        InputError: it is one of DIMAP but not XML, or it leads to too many files.
     """
-    real = os.path.realpath(path)
-    if real in above or not _looks_like_dimap(path):
+    seen, real = set() if seen is None else seen, os.path.realpath(path)
+    if real in seen or not _looks_like_dimap(path):
         return Product()
+    seen.add(real)
     try:
-        elements = list(ElementTree.parse(path).iter())
-    except (ElementTree.ParseError, OSError) as error:
+        content = read_bytes(Path(path), "a DIMAP file", LARGEST_SIDECAR)
+        elements = list(ElementTree.fromstring(content).iter())
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an encoding that Python lacks
         raise InputError(f"{path} is not a valid DIMAP file: {error}") from error
-    images, documents = [], []
+    named: dict[str, dict[str, None]] = {"data_file_path": {}, "component_path": {}}  # each once, in their order
     for element in elements:
         href = {name.lower(): value for name, value in element.attrib.items()}.get("href")
-        kind = element.tag.lower()
-        if href and kind == "data_file_path":
-            images.append(_beside(path, href))
-        elif href and kind == "component_path" and os.path.exists(document := _beside(path, href)):
-            documents.append(document)
-    inner = [files_of_product(document, above | {real}) for document in documents]
+        if href and (kind := element.tag.lower()) in named:
+            named[kind][href] = None
+    if len(seen) + len(named["component_path"]) > MOST_DOCUMENTS or len(named["data_file_path"]) > MOST_PARTS:
+        raise InputError(f"{path} leads to more than {MOST_DOCUMENTS} documents or {MOST_PARTS:,} images")
+    images, documents = ([_beside(path, href) for href in hrefs] for hrefs in named.values())
+    documents = [document for document in documents if os.path.exists(document)]
+    inner = [files_of_product(document, seen) for document in documents]
     return Product(
         (*documents, *(d for product in inner for d in product.documents)),
         (*images, *(i for product in inner for i in product.images)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from clippan_cli.rasters.pair import Pair
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
+from clippan_models.outside import read_json
 
 LARGEST_COORDINATE = 1e15
 """Beyond every coordinate of a map, in whatever unit."""
@@ -45,12 +45,7 @@ def read_geojson(path: Path) -> GeoJson:
     Raises:
         InputError: it cannot be read, or is not GeoJSON.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as GeoJSON: {error}") from error
+    document = read_json(path, "GeoJSON")
     if not isinstance(document, dict):
         raise InputError(f"{path} is not GeoJSON: its top level is not an object")
     listed = document.get("features", [document])

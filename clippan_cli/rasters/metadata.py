@@ -6,6 +6,7 @@ Copying a rasterio profile loses all of this, so every item is copied by name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
+
+from clippan_models.outside import parse_json
 
 Tags = Mapping[str, str]
 
@@ -119,6 +122,20 @@ def read_metadata(dataset: Any, bands: Sequence[int]) -> RasterMetadata:
         nbits=_common_nbits(dataset, bands),
         nodata=_common_nodata(dataset, bands),
     )
+
+
+def origin_of(tags: Tags) -> frozenset[str]:
+    """The names of the files that an image was made of, by its tags of provenance, as far as they are names.
+
+    Args:
+        tags: of `PROVENANCE_DOMAIN`.
+    """
+    names: list[Any] = [tags.get("PAN")]
+    for key in ("MS", "PAN_TILES"):
+        with suppress(ValueError):
+            listed = parse_json(tags.get(key, "[]"))
+            names += listed if isinstance(listed, list) else []
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def join(parts: Sequence[RasterMetadata]) -> RasterMetadata:

@@ -44,8 +44,10 @@ def check_local_path(name: str) -> None:
     Raises:
         InputError: it is remote, not there, not readable, or no file that holds anything.
     """
-    if any("\udc80" <= letter <= "\udcff" for letter in name):
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
         raise InputError(f"{name!a} is not a UTF-8 name; rename the file")
+    if "\0" in name:
+        raise InputError(f"{name!a} cannot be the name of a file")
     if is_remote(name):
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
     if reason := windows_path_here(name):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
+from clippan_cli.rasters.bounds import DEEPEST, MOST_FILES, check_beside, check_content
 from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.names import check_local_path, is_remote
 from clippan_cli.rasters.options import Trust
@@ -83,29 +84,33 @@ class _Opening:
         trust: what may be opened besides local files.
         folders: the real paths of the folders in which all that it leads to must lie.
         above: real paths of the files that have led here.
+        checked: what GDAL reads for a raster that was checked before, by its real path and the folders.
     """
 
     trust: Trust
     folders: frozenset[str]
     above: tuple[str, ...] = ()
+    checked: dict[tuple[str, frozenset[str]], list[str]] = field(default_factory=dict)
 
     def open(self, name: str) -> Any:
         """Open a raster after what it leads to."""
         is_vrt = looks_like_vrt(name)
         if is_vrt and not self.trust.vrt:
             raise _untrusted_vrt(name)
-        inside = _Opening(self.trust, self.folders, (*self.above, os.path.realpath(name)))
+        inside = _Opening(self.trust, self.folders, (*self.above, os.path.realpath(name)), self.checked)
         if is_vrt and not self.trust.remote:
             for source in sources_of(name):
-                _Opening(self.trust, _folders_of(source), inside.above)._follow(source, name)
+                _Opening(self.trust, _folders_of(source), inside.above, self.checked)._follow(source, name)
         product = files_of_product(name)
         for document in product.documents:
             self._check_place(document, name)
         tiles = tiles_of(name)
         images = (*product.images, *(tile.path for tile in tiles))
         seen = {file for image in images for file in inside._check(image, name)}
+        check_beside(name)
         dataset = _opened(name, is_vrt)
         try:
+            check_content(name, dataset)
             for tile in tiles[:1]:
                 with inside.open(tile.path) as first:
                     check_corner(name, dataset, tile, first)
@@ -129,7 +134,7 @@ class _Opening:
 
     def _check_files(self, name: str, dataset: Any, seen: set[str]) -> None:
         """Check the files that GDAL reads for a raster, all but itself and those seen before."""
-        for file in sorted(set(_files_of(name, dataset)) - seen - {name}):
+        for file in sorted(set(files_of(name, dataset)) - seen - {name}):
             self._check_place(file, name)
             if Path(file).suffix.lower() in _RASTERS_BESIDE or looks_like_vrt(file):
                 self._check(file, name)
@@ -153,15 +158,33 @@ class _Opening:
     def _follow(self, file: str, name: str) -> list[str]:
         if os.path.realpath(file) in self.above:
             raise InputError(f"{name} reads itself through {file}")
+        if len(self.above) > DEEPEST or len(self.checked) >= MOST_FILES:
+            raise InputError(f"{name} leads to more than {MOST_FILES:,} files, or through more than {DEEPEST} in a row")
+        known = os.path.realpath(file), self.folders
+        if known in self.checked:
+            return self.checked[known]
         try:
             check_local_path(file)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)  # masks and overviews rarely are
                 dataset = self.open(file)
             with dataset:
-                return [file, *_files_of(file, dataset)]
+                self.checked[known] = [file, *files_of(file, dataset)]
+                return self.checked[known]
         except InputError as error:
             raise _leads_astray(name, error) from error
+
+
+def files_of(name: str, dataset: Any) -> list[str]:
+    """The files that GDAL reads for an open raster; it looks for the mask and the overviews now.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    try:
+        return [str(file) for file in dataset.files]
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{name} leads to a file that cannot be read: {one_line(error)}") from error
 
 
 def one_line(error: BaseException) -> str:
@@ -174,21 +197,13 @@ def _opened(name: str, is_vrt: bool) -> Any:
     try:
         # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
         return DatasetReader(name, driver=[*DRIVERS, "VRT"] if is_vrt else list(DRIVERS))
-    except (RasterioError, RasterioIOError) as error:
+    except (RasterioError, RasterioIOError, CPLE_BaseError) as error:
         words = one_line(error)
         if is_remote(name):
             raise InputError(f"{name} cannot be read: {words}") from error
         if "not recognized" in words:
             raise InputError(f"{name} is not in a format that clippan reads ({', '.join(DRIVERS)})") from error
         raise InputError(f"{name} cannot be opened: {words}; is it damaged or incomplete?") from error
-
-
-def _files_of(name: str, dataset: Any) -> list[str]:
-    """The files that GDAL reads for a raster; it looks for the mask and the overviews now."""
-    try:
-        return [str(file) for file in dataset.files]
-    except (RasterioError, CPLE_BaseError) as error:
-        raise InputError(f"{name} leads to a file that cannot be read: {one_line(error)}") from error
 
 
 def _folders_of(name: str) -> frozenset[str]:

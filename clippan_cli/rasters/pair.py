@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
+from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Extent, PairOptions
 from clippan_cli.rasters.resampled import samples_of
 from clippan_cli.rasters.rounded import Rounding, coarse_rounding
 from clippan_cli.rasters.sizes import relate_by_size
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
+from clippan_cli.rasters.stamps import Stamps
 from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
 from clippan_cli.running.warnings import ROUNDED_CORNERS
 from clippan_models.contracts import Sampling, Window
@@ -42,6 +44,7 @@ class Pair:
         notes: what was decided for the user, one sentence each.
         shift: PAN pixels (down, right) by which MS was moved from where its geotransform puts it.
         rounding: of the corners by which the two are related; None where they are known to a pixel.
+        stamps: of all of its files, as they were opened.
     """
 
     ms: RasterSource
@@ -51,6 +54,7 @@ class Pair:
     notes: tuple[str, ...]
     shift: tuple[float, float] = (0.0, 0.0)
     rounding: Rounding | None = None
+    stamps: Stamps = field(default_factory=Stamps)
 
     @property
     def crs(self) -> Any:
@@ -142,9 +146,12 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
         UsageError: bands or a nodata value that a file does not have.
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
+    named = Stamps.now([*ms_names, *pan_names])
     ms = samples_of(_choose_ms_bands(open_source(ms_names, "MS", options.trust, stack, options.ms_nodata), options))
     pan = open_source(pan_names, "PAN", options.trust, stack, options.pan_nodata)
     pan = _choose_pan_band(pan, ms, options.pan_band)
+    opened = (*ms.datasets, *pan.datasets)
+    stamps = named.with_more(file for dataset in opened for file in files_of(dataset.name, dataset))
     notes = [*ms.notes, *pan.notes]
     rounding = coarse_rounding((pan, ms))
     if (known := _without_geotransforms(ms, pan, options, rounding, notes)) is not None:
@@ -167,7 +174,8 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
         phase_y=(to_pan.f + to_pan.e / 2 - 0.5,) * ms.count,
         phase_x=(to_pan.c + to_pan.a / 2 - 0.5,) * ms.count,
     )
-    pair = Pair(ms, pan, sampling, Window(0, 0, pan.height, pan.width), tuple(notes), rounding=rounding)
+    whole = Window(0, 0, pan.height, pan.width)
+    pair = Pair(ms, pan, sampling, whole, tuple(notes), rounding=rounding, stamps=stamps)
     with _telling_of(rounding):
         return replace(pair, window=_window(pair, options.extent))
 

@@ -33,11 +33,14 @@ def read_points(pair: Pair, path: Path) -> tuple[NamedPoint, ...]:
     to_pan = moves_to_pan(document.crs, pair, str(path))[0] if pair.crs is not None else lambda x, y: (x, y)
     found = []
     for number, (feature, shape) in enumerate(zip(document.features, document.shapes, strict=True), start=1):
+        if shape.is_empty:
+            continue
         point = shape.representative_point()
         col, row = ~pair.pan.grid.transform @ to_pan(point.x, point.y)
         if 0 <= row < pair.pan.height and 0 <= col < pair.pan.width:
-            properties = feature.get("properties") or {}
-            found.append(NamedPoint(str(properties.get("name") or f"point {number}"), int(row), int(col)))
+            properties = feature.get("properties")
+            name = properties.get("name") if isinstance(properties, dict) else None
+            found.append(NamedPoint(name if name and isinstance(name, str) else f"point {number}", int(row), int(col)))
     if not found:
         raise IncompatiblePairError(f"no point of {path} lies on {pair.pan.name}; is its CRS right?")
     return tuple(found[:_MOST])

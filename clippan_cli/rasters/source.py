@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
+from clippan_cli.rasters.bounds import MOST_BANDS, MOST_PARTS
 from clippan_cli.rasters.gdal_errors import small_cache
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.index import read_by_index
@@ -230,6 +231,8 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
         UsageError: a nodata value that the raster cannot hold.
         IncompatiblePairError: several files that do not share a grid, or are no tiles of one image.
     """
+    if len(names) > MOST_PARTS:
+        raise InputError(f"{names[0]} and {len(names) - 1:,} more: one image may have up to {MOST_PARTS:,} files")
     stack.enter_context(rasterio.Env(**small_cache(), **options_of_gdal(trust)))
     files, datasets = tuple(names), tuple(stack.enter_context(_open_image(name, trust)) for name in names)
     rule = NodataRule(nodata, role)
@@ -260,6 +263,8 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
         for index in range(1, dataset.count + 1)
         if index != alphas[number]
     )
+    if len(bands) > MOST_BANDS:
+        raise InputError(f"{names[0]} and the others have {len(bands):,} bands; clippan reads up to {MOST_BANDS}")
     if not bands:
         raise InputError(f"{names[0]} holds an alpha band only; {role} needs image bands")
     return RasterSource(files, datasets, bands, alphas, (*joined, *notes), rule)

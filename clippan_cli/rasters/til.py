@@ -10,10 +10,13 @@ from typing import Any
 
 from affine import Affine
 
+from clippan_cli.rasters.bounds import LARGEST_SIDECAR
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart
 from clippan_models.errors import InputError
+from clippan_models.outside import read_text
 
 # GDAL reads more than this, such as comments and lists; what is read here is then all that it can find
+_LONGEST_LINE = 1000  # and a longer one takes long to match
 _LINE = re.compile(r"""\s*(?:(\w+)\s*=\s*("[^"]*"|[^\s"'=;#/()<>]+)\s*;?|END\s*;?)?\s*""", re.ASCII)
 
 
@@ -41,8 +44,8 @@ def tiles_of(path: str) -> tuple[Tile, ...]:
     if Path(path).suffix.lower() != ".til":
         return ()
     groups: list[dict[str, str]] = [{}]
-    for number, line in enumerate(_lines(path), start=1):
-        found = _LINE.fullmatch(line)
+    for number, line in enumerate(read_text(Path(path), "a TIL file", LARGEST_SIDECAR).splitlines(), start=1):
+        found = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
         key, value = (found[1] or "", (found[2] or "").strip('"')) if found else ("", "")
         opens = key.upper() == "BEGIN_GROUP"
         if found is None or (opens and not re.fullmatch(r"\w+", value, re.ASCII)):
@@ -77,10 +80,3 @@ def check_corner(path: str, dataset: Any, tile: Tile, tile_dataset: Any) -> None
             f"{path} begins at {dataset.transform.c:.10g}, {dataset.transform.f:.10g} by its IMD, {apart:.3g} pixels "
             f"off its tile {tile.path}; join the tiles with gdalbuildvrt, and name the VRT with --allow-vrt"
         )
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a valid TIL file: {error}") from error

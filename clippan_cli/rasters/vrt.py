@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree
 
+from clippan_cli.rasters.bounds import LARGEST_SIDECAR
 from clippan_models.errors import InputError
+from clippan_models.outside import read_bytes
 
 _FREE_TEXT = ("mdi", "srs", "description", "pixelfunctioncode")  # elements in which an address is a mere word
 
@@ -24,8 +27,8 @@ def sources_of(path: str) -> Iterator[str]:
         InputError: it is not XML, or it reads from the network.
     """
     try:
-        elements = list(ElementTree.parse(path).iter())
-    except (ElementTree.ParseError, OSError) as error:
+        elements = list(ElementTree.fromstring(read_bytes(Path(path), "a VRT", LARGEST_SIDECAR)).iter())
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an encoding that Python lacks
         raise InputError(f"{path} is not a valid VRT: {error}") from error
     for element in elements:
         # GDAL compares names without regard to case

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import open_source
+from clippan_cli.rasters.stamps import stamp_of
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_models.errors import ClippanError
 from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights
@@ -44,9 +46,11 @@ def chosen_clip(name: str) -> str:
 
 def _content(name: str, trust: Trust) -> list[str]:
     """What a raster is made of: its file, those beside it that GDAL reads with it, and those that a VRT names."""
-    files = {name}
-    with suppress(ClippanError), ExitStack() as stack:
-        source = open_source([name], "MS", trust, stack)
-        files |= {str(file) for dataset in source.datasets for file in dataset.files}
+    try:
+        with ExitStack() as stack:
+            source = open_source([name], "MS", trust, stack)
+            files = {name, *(file for dataset in source.datasets for file in files_of(name, dataset))}
+    except ClippanError:
+        return [stamp_of(name)]  # what cannot be opened may be of any size
     local = {file: file_sha256(file) for file in sorted(files)}
     return [f"{Path(file).name}:{digest or file}" for file, digest in local.items()]

@@ -7,7 +7,7 @@ a CRS make a pair where their names say so: `NAME_ms.tif` and `NAME_pan.tif` in 
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from pathlib import Path
 from shapely import Polygon, STRtree
 
 from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_metres
-from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
+from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, origin_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.control import Control, Progress
@@ -31,7 +31,7 @@ from clippan_cli.scene.names import (
     with_unique_ids,
 )
 from clippan_cli.scene.parts import Image, join_parts
-from clippan_models.errors import ClippanError, in_one_line
+from clippan_models.errors import why_lost
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
 _FUSED_ENDINGS = (".tif", ".tiff")
@@ -74,9 +74,8 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
     Raises:
         Interrupted: a signal asked to stop.
     """
-    paths = sorted(p for p in folder.rglob("*") if _may_be_raster(p, folder))
+    paths, left_out = _rasters_below(folder)
     images: list[Image] = []
-    left_out: list[LeftOut] = []
     origins: dict[Path, frozenset[str]] = {}
     for number, path in enumerate(paths, start=1):
         control.report(Progress("look", number, len(paths), unit="files"))
@@ -85,8 +84,8 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
             continue
         try:
             found = _look(path, trust)
-        except ClippanError as error:
-            left_out.append(LeftOut(str(path), in_one_line(error), unpaired=says_its_role(path.name)))
+        except Exception as error:  # one bad file must not cost the others
+            left_out.append(LeftOut(str(path), why_lost(error), unpaired=says_its_role(path.name)))
             continue
         if isinstance(found, Image):
             images.append(found)
@@ -108,9 +107,20 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
     return PairTable(complete, tuple(sorted([*left_out, *alone], key=lambda item: item.path)))
 
 
-def _may_be_raster(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in _ENDINGS and not hidden and path.is_file()
+def _rasters_below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
+    """The files in a folder and those below it that may be rasters, and the folders that cannot be read."""
+    left_out: list[LeftOut] = []
+
+    def tell(error: OSError) -> None:
+        system = Path(error.filename).name == "lost+found"  # on every disk, for its administrator alone
+        reason = f"it cannot be read: {error.strerror or error}"
+        left_out.append(LeftOut(str(error.filename), reason, unpaired=not system))
+
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=tell):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(p for p in found if p.suffix.lower() in _ENDINGS and p.is_file()), left_out
 
 
 def _is_quicklook(path: Path, made: Mapping[Path, object]) -> bool:
@@ -123,9 +133,7 @@ def _look(path: Path, trust: Trust) -> Image | frozenset[str]:
     with ExitStack() as stack:
         source = open_source([str(path)], "MS", trust, stack)
         if tags := source.grid.tags(ns=PROVENANCE_DOMAIN):
-            return frozenset(
-                [*json.loads(tags.get("MS", "[]")), tags.get("PAN", ""), *json.loads(tags.get("PAN_TILES", "[]"))]
-            )
+            return origin_of(tags)
         return _image_of(source)
 
 

@@ -104,13 +104,13 @@ def named_by_folder(pairs: Iterable[SceneFiles], folder: Path) -> list[SceneFile
 
 def with_unique_ids(pairs: Sequence[SceneFiles]) -> tuple[SceneFiles, ...]:
     """Pairs with unique ids: the second of a name is called NAME-2. A and a are the same, as on some file systems."""
-    seen: Counter[str] = Counter()
+    seen: set[str] = set()
+    tried: Counter[str] = Counter()  # numbers of each name: counting from 1 again would take the square of the time
     named = []
     for pair in pairs:
         one = pair.id or "scene"
-        number = 1
-        while (name := one if number == 1 else f"{one}-{number}").lower() in seen:
-            number += 1
-        seen[name.lower()] += 1
+        while (name := one if tried[one.lower()] == 0 else f"{one}-{tried[one.lower()] + 1}").lower() in seen:
+            tried[one.lower()] += 1
+        seen.add(name.lower())
         named.append(replace(pair, id=name))
     return tuple(named)

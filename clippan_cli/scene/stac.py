@@ -6,8 +6,9 @@ it refuses items that lack what a pair does not need.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from urllib.request import url2pathname
 
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
 from clippan_cli.scene.names import safe_name, with_unique_ids
-from clippan_models.errors import InputError
+from clippan_models.errors import InputError, in_one_line
+from clippan_models.outside import read_json
 
 ENDINGS = (".json", ".geojson")
 
@@ -23,43 +25,94 @@ _PAN = frozenset({"pan", "panchromatic"})
 _ORDER = ("coastal", "blue", "green", "green05", "yellow", "red", "rededge", "rededge071", "rededge075", "rededge078")
 _NEAR_INFRARED = ("nir", "nir08", "nir09")
 _MANY = 3  # bands of an asset that is a whole MS
-_DEPTH = 8  # of catalogues in catalogues
+_NO_DATA = ("thumbnail", "overview", "visual", "metadata")
+_LONGEST_NAME = 100
+
+DEPTH = 8
+"""Of catalogues in catalogues."""
+
+MOST_FILES = 200_000
+"""That a catalogue leads to."""
 
 
 def pairs_of_stac(path: Path) -> PairTable:
     """The scenes of a STAC item, item collection, catalogue or collection on this machine.
 
     Raises:
-        InputError: a file cannot be read, or is not STAC.
+        InputError: the file cannot be read, is not STAC, or leads to too many others.
     """
-    found = [_scene(item, folder, path.name) for item, folder in _items(path, 0)]
+    found = [one if isinstance(one, LeftOut) else _scene(*one, path.name) for one in _items(path)]
     pairs = [one for one in found if isinstance(one, SceneFiles)]
     return PairTable(with_unique_ids(pairs), tuple(one for one in found if isinstance(one, LeftOut)))
 
 
-def _items(path: Path, depth: int) -> list[tuple[Mapping[str, Any], Path]]:
+def _items(first: Path) -> Iterator[tuple[Mapping[str, Any], Path] | LeftOut]:
+    """The items of a file and those that it leads to, each with its folder; a link that leads nowhere is left out."""
+    waiting, seen = [(str(first), 0)], set()
+    while waiting:
+        place, depth = waiting.pop()
+        path = Path(place)
+        if (file := _identity(place)) in seen:
+            continue
+        seen.add(file)
+        try:
+            if "://" in place:
+                raise InputError("it is not a file on this machine")
+            items, links = _contents(path)
+            if links and depth == DEPTH:
+                raise InputError(f"catalogues are read up to {DEPTH} below the first")
+        except InputError as error:
+            if place == str(first):
+                raise
+            yield LeftOut(place, in_one_line(error), unpaired="://" not in place)
+            continue
+        yield from ((item, path.parent) for item in items)
+        waiting += [(link, depth + 1) for link in reversed(links)]
+        if len(seen) + len(waiting) > MOST_FILES:
+            raise InputError(f"{first} leads to more than {MOST_FILES:,} files, the most that clippan reads")
+
+
+def _identity(place: str) -> str:
+    """What tells whether two names mean one file."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as STAC: {error}") from error
+        return os.path.realpath(place)
+    except ValueError:  # no name of a file
+        return place
+
+
+def _contents(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The items in a file, and where its links to others lead.
+
+    Raises:
+        InputError: it cannot be read, or is not STAC.
+    """
+    document = read_json(path, "STAC")
     kind = document.get("type") if isinstance(document, dict) else None
     if kind == "Feature":
-        return [(document, path.parent)]
+        return [document], []
     if kind == "FeatureCollection":
-        return [(item, path.parent) for item in document.get("features") or [] if isinstance(item, dict)]
-    if kind in ("Catalog", "Collection") and depth < _DEPTH:
-        every = [link for link in document.get("links") or [] if isinstance(link, dict)]
-        links = [link for link in every if link.get("rel") in ("item", "child", "items")]
-        places = [_place(str(link.get("href", "://")), path.parent) for link in links]
-        return [item for place in places if "://" not in place for item in _items(Path(place), depth + 1)]
-    raise InputError(f"{path} is not a STAC item, item collection, catalogue or collection")
+        return _objects(document.get("features")), []
+    if kind not in ("Catalog", "Collection"):
+        raise InputError(f"{path} is not a STAC item, item collection, catalogue or collection")
+    links = [link for link in _objects(document.get("links")) if link.get("rel") in ("item", "child", "items")]
+    return [], [_place(href, path.parent) for link in links if (href := _text(link.get("href")))]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list; none where there is anything else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    """A text, or a number as one; empty where there is anything else."""
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def _scene(item: Mapping[str, Any], folder: Path, origin: str) -> SceneFiles | LeftOut:
-    name = str(item.get("id") or "item")
+    name = _text(item.get("id"))[:_LONGEST_NAME] or "item"
     assets = item.get("assets")
     listed = assets if isinstance(assets, dict) else {}
-    known = {key: asset for key, asset in listed.items() if isinstance(asset, dict) and "href" in asset}
+    known = {key: asset for key, asset in listed.items() if isinstance(asset, dict) and _text(asset.get("href"))}
     bands = {key: _common_names(asset, item) for key, asset in known.items()}
     pan = [key for key in known if set(bands[key]) == {"pan"} or (not bands[key] and key.lower() in _PAN)]
     whole = [key for key in known if len(bands[key]) >= _MANY and _is_data(known[key])]
@@ -67,7 +120,9 @@ def _scene(item: Mapping[str, Any], folder: Path, origin: str) -> SceneFiles | L
     if len(pan) != 1:
         return LeftOut(name, f"{len(pan)} of its assets are panchromatic; one is needed")
     if len(whole) > 1:
-        return LeftOut(name, f"several of its assets hold many bands: {', '.join(whole)}; name one in a CSV file")
+        return LeftOut(
+            name, f"several of its assets hold many bands: {', '.join(whole)[:_LONGEST_NAME]}; name one in a CSV file"
+        )
     chosen = whole or [single[band] for band in _SEEN if band in single]
     if not whole and len(chosen) < _MANY:
         return LeftOut(name, "none of its assets holds many bands, and fewer than three hold one that PAN sees")
@@ -87,18 +142,19 @@ def _common_names(asset: Mapping[str, Any], item: Mapping[str, Any]) -> Sequence
     properties = item.get("properties")
     every = properties.get("eo:bands") if isinstance(properties, dict) else None
     by_number = dict(enumerate(every)) if isinstance(every, list) else {}
-    listed = asset.get("eo:bands") or asset.get("bands") or []
-    bands = [by_number.get(band) if isinstance(band, int) else band for band in listed]
-    names = [band.get("common_name") or band.get("eo:common_name") or "" for band in bands if isinstance(band, dict)]
-    return [str(name) for name in names]
+    listed = asset.get("eo:bands") or asset.get("bands")
+    bands = [by_number.get(b) if isinstance(b, int) else b for b in listed] if isinstance(listed, list) else []
+    return [_text(band.get("common_name") or band.get("eo:common_name")) for band in _objects(bands)]
 
 
 def _is_data(asset: Mapping[str, Any]) -> bool:
-    return not set(asset.get("roles") or []) & {"thumbnail", "overview", "visual", "metadata"}
+    roles = asset.get("roles")
+    return not (isinstance(roles, list) and any(role in _NO_DATA for role in roles))
 
 
 def _place(href: str, folder: Path) -> str:
     """Where a reference in a file of a folder leads: a path on this machine, or an address."""
     if href.lower().startswith("file://"):
-        return url2pathname(urlsplit(href).path)
+        with suppress(ValueError):  # as it is then, it names no file
+            return url2pathname(urlsplit(href).path)
     return href if "://" in href else str(folder / href)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +12,10 @@ from pathlib import Path
 
 from clippan_cli.scene.files import is_address
 from clippan_models.errors import InputError
+from clippan_models.outside import LARGEST_TEXT, read_text, too_large
+
+MOST_ROWS = 200_000
+"""Scenes in one table."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +49,23 @@ def read_file_table(path: Path, needed: tuple[str, ...]) -> Iterator[FileRow]:
         InputError: it cannot be read, has none, or lacks a column that is needed.
     """
     try:
-        if str(path) == "-":
-            rows = list(csv.DictReader(sys.stdin))
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
+        lines = filter(None, csv.reader(io.StringIO(_text(path), newline="")))
+        header, rows = next(lines, []), list(itertools.islice(lines, MOST_ROWS + 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV: {error}") from error
-    missing = [column for column in needed if not rows or column not in rows[0]]
+    missing = [column for column in needed if not rows or column not in header]
     if missing:
         raise InputError(f"{path} has no column {' and no column '.join(missing)}, or no line below its header")
+    if len(rows) > MOST_ROWS:
+        raise InputError(f"{path} has more than {MOST_ROWS:,} lines; clippan reads no more: cut it into several files")
     for line, row in enumerate(rows, start=2):
-        yield FileRow(path, line, {column: (cell or "").strip() for column, cell in row.items() if column is not None})
+        yield FileRow(path, line, {column: cell.strip() for column, cell in zip(header, row, strict=False)})
+
+
+def _text(path: Path) -> str:
+    if str(path) != "-":
+        return read_text(path, "CSV")
+    text = sys.stdin.read(LARGEST_TEXT + 1)
+    if len(text) > LARGEST_TEXT:
+        raise too_large(path, "CSV", LARGEST_TEXT)
+    return text

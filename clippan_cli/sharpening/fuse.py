@@ -35,7 +35,7 @@ def fuse_tiles(
 
     Raises:
         ResourceError: not even a small tile fits into memory.
-        InputError: a file cannot be read, or what follows from its values is not finite.
+        InputError: a file cannot be read, has changed meanwhile, or what follows from its values is not finite.
         ClippanError: a band of the result is constant although that of MS is not.
         OutputError: the file cannot be written.
         Interrupted: a signal asked to stop.
@@ -63,6 +63,7 @@ def fuse_tiles(
             done += item[0].core.pixels
             control.report(Progress("sharpen", number, len(cores), done, unit="tiles"))
     release_memory()
+    scene.pair.stamps.check()
     _refuse_flat(run, flat.found())
     with control.timed("write"):
         report = writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))

@@ -79,6 +79,7 @@ def assess(
         limits = estimate.limits if estimate is not None else NO_LIMITS
         measured = [measure(scene, subject, reference, options, control, found_at, limits) for subject in subjects]
         images = tuple(m.assessment for m in measured)
+        scene.pair.stamps.check()
         wald = score_wald(scene, options, control, limits)
         seconds = time.perf_counter() - started
         control.warn(

@@ -16,7 +16,7 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.tasks.assess import assess
 from clippan_cli.tasks.batch import BatchResult
 from clippan_cli.writing.path import make_folder
-from clippan_models.errors import ClippanError, InputError, Interrupted, in_one_line
+from clippan_models.errors import InputError, why_lost
 
 
 def assess_scenes(
@@ -82,10 +82,8 @@ def _assess_one(
             files.maps.mkdir(exist_ok=True)
         with control.warnings_of(entry.id):
             found = assess(entry, read, entry.fused, replace(options, reference=entry.reference), control, own)
-    except Interrupted:
-        raise
-    except (ClippanError, OSError, RuntimeError, ValueError) as error:  # one bad scene must not cost the others
-        return SceneOutcome(entry, None, in_one_line(error), None)
+    except Exception as error:  # one bad scene must not cost the others
+        return SceneOutcome(entry, None, why_lost(error), None)
     return SceneOutcome(entry, found, None, page)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -20,8 +20,8 @@ from clippan_cli.batch.record import (
     has_failed_for_good,
     is_finished,
     may_replace,
-    new_job,
     read_record,
+    with_key,
     write_record,
 )
 from clippan_cli.batch.requirements import requirements_of
@@ -40,7 +40,7 @@ from clippan_models.errors import (
     Interrupted,
     OutputError,
     ResourceError,
-    in_one_line,
+    why_lost,
 )
 from clippan_models.methods.registry import find_method
 from clippan_models.plain import plain
@@ -189,8 +189,8 @@ def run_batch(
     outputs, pairs = outputs_of(table.pairs, sharpening.method, options), in_shard(table.pairs, options.shard)
     with _workers(sharpening, options, control.on_note) as (submit, compute):
         sharpening = replace(sharpening, compute=compute)
-        jobs = (new_job(pair, read, _placed(sharpening, outputs[pair.id], options)) for pair in pairs)
-        known, missing = _compare(jobs, len(pairs), options.retry_failed, control)
+        jobs = [Job(pair, read, _placed(sharpening, outputs[pair.id], options)) for pair in pairs]
+        known, missing = _compare(jobs, options.retry_failed, control)
         with control.timed("sharpen"):
             results = known | _sharpen_all(missing, submit, control)
     unpaired = () if options.ignore_unpaired else table.unpaired
@@ -225,22 +225,36 @@ def _workers(
             )
 
 
-def _compare(
-    jobs: Iterable[Job], count: int, retry_failed: bool, control: Control
-) -> tuple[dict[str, SceneResult], list[Job]]:
+def _compare(jobs: Sequence[Job], retry_failed: bool, control: Control) -> tuple[dict[str, SceneResult], list[Job]]:
     """The results of an earlier run that still hold, by the id of the scene, and the jobs that are left."""
     known: dict[str, SceneResult] = {}
     missing: list[Job] = []
-    for number, job in enumerate(jobs, start=1):
-        control.report(Progress("compare", number, count, unit="scenes"))
-        record = read_record(job)
-        if record is not None and is_finished(job, record):
+    for number, bare in enumerate(jobs, start=1):
+        control.report(Progress("compare", number, len(jobs), unit="scenes"))
+        try:
+            job = with_key(bare)
+            record = read_record(job)
+            finished = is_finished(job, record)
+        except Exception as error:  # one bad scene must not cost the others
+            known[bare.files.id] = SceneResult(bare, "failed", _failed(bare, error))
+            continue
+        if record is not None and finished:
             known[job.files.id] = SceneResult(job, "unchanged", record)
         elif record is not None and has_failed_for_good(job, record) and not retry_failed:
             known[job.files.id] = SceneResult(job, "failed before", record)
         else:
             missing.append(job)
     return known, missing
+
+
+def _failed(job: Job, error: Exception) -> Record:
+    """What is remembered of a scene that is lost to an error.
+
+    Raises:
+        Interrupted: that is the error.
+    """
+    code = error.exit_code if isinstance(error, ClippanError) else 1
+    return Record(job.key, "failed", error=why_lost(error), exit_code=code)
 
 
 def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[str, SceneResult]:
@@ -306,9 +320,10 @@ def sharpen_scene(job: Job, control: Control) -> Record:
         Interrupted: as `control` asked; nothing unfinished is left but a record that says "running".
     """
     started = time.monotonic()
-    overwrite = job.options.encoding.overwrite or may_replace(job, read_record(job))
-    options = replace(job.options, encoding=replace(job.options.encoding, overwrite=overwrite))
+    overwrite = job.options.encoding.overwrite
     try:
+        overwrite = overwrite or may_replace(job, read_record(job))
+        options = replace(job.options, encoding=replace(job.options.encoding, overwrite=overwrite))
         write_record(job, Record(job.key, "running", ours=overwrite))
         result = sharpen(job.files, job.read, options, control)
         record = Record(
@@ -322,19 +337,9 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             warnings=result.warnings,
         )
         write_record(job, record)
-    except Interrupted:
-        raise
     except Exception as error:  # one bad scene must not cost the others
-        expected = isinstance(error, ClippanError)
-        record = Record(
-            job.key,
-            "failed",
-            ours=overwrite,
-            error=in_one_line(error) if expected else f"unexpected {type(error).__name__}: {in_one_line(error)}",
-            exit_code=error.exit_code if isinstance(error, ClippanError) else 1,
-            seconds=round(time.monotonic() - started, 2),
-            warnings=tuple(control.warnings),
-        )
+        seconds = round(time.monotonic() - started, 2)
+        record = replace(_failed(job, error), ours=overwrite, seconds=seconds, warnings=tuple(control.warnings))
         with suppress(OutputError):  # where no record can be written, that may be what has failed
             write_record(job, record)
     return record

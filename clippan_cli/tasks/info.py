@@ -96,6 +96,7 @@ def info(files: SceneFiles, read: ReadOptions, control: Control | None = None) -
         left, top, _, _ = scene.pair.ms_footprint()
         down, right = scene.pair.shift
         observation, registration = estimate.observation, estimate.registration
+        scene.pair.stamps.check()
         return PairInfo(
             ms=_raster(scene.pair.ms),
             pan=_raster(scene.pair.pan),

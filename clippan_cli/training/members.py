@@ -16,7 +16,7 @@ from clippan_cli.training.survey import Survey, SurveyScene
 from clippan_cli.weights.cards import scene_card
 from clippan_models.adaptation.options import CLASSICAL_TEACHERS
 from clippan_models.adaptation.patches import training_core
-from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line
+from clippan_models.errors import ClippanError, InputError, Interrupted, ResourceError, in_one_line, why_lost
 from clippan_models.store.card import ModelCard, mismatch
 
 _CLIP_IMAGES = 64  # that stage I sees, of all scenes
@@ -61,10 +61,8 @@ def find_members(table: PairTable, read: ReadOptions, control: Control) -> tuple
             with ExitStack() as stack:
                 scene = open_scene(pair, read, Control(stop_signal=control.stop_signal), stack)
                 found.append(Member(pair, read, scene_card(scene), training_core(scene.nominal.sampling)))
-        except Interrupted:
-            raise
-        except ClippanError as error:
-            left_out.append(LeftOut(pair.pan, in_one_line(error)))
+        except Exception as error:  # one bad scene must not cost the others
+            left_out.append(LeftOut(pair.pan, why_lost(error)))
     if not found:
         raise _nothing_to_learn_from(left_out)
     kinds = Counter((member.card.sensor, len(member.card.bands), member.card.bits) for member in found)

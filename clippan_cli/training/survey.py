@@ -79,6 +79,7 @@ class SurveyScene:
             estimate = estimate_scene(scene, control)
         observation = estimate.observation
         arrays = sample_tiles(scene.within(estimate.limits), self.core, self.windows, fit_halo(observation), control)
+        scene.pair.stamps.check()
         sample = SceneTiles([to_tile(a, torch.device("cpu")) for a in arrays], observation, estimate.limits.saturation)
         prior = sample.prior()
         return Survey(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Numbers of the system for a file, or whatever stands for one, that takes no more."""
+_LONGEST_LINE = 2000
 
 
 class ClippanError(Exception):
@@ -18,8 +19,21 @@ class ClippanError(Exception):
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an error says, or what it is called where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an error says, or what it is called where it says nothing; a long quotation is cut."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= _LONGEST_LINE else f"{words[:_LONGEST_LINE]} ..."
+
+
+def why_lost(error: Exception) -> str:
+    """Why one of many scenes is lost, in a line.
+
+    Raises:
+        Interrupted: that is the error: no scene is lost to it, all work stops.
+    """
+    if isinstance(error, Interrupted):
+        raise error
+    told = in_one_line(error)
+    return told if isinstance(error, ClippanError) else f"unexpected {type(error).__name__}: {told}"
 
 
 def shown(path: Path) -> str:

@@ -12,7 +12,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.batch.record import new_job
+from clippan_cli.batch.record import Job, with_key
 from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions
@@ -102,7 +102,7 @@ def test_a_changed_part_makes_its_scene_again(whole: list[str], desk: Desk, run_
 def test_each_part_counts_for_what_is_remembered(part: str, whole: list[str], desk: Desk) -> None:
     def keys() -> dict[str, str]:
         pairs = find_pairs(desk.folder / "archive", Trust(), Control()).pairs
-        return {pair.id: new_job(pair, ReadOptions(), SharpenOptions(desk.out)).key for pair in pairs}
+        return {pair.id: with_key(Job(pair, ReadOptions(), SharpenOptions(desk.out))).key for pair in pairs}
 
     before = keys()
     change(desk.folder / "archive" / part)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from clippan_models.errors import UsageError, unknown_name
-from clippan_models.store.toml_file import read_toml
+from clippan_models.outside import read_toml
 
 MAX_CHARACTERS = 400
 """Longest text; the encoder also checks the number of tokens that its model reads."""

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from clippan_models.errors import UsageError
+from clippan_models.outside import read_toml
 from clippan_models.sensors.sensor import Band, Sensor
 
 _SUFFIX = ".toml"
@@ -37,7 +38,8 @@ def load_sensor(name_or_path: str) -> Sensor:
         UsageError: no such sensor or file, or the file does not describe a sensor; names the file and the key.
     """
     if name_or_path.lower().endswith(_SUFFIX):
-        return _read_file(Path(name_or_path))
+        path = Path(name_or_path)
+        return _sensor(read_toml(path, "sensor file"), str(path), path.stem)
     sensors = builtin_sensors()
     try:
         return sensors[name_or_path.strip().lower()]
@@ -53,7 +55,8 @@ def builtin_sensors() -> Mapping[str, Sensor]:
     """All sensors of the package by name, in alphabetical order; read once."""
     folder = resources.files("clippan_models.sensors")
     files = {file.name.removesuffix(_SUFFIX): file for file in folder.iterdir() if file.name.endswith(_SUFFIX)}
-    return MappingProxyType({key: _parse(file.read_bytes(), file.name, key) for key, file in sorted(files.items())})
+    tables = {key: (tomllib.loads(file.read_text(encoding="utf-8")), file.name) for key, file in sorted(files.items())}
+    return MappingProxyType({key: _sensor(table, name, key) for key, (table, name) in tables.items()})
 
 
 def _nearest(name: str, sensors: Mapping[str, Sensor]) -> str:
@@ -64,21 +67,9 @@ def _nearest(name: str, sensors: Mapping[str, Sensor]) -> str:
     return f" (did you mean {spellings[close[0]]}?)" if close else ""
 
 
-def _read_file(path: Path) -> Sensor:
+def _sensor(table: dict[str, Any], file: str, key: str) -> Sensor:
     try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"cannot read the sensor file {path}: {reason}") from error
-    return _parse(content, str(path), path.stem)
-
-
-def _parse(content: bytes, file: str, key: str) -> Sensor:
-    try:
-        table = tomllib.loads(content.decode("utf-8"))
         return msgspec.convert(_without_facts(table) | {"key": key}, Sensor)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"sensor file {file} is not valid TOML: {error}") from error
     except msgspec.ValidationError as error:
         problem = str(error).replace("$.", "")
         raise UsageError(f"sensor file {file}: {problem}{_hint(problem)}") from error

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from clippan_models.outside import open_regular
 from clippan_models.store.temporary import new_token, part_path
 
 
@@ -41,7 +42,7 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is none but a pipe or a device.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -149,7 +149,7 @@ def area_outside(desk: Desk) -> list[str]:
     return desk.sharpen("--aoi", area(desk, polygon((0, 0), (10, 0), (10, 10))))
 
 
-@fails(INPUT, "area.geojson", "cannot be read: No such file")
+@fails(INPUT, "area.geojson", "cannot be read as GeoJSON: No such file")
 def area_that_is_missing(desk: Desk) -> list[str]:
     return desk.sharpen("--aoi", desk.path("area.geojson"))
 

@@ -95,7 +95,7 @@ def test_a_file_that_does_not_hold_prompts_is_named_with_its_fault(tmp_path: Pat
 
 
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read the prompt file .*none\.toml: No such file"):
+    with pytest.raises(UsageError, match=r"none\.toml cannot be read as a prompt file: No such file"):
         load_prompts(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not text in UTF-8"):
