@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from clippan_cli.batch.record import Record, new_job, read_record, write_record
+from clippan_cli.batch.record import Job, Record, read_record, with_key, write_record
 from clippan_cli.report.files import write_text
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
@@ -238,7 +238,7 @@ def test_the_disk_may_be_full_while_a_file_is_written(
 
 
 def test_a_record_is_the_old_one_or_the_new_one(scene: SceneFiles, tmp_path: Path, faults: Faults) -> None:
-    job = new_job(scene, ReadOptions(), SharpenOptions(tmp_path / "out.tif", method="gsa"))
+    job = with_key(Job(scene, ReadOptions(), SharpenOptions(tmp_path / "out.tif", method="gsa")))
     old, new = Record(job.key, "running"), Record(job.key, "done", error="x" * 5000)
     write_record(job, old)
     with faults.at("replace", 1), pytest.raises(ClippanError) as failed:
