@@ -82,7 +82,7 @@ def check_free_space(path: Path, grid: OutputGrid, options: OutputOptions) -> No
     needed, free = estimate_disk_bytes(grid, options), shutil.disk_usage(real_path(path).parent).free
     if needed > free:
         raise OutputError(
-            f"not enough space to write {shown(path)}: about {_megabytes(needed)} needed, {_megabytes(free)} free"
+            f"not enough space to write {shown(path)}: about {_size(needed)} needed, {_size(free)} free"
         )
 
 
@@ -161,5 +161,7 @@ def _refuse_folder(target: Path) -> None:
         raise OutputError(f"cannot write in the folder {shown(folder)}: {error.strerror}") from error
 
 
-def _megabytes(count: int) -> str:
+def _size(count: int) -> str:
+    if count >= 1e10:
+        return f"{count / 1e9:,.0f} GB"
     return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e6:.2g} MB"
