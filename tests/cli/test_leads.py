@@ -295,6 +295,7 @@ def named(spoil: Spoil) -> str:
     return spoil.__name__
 
 
+@pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("spoil", RECIPES, ids=named)
 def test_what_must_not_be_read_is_named_and_not_fetched(
     spoil: Spoil, desk: Desk, requests: list[str], run_main: RunMain
