@@ -418,7 +418,7 @@ def test_products_of_dimap_are_read_with_their_own_image(desk: Desk, run_main: R
     ids=lambda how: " ".join(how.values()) if isinstance(how, dict) else "",
 )
 def test_formats_that_may_link_are_read_where_they_do_not(
-    name: str, how: dict[str, str], desk: Desk, run_main: RunMain
+    name: str, how: dict[str, Any], desk: Desk, run_main: RunMain
 ) -> None:
     pan = desk.pan(name, **how)
     with rasterio.open(pan, "r+") as dataset, rasterio.Env(HFA_USE_RRD="YES"):
