@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -158,10 +159,15 @@ def read_record(job: Job) -> Record | None:
 def write_record(job: Job, record: Record) -> None:
     """Remember how a scene went.
 
+    A link in its place, which anybody may have put there, is replaced, and not the file to which it leads.
+
     Raises:
         OutputError: the record cannot be written.
     """
     make_folder(job.record.parent)
+    with suppress(OSError):
+        if not stat.S_ISREG(os.lstat(job.record).st_mode):
+            job.record.unlink()
     write_text(job.record, json.dumps(asdict(record), indent=1) + "\n")
 
 

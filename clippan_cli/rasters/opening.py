@@ -19,6 +19,7 @@ from rasterio.io import DatasetReader
 
 from clippan_cli.rasters.bounds import DEEPEST, MOST_FILES, check_beside, check_content
 from clippan_cli.rasters.dimap import files_of_product
+from clippan_cli.rasters.links import check_links
 from clippan_cli.rasters.names import check_local_path, is_remote
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.til import check_corner, tiles_of
@@ -108,6 +109,7 @@ class _Opening:
         images = (*product.images, *(tile.path for tile in tiles))
         seen = {file for image in images for file in inside._check(image, name)}
         check_beside(name)
+        check_links(name)
         dataset = _opened(name, is_vrt)
         try:
             check_content(name, dataset)
@@ -125,6 +127,8 @@ class _Opening:
     def _check_beside(self, name: str, dataset: Any, seen: set[str]) -> None:
         """Check the mask and the overviews before GDAL looks for them."""
         beside = [name + ending for suffix in _RASTERS_BESIDE for ending in (suffix, suffix.upper())]
+        if dataset.driver == "NITF":
+            beside += _reduced_images_of(name)
         for file in filter(os.path.lexists, beside):
             seen.update(self._check(file, name))
         if overviews := dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE"):
@@ -136,6 +140,7 @@ class _Opening:
         """Check the files that GDAL reads for a raster, all but itself and those seen before."""
         for file in sorted(set(files_of(name, dataset)) - seen - {name}):
             self._check_place(file, name)
+            check_links(file)
             if Path(file).suffix.lower() in _RASTERS_BESIDE or looks_like_vrt(file):
                 self._check(file, name)
 
@@ -209,6 +214,12 @@ def _opened(name: str, is_vrt: bool) -> Any:
 def _folders_of(name: str) -> frozenset[str]:
     """The folder that a name is in and, where it is a link, that of the file."""
     return frozenset({os.path.realpath(os.path.dirname(name) or "."), os.path.dirname(os.path.realpath(name))})
+
+
+def _reduced_images_of(name: str) -> list[str]:
+    """The files that GDAL takes for the overviews of a NITF file: A.r1 of A.r0, A.ntf.r1 of A.ntf."""
+    stem = name[:-1] if name.lower().endswith(".r0") else f"{name}.r"
+    return [f"{stem}{level}" for level in range(1, 6)]
 
 
 def _untrusted_vrt(name: str) -> InputError:

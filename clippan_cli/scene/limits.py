@@ -40,9 +40,12 @@ def find_limits(tiles: Sequence[TileArrays]) -> Limits:
 
 
 def _limits_of(pieces: Sequence[tuple[Values, Mask]]) -> ImageLimits:
-    bands = [np.concatenate([values[b][valid[b]] for values, valid in pieces]) for b in range(len(pieces[0][0]))]
-    ranges = [_range_of(band) for band in bands]
-    inside = [band[(band >= low) & (band <= high)] for band, (low, high) in zip(bands, ranges, strict=True)]
+    ranges, inside = [], []
+    for b in range(len(pieces[0][0])):  # one by one, as all bands of many take much memory
+        band = np.concatenate([values[b][valid[b]] for values, valid in pieces])
+        low, high = _range_of(band)
+        ranges.append((low, high))
+        inside.append(band[(band >= low) & (band <= high)])
     lowest, highest = zip(*ranges, strict=True)
     return ImageLimits(lowest, highest, saturation_of(np.concatenate(inside)))
 

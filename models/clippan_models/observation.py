@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -230,7 +230,7 @@ def _fit_bands(tiles: Sequence[Tile], nominal: Observation, common: tuple[float,
     gain, *start = common
     valid = [tile.ms_valid.all(0) for tile in tiles]
 
-    @cache  # bands mostly lie on one grid, and begin at one place
+    @lru_cache(maxsize=64)  # bands mostly lie on one grid, and begin at one place
     def pan_at(phase_y: float, phase_x: float) -> list[tuple[Tensor, Tensor]]:
         place = replace(nominal.sampling.select([0]), phase_y=(phase_y,), phase_x=(phase_x,))
         found = [_pan_at(tile, place, gain) for tile in tiles]

@@ -165,6 +165,38 @@ def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         signal.signal(number, handler)
 
 
+LONGEST, LARGEST = 30.0, 2**30
+"""Seconds and bytes that a hostile input may cost; a busy machine takes several times as long as an idle one."""
+
+
+def _most_memory() -> int:
+    """The most bytes that this process has held since it was last asked to forget; 0 where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return 0
+    return 1024 * int(re.findall(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)[0])
+
+
+@pytest.fixture
+def bounded() -> Iterator[None]:
+    """Fail where a test takes long, as it waits for a pipe, or much more memory than it began with."""
+
+    def fail(*_: object) -> None:
+        pytest.fail(f"this takes more than {LONGEST:.0f} s")  # no Exception, which clippan would take for its own
+
+    _most_memory()
+    before, handler = _most_memory(), signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert _most_memory() - before < LARGEST
+
+
 RunClippan = Callable[..., Outcome]
 
 

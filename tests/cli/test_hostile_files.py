@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +42,7 @@ OPTIONS = ["--method", "exp", "--sensor", "generic", "--coregister", "off", "--n
 DEEP = "[" * 100_000 + "]" * 100_000
 
 
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """Fail where something is waited for without end, as for a pipe."""
-
-    def fail(*_: object) -> None:
-        raise TimeoutError("this takes too long")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("bounded")
 
 
 def pair(desk: Desk, name: str, column: int = 0) -> str:
@@ -81,6 +69,11 @@ def make_sparse(path: Path) -> None:
 def gone(path: Path) -> Path:
     """A path at which there is nothing any more."""
     path.unlink()
+    return path
+
+
+def a_pipe(path: Path) -> Path:
+    os.mkfifo(path)
     return path
 
 
@@ -173,7 +166,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "nested": lambda record: record.write_text(DEEP),
     "tampered": lambda record: record.write_text(record.read_text().replace("null", '{"QNR": "abc"}')),
     "a pipe": lambda record: os.mkfifo(gone(record)),
-    "endless": lambda record: gone(record).symlink_to("/dev/zero"),
+    "sparse": make_sparse,
+    "a link to a pipe": lambda record: gone(record).symlink_to(a_pipe(record.with_name("pipe"))),
 }
 
 
@@ -191,6 +185,20 @@ def test_a_damaged_record_heals(damage: Callable[[Path], object], job: Job) -> N
     damage(job.record)
     assert read_record(job) is None
     assert sharpen_scene(job, Control()).status == "done"
+    assert is_finished(job, read_record(job))
+
+
+@pytest.mark.parametrize("content", ["private", None], ids=["a file", "a pipe"])
+def test_what_a_record_links_to_is_left_alone(content: str | None, desk: Desk, job: Job) -> None:
+    theirs = Path(desk.path("theirs"))
+    if content is None:
+        os.mkfifo(theirs)
+    else:
+        theirs.write_text(content)
+    job.record.parent.mkdir(parents=True)
+    job.record.symlink_to(theirs)
+    assert sharpen_scene(job, Control()).status == "done"
+    assert theirs.is_fifo() if content is None else theirs.read_text() == content
     assert is_finished(job, read_record(job))
 
 

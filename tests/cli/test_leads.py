@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 import rasterio
 from rasterio.enums import Resampling
 
+import clippan
 from tests.cli.conftest import PAN_SIDE, Desk, RunClippan, RunMain
 
 INPUT = 3
@@ -219,6 +221,51 @@ def overviews_named_outside(desk: Desk, address: str) -> str:
     return desk.pan("product/pan.tif")
 
 
+def pcidsk(desk: Desk, file: str, link: bool) -> str:
+    """A PCIDSK file whose channel is that of another raster, or lies as plain pixels in another file."""
+    pan = Path(desk.pan("pan.pix", driver="PCIDSK", INTERLEAVING="FILE"))
+    content = bytearray(pan.read_bytes())
+    channel = (int(content[336:352]) - 1) * 512
+    content[channel + 64 : channel + 128] = file.encode().ljust(64)
+    content[channel + 250 : channel + 258] = b"1".rjust(8) if link else b" " * 8
+    pan.write_bytes(content)
+    return str(pan)
+
+
+def pcidsk_that_links_to_a_raster(desk: Desk, address: str) -> str:
+    desk.raster("other.bmp", desk.pixels(1, PAN_SIDE, "uint8"), driver="BMP", crs=None)
+    return pcidsk(desk, "other.bmp", link=True)
+
+
+def pcidsk_that_links_to_a_server(desk: Desk, address: str) -> str:
+    write(desk, "w.tif", wms(address))
+    return pcidsk(desk, "w.tif", link=True)
+
+
+def pcidsk_of_a_file_outside(desk: Desk, address: str) -> str:
+    Path(desk.path("product")).mkdir()
+    pan = Path(pcidsk(desk, "../elsewhere/secret.bin", link=False))
+    secret(desk)
+    return str(pan.rename(desk.path("product/pan.pix")))
+
+
+def imagine_of_a_file_outside(desk: Desk, address: str) -> str:
+    """An ERDAS Imagine file of which only the second band, unlisted by GDAL, lies outside."""
+    Path(desk.path("product")).mkdir()
+    name = "long" * 10
+    pan = Path(desk.pan(f"product/{name}.img", bands=2, driver="HFA", USE_SPILL="YES"))
+    shutil.copy(desk.path(f"product/{name}.ige"), desk.path("secret.ige"))
+    name_of_spill = f"{name}.ige".encode()
+    first, second, rest = pan.read_bytes().split(name_of_spill)
+    pan.write_bytes(first + name_of_spill + second + b"../secret.ige".ljust(len(name_of_spill), b"\0") + rest)
+    return str(pan)
+
+
+def nitf_with_overviews_that_are_a_wms(desk: Desk, address: str) -> str:
+    write(desk, "pan.ntf.r1", wms(address))
+    return desk.pan("pan.ntf", driver="NITF", crs=None, transform=None)
+
+
 RECIPES: dict[Spoil, tuple[str, ...]] = {
     dimap_of_a_vrt: ("pan.dim", "v.tif", "VRT", "--allow-vrt"),
     dimap_of_a_file_outside: ("pan.dim", "../pan.tif", "outside"),
@@ -236,6 +283,11 @@ RECIPES: dict[Spoil, tuple[str, ...]] = {
     overviews_named_in_a_wms: ("w.xml", "not in a format"),
     overviews_named_in_the_tags: ("pan.ovr", "--allow-remote"),
     overviews_named_outside: ("../pan.tif", "outside"),
+    pcidsk_that_links_to_a_raster: ("pan.pix", "links to other rasters"),
+    pcidsk_that_links_to_a_server: ("pan.pix", "links to other rasters"),
+    pcidsk_of_a_file_outside: ("pan.pix", "secret.bin", "outside"),
+    imagine_of_a_file_outside: (".img", "outside"),
+    nitf_with_overviews_that_are_a_wms: ("pan.ntf.r1", "not in a format"),
 }
 
 
@@ -243,6 +295,7 @@ def named(spoil: Spoil) -> str:
     return spoil.__name__
 
 
+@pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("spoil", RECIPES, ids=named)
 def test_what_must_not_be_read_is_named_and_not_fetched(
     spoil: Spoil, desk: Desk, requests: list[str], run_main: RunMain
@@ -286,6 +339,21 @@ def test_a_process_of_clippan_has_no_driver_that_fetches(allowed: tuple[str, ...
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and all(line.startswith("warning: ") for line in done.stderr.splitlines())
     assert set(done.stdout.splitlines()[-1].split()) == left
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [dimap_of_a_server, overviews_named_on_a_server, pcidsk_that_links_to_a_server, nitf_with_overviews_that_are_a_wms],
+    ids=named,
+)
+def test_python_programs_fetch_nothing_though_they_have_the_drivers(
+    spoil: Spoil, desk: Desk, requests: list[str]
+) -> None:
+    with rasterio.Env() as env:
+        assert {"WMS", "HTTP"} <= {*env.drivers()}
+    with pytest.raises(clippan.InputError):
+        clippan.sharpen(desk.ms(), spoil(desk, requests[0]), desk.out, method="exp")
+    assert len(requests) == 1 and not desk.out.exists()
 
 
 def test_the_workers_of_a_batch_have_none_either(desk: Desk, requests: list[str], run_clippan: RunClippan) -> None:
@@ -336,6 +404,32 @@ def test_products_of_dimap_are_read_with_their_own_image(desk: Desk, run_main: R
     for name in ("pan.dim", "IMG/DIM_PAN.XML", "VOL_PAN.XML"):
         outcome = run_main(["info", ms, desk.path(name)])
         assert outcome.code == 0, outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("pan.pix", {"driver": "PCIDSK", "INTERLEAVING": "FILE"}),
+        ("pan.pix", {"driver": "PCIDSK", "INTERLEAVING": "TILED"}),
+        ("pan.pix", {"driver": "PCIDSK"}),
+        ("pan.img", {"driver": "HFA", "USE_SPILL": "YES"}),
+        ("pan.img", {"driver": "HFA"}),
+    ],
+    ids=lambda how: " ".join(how.values()) if isinstance(how, dict) else "",
+)
+def test_formats_that_may_link_are_read_where_they_do_not(
+    name: str, how: dict[str, Any], desk: Desk, run_main: RunMain
+) -> None:
+    pan = desk.pan(name, **how)
+    with rasterio.open(pan, "r+") as dataset, rasterio.Env(HFA_USE_RRD="YES"):
+        dataset.build_overviews([2], Resampling.average)
+    assert run_main(["info", desk.ms(), pan]).code == 0
+
+
+def test_the_overviews_of_nitf_are_used(desk: Desk, run_main: RunMain) -> None:
+    pan = desk.pan("pan.ntf", driver="NITF", ICORDS="N")
+    desk.pan("pan.ntf.r1", driver="NITF", ICORDS="N", side=PAN_SIDE // 2)
+    assert run_main(["info", desk.ms(), pan]).code == 0
 
 
 def test_a_vrt_beside_the_input_is_used_where_allowed(desk: Desk, run_main: RunMain) -> None:

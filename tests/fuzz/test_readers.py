@@ -238,3 +238,19 @@ def test_documents_that_lead_to_rasters(name: str, pair: tuple[str, str], tmp_pa
             open_pair([pair[0]], [str(tmp_path / name)], PairOptions(Trust(vrt=True), assume_aligned=True), stack)
 
     reads()
+
+
+@pytest.mark.parametrize(("driver", "how"), [("PCIDSK", {"INTERLEAVING": "FILE"}), ("HFA", {"USE_SPILL": "YES"})])
+def test_formats_that_link_to_other_files(driver: str, how: dict[str, str], pair: tuple[str, str]) -> None:
+    with rasterio.open(pair[1]) as pan:
+        profile = {**pan.profile, "driver": driver}
+    with rasterio.open(f"{pair[1]}.x", "w", **profile, **how) as other:
+        other.write(np.ones((1, other.height, other.width), other.dtypes[0]))
+    good = Path(f"{pair[1]}.x").read_bytes()[:20_000]
+
+    @fuzzed(share=4, content=spoiled_bytes(good))
+    def reads(content: bytes) -> None:
+        Path(pair[1]).write_bytes(content)
+        look_at(*pair)
+
+    reads()

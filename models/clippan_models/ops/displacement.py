@@ -1,6 +1,6 @@
 """By how many MS pixels MS lies off PAN: a coarse search, for what the finer estimate is to begin with.
 
-For each displacement by whole MS pixels, PAN at the scale of MS is regressed on all bands, both less their local means,
+For each displacement by whole MS pixels, PAN at the scale of MS is regressed on the bands, both less their local means,
 so that one band that follows PAN suffices. As MS stays where it is and PAN moves, all displacements take a few FFTs.
 """
 
@@ -31,6 +31,7 @@ _STANDS_OUT = 1.5  # times what any displacement further away than the peak is w
 _PEAK = 3  # MS pixels from the best displacement to the end of its peak
 _FEWEST = 1024  # MS pixels that must be compared, as fewer agree by chance
 _LEAST_OVERLAP = 0.5  # of the pixels, likewise
+_MOST_BANDS = 32  # that are looked at, spread over all; any that follows PAN suffices
 _BRIGHT = 8.0  # times the median detail: what is beyond, a ship or a dead pixel, counts no more than this
 
 
@@ -70,7 +71,8 @@ class DisplacementSearch:
     def __init__(self, nominal: Observation) -> None:
         """Take what georeferencing and sensor say."""
         self._nominal = nominal
-        bands, lags = nominal.sampling.bands, 2 * REACH + 1
+        last, bands, lags = nominal.sampling.bands - 1, min(nominal.sampling.bands, _MOST_BANDS), 2 * REACH + 1
+        self._bands = [round(band) for band in np.linspace(0, last, bands)]
         self._shared = torch.zeros(bands, lags, lags, dtype=torch.float64)
         self._power = torch.zeros(lags, lags, dtype=torch.float64)
         self._count = torch.zeros(lags, lags, dtype=torch.float64)
@@ -87,10 +89,10 @@ class DisplacementSearch:
         gain = (float(np.mean(self._nominal.ms_gain)),)
         place = self._nominal.sampling.select([0])
         low, share = project_to_ms(tile.pan, tile.pan_valid, tile.pan_window, tile.ms_window, place, gain)
-        seen, valid = share[0] > 0.95, tile.ms_valid.all(0)
+        seen, valid = share[0] > 0.95, tile.ms_valid[self._bands].all(0)
         counted = valid & self._core(tile)
         pan = _detail(low[0], seen)
-        bands = torch.stack([_detail(band, valid) for band in tile.ms]) * counted
+        bands = torch.stack([_detail(band, valid) for band in tile.ms[self._bands]]) * counted
         ones = counted.double()[None]
         self._shared += _lagged(bands, pan[None])
         self._power += _lagged(ones, pan[None] ** 2)[0]

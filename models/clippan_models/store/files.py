@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -20,13 +21,15 @@ def written_whole(path: Path, *, synced: bool = False) -> Iterator[Path]:
             partial.write_text(text)
 
     Args:
-        path: replaced if it exists; of a symbolic link, the file behind it.
+        path: replaced if it exists; of a symbolic link, the file behind it. A pipe or a device is not replaced.
         synced: wait until the content is on the disk, so that it survives a power failure.
 
     Raises:
         OSError: the file cannot be written; `path` is as it was.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     partial = part_path(path, new_token())
     try:
         yield partial

@@ -71,6 +71,18 @@ def test_one_band_that_follows_pan_suffices() -> None:
     assert found.clear and found.whole == (-6, 4)
 
 
+def test_of_hundreds_of_bands_a_share_that_follows_pan_suffices() -> None:
+    """As those of an imaging spectrometer; the cost does not grow with their number."""
+    seen = tile(-6, 4)
+    noise = torch.randn(220, *seen.ms.shape[1:], generator=torch.Generator().manual_seed(3)) * 100 + 500
+    ms = torch.cat([seen.ms.repeat(5, 1, 1), noise])  # 20 of 240 follow
+    sampling = Sampling.area_registered(RATIO, len(ms))
+    search = DisplacementSearch(replace(NOMINAL, sampling=sampling, ms_gain=(0.3,) * len(ms)))
+    search.add(replace(seen, ms=ms, ms_valid=torch.ones_like(ms, dtype=torch.bool)))
+    found = search.found()
+    assert found.clear and found.whole == (-6, 4)
+
+
 @pytest.mark.parametrize("what", ["another place", "too far", "noise", "constant", "repeated"])
 def test_nothing_is_believed_that_may_be_chance(what: str) -> None:
     seen = tile(0, 0, other_place=what == "another place")

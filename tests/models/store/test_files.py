@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,14 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path
         partial.write_text("ne")
         raise KeyboardInterrupt
     assert path.read_text() == "old\n" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_pipe_is_not_replaced(link: bool, tmp_path: Path) -> None:
+    pipe, path = tmp_path / "pipe", tmp_path / "a.txt"
+    os.mkfifo(pipe)
+    if link:
+        path.symlink_to(pipe)
+    with pytest.raises(OSError, match="not a regular file"), written_whole(path if link else pipe) as partial:
+        partial.write_text("new")
+    assert pipe.is_fifo() and path.is_symlink() == link
