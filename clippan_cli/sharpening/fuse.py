@@ -103,14 +103,12 @@ def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observat
         ResourceError: not even a small tile fits.
     """
     try:
-        with torch.inference_mode():
-            views = TileViews(to_tile(arrays, device), observation)
-            fused = sharpener.sharpen(views)[:, *arrays.core.inside(arrays.pan_window)]
-            return np.asarray(fused.float().cpu().numpy(), np.float32)
+        return _sharpened_whole(arrays, sharpener, observation, device)
     except torch.cuda.OutOfMemoryError:
-        torch.cuda.empty_cache()
+        pass
     except MemoryError as error:
         raise ResourceError("not enough memory for a tile: use a smaller --tile or --ram") from error
+    torch.cuda.empty_cache()  # out here nothing refers to what the tile has left on the GPU
     core = arrays.core
     if min(core.height, core.width) < 2 * SMALLEST_TILE:
         raise ResourceError(
@@ -120,6 +118,15 @@ def sharpen_tile(arrays: TileArrays, sharpener: Sharpener, observation: Observat
     for quarter in _quarters(core):
         out[:, *quarter.inside(core)] = sharpen_tile(_cut(arrays, quarter), sharpener, observation, device)
     return out
+
+
+@torch.inference_mode()
+def _sharpened_whole(
+    arrays: TileArrays, sharpener: Sharpener, observation: Observation, device: torch.device
+) -> Values:
+    views = TileViews(to_tile(arrays, device), observation)
+    fused = sharpener.sharpen(views)[:, *arrays.core.inside(arrays.pan_window)]
+    return np.asarray(fused.float().cpu().numpy(), np.float32)
 
 
 def _quarters(core: Window) -> list[Window]:

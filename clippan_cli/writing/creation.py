@@ -17,6 +17,13 @@ BLOCK = 512
 
 _PREDICTABLE = frozenset({"DEFLATE", "LZW", "ZSTD"})
 
+_LEVEL = {"DEFLATE": "ZLEVEL", "ZSTD": "ZSTD_LEVEL"}
+"""Where the GeoTIFF driver takes the level of a compression, which is 1 unless the user wants another.
+
+Behind a predictor, sharp images deflated at level 6 are no smaller, and take twice as long. With zstd, level 1 takes
+less time than deflate, and GDAL's own level, 9, five times as long for files that are a tenth smaller.
+"""
+
 
 def temporary_options(grid: OutputGrid, options: OutputOptions) -> dict[str, str]:
     """A GeoTIFF is written as it will stay, a COG is translated from a raw file."""
@@ -37,8 +44,7 @@ def cog_options(grid: OutputGrid, options: OutputOptions) -> dict[str, str]:
     }
     if _has_predictor(grid, options):
         chosen["PREDICTOR"] = "YES"
-    if options.compression == "DEFLATE":
-        # Behind a predictor, level 1 makes sharp images no larger than level 6 does, in half of the time.
+    if options.compression in _LEVEL:
         chosen["LEVEL"] = "1"
     if grid.nbits is not None:
         chosen["NBITS"] = str(grid.nbits)
@@ -97,8 +103,8 @@ def _gtiff_options(grid: OutputGrid, options: OutputOptions) -> dict[str, str]:
         chosen["NUM_THREADS"] = str(options.threads)
     if _has_predictor(grid, options):
         chosen["PREDICTOR"] = "3" if grid.dtype == "float32" else "2"
-    if options.compression == "DEFLATE":
-        chosen["ZLEVEL"] = "1"
+    if options.compression in _LEVEL:
+        chosen[_LEVEL[options.compression]] = "1"
     return chosen | options.user_options
 
 

@@ -83,8 +83,9 @@ def check_compression(options: OutputOptions) -> None:
         UsageError: GDAL does not know it; the message lists those that it has.
     """
     if not options.user_options.get("COMPRESS") and not _gdal_can_write(options.compression):
+        wrong = "this GDAL cannot write" if options.compress.lower() in _COMPRESSIONS else "unknown"
         offered = ", ".join(available_compressions())
-        raise UsageError(f"unknown compression '{options.compress}'; GDAL offers here: {offered}")
+        raise UsageError(f"{wrong} compression '{options.compress}'; GDAL offers here: {offered}")
 
 
 def available_compressions() -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from rio_cogeo.cogeo import cog_validate
 from clippan_cli.rasters.gdal_errors import stderr_of_gdal
 from clippan_cli.rasters.metadata import RasterMetadata
 from clippan_cli.writing import grid as output_grid
-from clippan_cli.writing import translation
+from clippan_cli.writing import rehearsal, translation
 from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes, needs_bigtiff
 from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_cli.writing.path import check_output_path, temporary_path
@@ -274,6 +274,40 @@ def test_every_compression_that_gdal_offers_works(tmp_path: Path) -> None:
             found = dataset.compression.name if dataset.compression else "none"
             assert found == name
             assert name in ("jpeg", "webp", "jxl") or np.array_equal(dataset.read(), data)
+
+
+@pytest.mark.parametrize(("name", "said"), [("zstd", "this GDAL cannot write compression 'zstd'"), ("zst", "unknown")])
+def test_a_compression_that_gdal_lacks_is_told_from_one_that_nobody_knows(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "_gdal_can_write", lambda compression: compression.lower() in ("none", "deflate"))
+    with pytest.raises(UsageError, match=f"{said}.*; GDAL offers here: none, deflate$"):
+        check_encoding(grid_of(), OutputOptions(compress=name))
+
+
+@pytest.mark.parametrize(
+    ("driver", "compress", "level"),
+    [
+        ("gtiff", "deflate", "ZLEVEL"),
+        ("gtiff", "zstd", "ZSTD_LEVEL"),
+        ("cog", "deflate", "LEVEL"),
+        ("cog", "zstd", "LEVEL"),
+    ],
+)
+def test_files_are_compressed_at_the_fast_level_unless_the_user_wants_another(
+    tmp_path: Path, driver: Driver, compress: str, level: str
+) -> None:
+    if compress not in available_compressions():
+        pytest.skip(f"this GDAL has no {compress}")
+    grid = grid_of(dtype="uint8")
+    data = pixels_of(grid) // 32
+    sizes = []
+    for creation in ((), ((level, "1"),), ((level, "9"),)):
+        options = OutputOptions(driver, compress, creation, overwrite=True)
+        with SafeWriter(tmp_path / "out.tif", grid, options) as writer:
+            fill(writer, grid, data)
+            sizes.append(writer.commit().file_bytes)
+    assert sizes[0] == sizes[1] != sizes[2]
 
 
 @pytest.mark.parametrize("co", [("COMPRESS", "JPEG"), ("QUALITY", "60"), ("MAX_Z_ERROR", "5")])

@@ -15,9 +15,9 @@ from clippan_models.adaptation.batches import SceneBatches, TrainingSet
 from clippan_models.adaptation.clip_adaptation import ClipAdaptationImages, ClipAdaptationOptions, adapt_clip
 from clippan_models.adaptation.evidence import can_correct
 from clippan_models.adaptation.fusion import Prior, fit_prior
-from clippan_models.adaptation.objective import unit_image, unit_pan, with_clip_features
+from clippan_models.adaptation.objective import Objective, unit_image, unit_pan, with_clip_features
 from clippan_models.adaptation.options import CLASSICAL_TEACHERS, NO_TEACHER, AdaptOptions, OnStep
-from clippan_models.adaptation.patches import Patches, scene_patches
+from clippan_models.adaptation.patches import Patches, full_patches, scene_patches
 from clippan_models.adaptation.processes import Processes, to_device
 from clippan_models.adaptation.teacher import (
     SHARP_EXAMPLE,
@@ -104,6 +104,8 @@ def learn_scene(
 ) -> tuple[Prior, Adapted]:
     """Train a network on one scene: stage I where there is a guide, a teacher if any, then stage II.
 
+    Without steps only what sharpening needs is prepared: the prior, and the statistics of the scene that some use.
+
     Args:
         scene: what to learn from.
         options: how to adapt.
@@ -123,10 +125,12 @@ def learn_scene(
         network = new_network(backbone, scene.observation.sampling.bands, options.seed, device)
     else:
         network = copy.deepcopy(initial).to(device)
-    needless = not options.steps and not statistics_of(network)
-    if needless or not can_correct(network, prior):
-        return prior, Adapted(network.eval(), (), best_step=0, steps=0, seconds=0.0, stopped="steps")
     train, validation = scene.split()
+    if not options.steps and statistics_of(network):
+        shown = to_device(full_patches(train.tiles, train.observation), device)
+        Objective(network.eval(), prior, options, judge=None).record(shown)
+    if not options.steps or not can_correct(network, prior):
+        return prior, Adapted(network.eval(), (), best_step=0, steps=0, seconds=0.0, stopped="steps")
     training_set = _training_set(train, validation, prior, device)
     judge = None
     if guide is not None and options.loss.direction:

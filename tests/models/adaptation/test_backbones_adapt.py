@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from clippan_models.adaptation import scene as learning
 from clippan_models.adaptation.clip_adaptation import ClipAdaptationOptions
 from clippan_models.adaptation.options import AdaptOptions, LossWeights
 from clippan_models.adaptation.scene import Guide
@@ -68,6 +69,18 @@ def test_a_backbone_adapts_with_all_terms_and_fuses(name: str, guide: Guide) -> 
     assert is_recorded(adapted.network)
     fused = sharpener.sharpen(TileViews(TILES[0], OBSERVATION))
     assert fused.shape == (3, 120, 120) and bool(torch.isfinite(fused).all())
+
+
+@pytest.mark.parametrize("name", FUSING)
+def test_without_steps_nothing_is_prepared_that_sharpening_does_not_need(
+    name: str, guide: Guide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unused = ("scene_patches", "adapt_clip", "fit_classical", "Teacher", "Trainer")
+    for function in unused:
+        monkeypatch.setattr(learning, function, None)  # calling it would raise
+    options = AdaptOptions(steps=0, backbone=name, teacher="gsa", weights=LossWeights())
+    _, adapted = fit_network(scene(), options, guide)
+    assert adapted.curve == () and is_recorded(adapted.network)
 
 
 @pytest.mark.parametrize("name", TEACHERS)
