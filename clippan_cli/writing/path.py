@@ -81,9 +81,7 @@ def check_free_space(path: Path, grid: OutputGrid, options: OutputOptions) -> No
 
     needed, free = estimate_disk_bytes(grid, options), shutil.disk_usage(real_path(path).parent).free
     if needed > free:
-        raise OutputError(
-            f"not enough space to write {shown(path)}: about {_size(needed)} needed, {_size(free)} free"
-        )
+        raise OutputError(f"not enough space to write {shown(path)}: about {_size(needed)} needed, {_size(free)} free")
 
 
 def temporary_path(target: Path, token: str) -> Path:
