@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _FIRST = ROOT / "docs" / "first-steps.md"  # makes the demo that the others use
 _BLOCK = re.compile(r"(```(console|python)\n)(.*?)(```\n)", re.DOTALL)
-_PROGRESS = re.compile(r"\w+ \d+/\d+( |$)")
+_PROGRESS = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 def main() -> None:
