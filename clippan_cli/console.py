@@ -22,11 +22,13 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from clippan_cli.progress import Stages, as_json_lines, drawn, told_now_and_then
+from clippan_cli.progress import Stages, as_json_lines, at_this_time, clock, drawn, told_now_and_then
 from clippan_cli.running.control import Control, stopped_by_signals
 from clippan_cli.running.warnings import RunWarning
 from clippan_models.errors import ClippanError, OutputError, UsageError, shown
 from clippan_models.plain import plain
+
+logger = logging.getLogger(__name__)
 
 PROGRESS = ("auto", "lines", "json", "none")
 """How progress is told of: as suits the terminal, in lines, as JSON, or not at all."""
@@ -84,17 +86,19 @@ class Terminal:
         control.seconds["start"] = time.process_time()  # what Python and we took to come here
         with self._logging(), stopped_by_signals(control), self._watched(Stages(control)):
             yield control
+            taken = (f"{stage} {clock(seconds)}" for stage, seconds in control.seconds.items())
+            logger.info("time: %s", ", ".join(taken))
 
     @contextmanager
     def _watched(self, stages: Stages) -> Iterator[None]:
         """Tell of stages in the ways that the user wants."""
         with ExitStack() as stack:
             if self._log is not None:
-                stack.enter_context(told_now_and_then(stages, lambda line: self._write_log("progress", line)))
+                stack.enter_context(told_now_and_then(stages, partial(self._write_log, "progress")))
             if self._told == "json":
                 as_json_lines(stages, self._write_stderr)
             elif self._told == "lines":
-                stack.enter_context(told_now_and_then(stages, self._write_stderr))
+                stack.enter_context(told_now_and_then(stages, lambda line: self._write_stderr(at_this_time(line))))
             elif self._told == "auto":
                 stack.enter_context(drawn(stages, self.stderr))
                 self._drawing = self.stderr.is_terminal and sys.stdout.isatty()
@@ -117,7 +121,7 @@ class Terminal:
 
     def fact(self, heading: str, texts: Sequence[str]) -> None:
         """A result that is known before the others; whoever reads it may leave before the last one is there."""
-        first, *more = texts
+        first, *more = map(unbroken, texts)
         self._write_log("fact", f"{heading}: {'  '.join(texts)}")
         if self._told == "json":
             self._write_stderr(json.dumps({"fact": heading, "text": "  ".join(texts)}))
@@ -169,6 +173,7 @@ class Terminal:
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for number, column in enumerate(columns):
             table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+        rows = [[unbroken(cell) for cell in row] for row in rows]
         for row in rows:
             table.add_row(*row)
         console = self.stderr if self.as_json else self.stdout
@@ -283,6 +288,11 @@ class PlainConsole(Console):
 def printable(text: str, escape: Callable[[str], str] = ascii) -> str:
     """A text with all control characters but line breaks escaped, in the way of Python or of JSON."""
     return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else escape(found[0])[1:-1], text)
+
+
+def unbroken(text: str) -> str:
+    """A text whose line breaks, such as those in the name of a file, are escaped."""
+    return text.replace("\n", "\\n")
 
 
 def one_line(message: str) -> str:

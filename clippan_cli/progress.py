@@ -35,7 +35,9 @@ class Stage:
         label: what it is called.
         began: when it began.
         latest: what was heard of it last, or None.
-        before: units that were done before it began, as by a training that goes on; they tell nothing of the pace.
+        before: units that were done when it was first heard of: what comes before them, such as preparations, or a
+            training that goes on, tells nothing of the pace.
+        paced: when that was.
         ended: when it ended, or None.
     """
 
@@ -43,6 +45,7 @@ class Stage:
     began: float = field(default_factory=lambda: time.monotonic())
     latest: Progress | None = None
     before: int = 0
+    paced: float = 0.0
     ended: float | None = None
 
     @property
@@ -60,7 +63,8 @@ class Stage:
         """Seconds that it still takes, if it goes on as it did; None where nothing tells."""
         if self.latest is None or self.latest.done <= self.before:
             return None
-        return self.elapsed / (self.latest.done - self.before) * (self.latest.total - self.latest.done)
+        paced = (self.ended or time.monotonic()) - self.paced
+        return paced / (self.latest.done - self.before) * (self.latest.total - self.latest.done)
 
     def words(self) -> list[str]:
         """How far it is: units, times, speed, and a note."""
@@ -122,9 +126,9 @@ class Stages:
         stage = self.current
         if stage is None or (stage.counts and not _goes_on(stage, progress)):
             self._end()
-            stage = Stage(progress.stage, before=progress.done)  # the time of the first unit is not known
-        elif stage.latest is None:
-            stage.before = max(progress.done - 1, 0)
+            stage = Stage(progress.stage)
+        if stage.latest is None:
+            stage.before, stage.paced = progress.done, time.monotonic()
         stage.label, stage.latest = progress.stage, progress
         self._begin(stage)
 
@@ -153,20 +157,20 @@ def drawn(stages: Stages, console: Console) -> Iterator[None]:
         with _on_terminal(stages, console):
             yield
     else:
-        with told_now_and_then(stages, lambda line: console.print(line, soft_wrap=True)):
+        with told_now_and_then(stages, lambda words: console.print(at_this_time(words), soft_wrap=True)):
             yield
 
 
 @contextmanager
 def told_now_and_then(stages: Stages, write: Callable[[str], None]) -> Iterator[None]:
-    """Write a line with the time of day and the current stage, every so often, also while nothing is heard."""
+    """Write how far the current stage is, every so often, also while nothing is heard."""
     over = threading.Event()
 
     def tell() -> None:
         while not over.wait(EVERY_SECONDS):
             stage = stages.current
             if stage is not None:
-                write(f"{time.strftime('%H:%M:%S')} {stage.label} {'  '.join(stage.words())}")
+                write(f"{stage.label} {'  '.join(stage.words())}")
 
     teller = threading.Thread(target=tell, name="clippan-progress", daemon=True)
     teller.start()
@@ -175,6 +179,11 @@ def told_now_and_then(stages: Stages, write: Callable[[str], None]) -> Iterator[
     finally:
         over.set()
         teller.join()
+
+
+def at_this_time(words: str) -> str:
+    """A line with the time of day."""
+    return f"{time.strftime('%H:%M:%S')} {words}"
 
 
 def as_json_lines(stages: Stages, write: Callable[[str], None]) -> None:

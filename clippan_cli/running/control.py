@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +12,6 @@ from typing import Any
 
 from clippan_cli.running.warnings import RunWarning, codes_of
 from clippan_models.errors import Interrupted, StrictError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,6 @@ class Control:
             self._count()
             self._stages.pop()
             self.on_stage(stage, False)
-            logger.info("%s: %.2f s so far", stage, self.seconds[stage])
 
     def _count(self) -> None:
         """Add the time since the last change of stage to the innermost one."""

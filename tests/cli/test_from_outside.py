@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from clippan_cli.console import Terminal
 from clippan_cli.pages.content import IndexContent, IndexLine
 from clippan_cli.pages.render import render_index
 from clippan_cli.report.files import write_text
@@ -41,6 +42,14 @@ def evil(desk: Desk) -> Desk:
     desk.ms(f"{EVIL}_ms.tif")
     desk.pan(f"{EVIL}_pan.tif")
     return desk
+
+
+def test_a_name_with_a_line_break_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal, name = Terminal(), "one\nother.tif"
+    terminal.fact("PAN", [name, "8x8"])
+    terminal.table("pair", ["", "PAN"], [["files", name]])
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 4 and sum(r"one\nother.tif" in line for line in told) == 2
 
 
 def test_no_command_prints_control_characters_of_names(evil: Desk, run_main: RunMain) -> None:
