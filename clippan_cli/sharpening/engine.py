@@ -77,8 +77,8 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
             control.warn(FALLBACK.says(fitted.note))
         provenance = planned.provenance | fitted.tags | {"WARNINGS": json.dumps(plain(control.warnings))}
         writer.write_provenance(provenance)
-        report = fuse_tiles(run, planned.plan, fitted.sharpener, estimate.observation, writer)
-    provenance["FILE_BYTES"] = str(report.file_bytes)
+        size = fuse_tiles(run, planned.plan, fitted.sharpener, estimate.observation, writer)
+    provenance["FILE_BYTES"] = str(size)
     return replace(planned, provenance=provenance, learned=fitted.learned)
 
 

@@ -18,7 +18,7 @@ from clippan_cli.scene.tensors import to_tile
 from clippan_cli.sharpening.flat import FlatBands
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run
-from clippan_cli.writing.writer import CommitReport, SafeWriter
+from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Observation, Sharpener, Window
 from clippan_models.errors import ClippanError, InputError, ResourceError
 from clippan_models.ops.views import TileViews
@@ -28,10 +28,11 @@ _FusedCore = tuple[TileArrays, NDArray[Any], Mask]
 """What was read, the pixels of its core, and which of them exist, `[C, h, w]`."""
 
 
-def fuse_tiles(
-    run: Run, plan: Plan, sharpener: Sharpener, observation: Observation, writer: SafeWriter
-) -> CommitReport:
+def fuse_tiles(run: Run, plan: Plan, sharpener: Sharpener, observation: Observation, writer: SafeWriter) -> int:
     """Fuse all tiles into the file; nothing appears at the path before it is verified.
+
+    Returns:
+        Bytes of the file.
 
     Raises:
         ResourceError: not even a small tile fits into memory.
@@ -66,9 +67,9 @@ def fuse_tiles(
     scene.pair.stamps.check()
     _refuse_flat(run, flat.found())
     with control.timed("write"):
-        report = writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
+        size = writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
     release_memory()
-    return report
+    return size
 
 
 def _refuse_flat(run: Run, bands: list[int]) -> None:

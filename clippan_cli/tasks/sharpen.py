@@ -131,7 +131,7 @@ def sharpen(
 def plan_sharpen(
     files: SceneFiles, read: ReadOptions, options: SharpenOptions, control: Control | None = None
 ) -> SharpenResult:
-    """What `sharpen` would do, without adapting or writing: the grid, tiles, memory, disk and time.
+    """What `sharpen` would do, without adapting or writing: the grid, tiles, memory and disk.
 
     Raises:
         ClippanError: what `sharpen` would refuse before its work.

@@ -8,10 +8,8 @@ not give this: with several threads it hides a full disk, and an interrupted wri
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -49,15 +47,6 @@ from clippan_models.store.temporary import new_token
 
 OnCommit = Callable[[Literal["translate", "verify"], float], None]
 """Called several times a second while committing with the stage and the share done; may raise to abort."""
-
-
-@dataclass(frozen=True)
-class CommitReport:
-    """What a commit did: seconds of each stage, and the size of the file that is now at the target."""
-
-    translate_seconds: float
-    verify_seconds: float
-    file_bytes: int
 
 
 class SafeWriter:
@@ -139,8 +128,11 @@ class SafeWriter:
         with self._gdal():
             self._dataset.update_tags(ns=PROVENANCE_DOMAIN, **tags)
 
-    def commit(self, on_progress: OnCommit | None = None) -> CommitReport:
+    def commit(self, on_progress: OnCommit | None = None) -> int:
         """Finish the file, verify it, and move it to the target.
+
+        Returns:
+            Bytes of the file.
 
         Raises:
             OutputError: pixels are missing, the disk is full, or what is read back is not what was written.
@@ -148,18 +140,15 @@ class SafeWriter:
         self._refuse_gaps()
         progress = on_progress or (lambda stage, share: None)
         self._close()
-        start = time.perf_counter()
         final = self._translate(progress) if self._options.driver == "cog" else self._temporary
         with self._gdal():
             _sync(final)
         # A side file of a temporary name would be read while verifying, yet lost by the rename.
         self._sweep(keep=final)
-        translated = time.perf_counter()
         self._verify(final, progress)
-        verified = time.perf_counter()
         size = final.stat().st_size
         self._publish(final)
-        return CommitReport(translated - start, verified - translated, size)
+        return size
 
     def _open(self) -> None:
         profile = temporary_options(self._grid, self._options)

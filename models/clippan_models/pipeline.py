@@ -15,7 +15,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _WAITING = 3  # items that a writer has accepted and not finished: enough to overlap, few enough to bound memory
-_MOST_WORKERS = 8  # a tile in progress takes some tens of megabytes, and one thread reads and one writes for all
+MOST_WORKERS = 8
+"""A tile in progress takes some tens of megabytes, and one thread reads and one writes for all."""
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T], workers: int) -> It
 
 def workers_on(device: torch.device) -> int:
     """How many tiles to work on `side_by_side`: on a CPU as many as torch has threads, within bounds."""
-    return min(torch.get_num_threads(), _MOST_WORKERS) if device.type == "cpu" else 1
+    return min(torch.get_num_threads(), MOST_WORKERS) if device.type == "cpu" else 1
 
 
 class BackgroundWriter(Generic[T]):

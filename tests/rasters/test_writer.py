@@ -34,7 +34,7 @@ from clippan_cli.writing.grid import OutputGrid, estimate_disk_bytes, needs_bigt
 from clippan_cli.writing.options import Driver, OutputOptions
 from clippan_cli.writing.path import check_output_path, temporary_path
 from clippan_cli.writing.rehearsal import available_compressions, check_encoding
-from clippan_cli.writing.writer import CommitReport, SafeWriter
+from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Window
 from clippan_models.errors import Interrupted, OutputError, UsageError
 from clippan_models.store.temporary import new_token
@@ -81,12 +81,12 @@ def save(
     options: OutputOptions,
     valid: NDArray[np.bool_] | None = None,
     metadata: RasterMetadata | None = None,
-) -> tuple[NDArray[Any], CommitReport]:
+) -> tuple[NDArray[Any], int]:
     data = pixels_of(grid)
     with SafeWriter(path, grid, options, metadata) as writer:
         fill(writer, grid, data, valid)
-        report = writer.commit()
-    return data, report
+        size = writer.commit()
+    return data, size
 
 
 def names_in(folder: Path) -> list[str]:
@@ -105,7 +105,7 @@ def test_pixels_grid_and_provenance_come_back(tmp_path: Path, driver: Driver, dt
         writer.write_provenance({"METHOD": "gsa"})
         fill(writer, grid, data, side=300)
         writer.write_provenance({"VERSION": "1 <&> 'ü'", "SECONDS": "3"})
-        report = writer.commit()
+        size = writer.commit()
     with rasterio.open(path) as dataset:
         assert np.array_equal(dataset.read(), data)
         assert (dataset.crs, dataset.transform, dataset.nodata) == (grid.crs, grid.transform, 0.0)
@@ -113,7 +113,7 @@ def test_pixels_grid_and_provenance_come_back(tmp_path: Path, driver: Driver, dt
         assert dataset.block_shapes == [(512, 512)] * 3
         assert ColorInterp.alpha not in dataset.colorinterp
     assert names_in(tmp_path) == ["out.tif"]
-    assert report.file_bytes == path.stat().st_size
+    assert size == path.stat().st_size
 
 
 @settings(max_examples=25, deadline=None)
@@ -202,7 +202,7 @@ def test_windows_that_share_blocks_make_the_file_that_whole_blocks_make(
             SafeWriter(path, grid, encoding) as writer,
         ):
             fill(writer, grid, data, valid, side)
-            sizes.append(writer.commit().file_bytes)
+            sizes.append(writer.commit())
         with rasterio.open(path) as dataset:
             assert np.array_equal(dataset.read(), data)
             assert valid is None or np.array_equal(dataset.dataset_mask() > 0, valid)

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from clippan_models.contracts import Window
-from clippan_models.pipeline import side_by_side
+from clippan_models.pipeline import MOST_WORKERS, side_by_side
 
 R = TypeVar("R")
-
-_MOST_WORKERS = 8  # a window in progress takes some tens of megabytes
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Windows:
     def each(self, work: Callable[[Window], R], shape: tuple[int, int]) -> Iterator[R]:
         """The results of `work` for the windows of a scene, in order; an error of `work` is raised at its place."""
         todo = self.over(shape)
-        with side_by_side(work, todo, min(self.workers, _MOST_WORKERS)) as results:
+        with side_by_side(work, todo, min(self.workers, MOST_WORKERS)) as results:
             for done, result in enumerate(results, start=1):
                 yield result
                 if self.on_progress is not None:
