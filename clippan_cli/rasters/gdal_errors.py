@@ -16,7 +16,7 @@ import rasterio.env
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
-from clippan_models.errors import DISK_FULL, OutputError, shown
+from clippan_models.errors import DISK_FULL, ClippanError, OutputError, in_one_line, shown
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, SystemError)
 UNTOUCHED = "the previous file, if any, is untouched"
@@ -103,12 +103,11 @@ def write_failure(path: Path, *reasons: str) -> OutputError:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of what GDAL or the system says; rasterio's own words only point to the cause."""
+    """What GDAL or the system says, in one line; rasterio's own words only point to the cause."""
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
-    cause = error.__cause__ if isinstance(error, RasterioError) and error.__cause__ is not None else error
-    text = str(getattr(cause, "errmsg", "") or cause)
-    return text.splitlines()[0] if text else type(cause).__name__
+    cause = error if isinstance(error, ClippanError) else error.__cause__ or error
+    return in_one_line(cause).rstrip(".")
 
 
 def _duplicate_stderr() -> int | None:

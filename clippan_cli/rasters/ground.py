@@ -17,8 +17,8 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.transform import GCPTransformer, RPCTransformer
 
+from clippan_cli.rasters.gdal_errors import reason_of
 from clippan_cli.rasters.grids import GRID_TOLERANCE, same_crs
-from clippan_cli.rasters.opening import one_line
 from clippan_cli.rasters.rounded import coarse_rounding
 from clippan_cli.rasters.source import RasterSource
 from clippan_models.errors import IncompatiblePairError
@@ -99,7 +99,7 @@ def _places(models: _Models, ms: RasterSource, pan: RasterSource) -> tuple[Place
             pan_rows, pan_cols = pan_model.rowcol(*ground, zs=heights, op=np.positive)
     except (RasterioError, CPLE_BaseError) as error:
         raise IncompatiblePairError(
-            f"the {models.kind}, {ms.name} and {pan.name}, cannot be used: {one_line(error)}"
+            f"the {models.kind}, {ms.name} and {pan.name}, cannot be used: {reason_of(error)}"
         ) from error
     on_ms, on_pan = np.stack([ms_cols, ms_rows], 1), np.stack([pan_cols, pan_rows], 1)
     if not (np.isfinite(on_ms).all() and np.isfinite(on_pan).all()):

@@ -15,9 +15,8 @@ from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.mosaic import has_mask_band
 from clippan_cli.rasters.names import is_remote
-from clippan_cli.rasters.opening import one_line
 from clippan_cli.rasters.til import tiles_of
-from clippan_models.errors import InputError
+from clippan_models.errors import InputError, in_one_line
 
 _ENDINGS = (".til", ".xml", ".dim")
 
@@ -45,7 +44,7 @@ def read_by_index(
             dataset = stack.enter_context(open_raster(path))
             reason = _wrong_list(listed, names) or _what_differs(dataset, mosaic, tiles)
         except InputError as error:
-            reason = f"cannot be read: {one_line(error)}"
+            reason = f"cannot be read: {in_one_line(error)}"
         if reason:
             return None, f"the index {path} is passed over, as it {reason}"
         return dataset, f"{names[0]} and {len(names) - 1} more are tiles, read as one image by their index {path}"

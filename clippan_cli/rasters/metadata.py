@@ -95,11 +95,6 @@ class RasterMetadata:
         return len(self.descriptions)
 
 
-def image_bands(dataset: Any) -> tuple[int, ...]:
-    """The bands of an open dataset that hold image, counted from 1: all but alpha."""
-    return tuple(band for band, color in zip(dataset.indexes, dataset.colorinterp, strict=True) if not _is_alpha(color))
-
-
 def read_metadata(dataset: Any, bands: Sequence[int]) -> RasterMetadata:
     """Read the metadata of some bands, counted from 1, of an open rasterio dataset.
 
@@ -237,10 +232,6 @@ def each_once(colors: Sequence[ColorInterp]) -> tuple[ColorInterp, ...]:
     """Colours of bands; red, green and blue are undefined where two bands have them, as then they say nothing."""
     twice = {color for color in _PRIMARIES if list(colors).count(color) > 1}
     return tuple(ColorInterp.undefined if color in twice else color for color in colors)
-
-
-def _is_alpha(color: ColorInterp) -> bool:
-    return bool(color == ColorInterp.alpha)
 
 
 def _spectral_color(color: ColorInterp) -> ColorInterp:

@@ -14,11 +14,12 @@ from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from clippan_cli.rasters.bounds import DEEPEST, MOST_FILES, check_beside, check_content
 from clippan_cli.rasters.dimap import files_of_product
+from clippan_cli.rasters.gdal_errors import reason_of
 from clippan_cli.rasters.links import check_links
 from clippan_cli.rasters.names import check_local_path, is_remote
 from clippan_cli.rasters.options import Trust
@@ -189,21 +190,15 @@ def files_of(name: str, dataset: Any) -> list[str]:
     try:
         return [str(file) for file in dataset.files]
     except (RasterioError, CPLE_BaseError) as error:
-        raise InputError(f"{name} leads to a file that cannot be read: {one_line(error)}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, or GDAL beneath it, in one line."""
-    cause = error if isinstance(error, InputError) else error.__cause__ or error
-    return " ".join(str(cause).split()).rstrip(".")
+        raise InputError(f"{name} leads to a file that cannot be read: {reason_of(error)}") from error
 
 
 def _opened(name: str, is_vrt: bool) -> Any:
     try:
         # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
         return DatasetReader(name, driver=[*DRIVERS, "VRT"] if is_vrt else list(DRIVERS))
-    except (RasterioError, RasterioIOError, CPLE_BaseError) as error:
-        words = one_line(error)
+    except (RasterioError, CPLE_BaseError) as error:
+        words = reason_of(error)
         if is_remote(name):
             raise InputError(f"{name} cannot be read: {words}") from error
         if "not recognized" in words:
@@ -227,4 +222,4 @@ def _untrusted_vrt(name: str) -> InputError:
 
 
 def _leads_astray(name: str, error: InputError) -> InputError:
-    return InputError(f"{name} reads a file that cannot be used: {one_line(error)}")
+    return InputError(f"{name} reads a file that cannot be used: {reason_of(error)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -78,14 +77,6 @@ def _areas(geometry: BaseGeometry) -> list[BaseGeometry]:
     if geometry.geom_type not in ("Polygon", "MultiPolygon"):
         return []
     return [geometry] if geometry.is_valid else _areas(shapely.make_valid(geometry))
-
-
-def _crs_of(document: dict[str, Any]) -> str:
-    """CRS of a GeoJSON document: longitude and latitude by RFC 7946, unless it has the older `crs` member."""
-    try:
-        return str(document["crs"]["properties"]["name"])
-    except (KeyError, TypeError):
-        return "OGC:CRS84"
 
 
 def _to_pan_crs(polygon: BaseGeometry, crs: str | None, pair: Pair, origin: str) -> BaseGeometry:

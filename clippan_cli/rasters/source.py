@@ -11,16 +11,16 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.bounds import MOST_BANDS, MOST_PARTS
-from clippan_cli.rasters.gdal_errors import small_cache
+from clippan_cli.rasters.gdal_errors import reason_of, small_cache
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.index import read_by_index
 from clippan_cli.rasters.mosaic import are_tiles, has_mask_band, joined_tiles
 from clippan_cli.rasters.nodata import AS_DECLARED, NodataRule, is_nodata
-from clippan_cli.rasters.opening import one_line, open_dataset, options_of_gdal
+from clippan_cli.rasters.opening import open_dataset, options_of_gdal
 from clippan_cli.rasters.options import Nodata, Trust
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError
@@ -139,7 +139,7 @@ class RasterSource:
         try:
             with rasterio.Env():  # in each thread: without it, GDAL writes to stderr
                 yield
-        except (RasterioError, RasterioIOError) as error:
+        except RasterioError as error:
             in_tiles = len(self.datasets) < len(self.names)
             raise _unreadable(f"a tile of {self.names[0]}" if in_tiles else self.names[number], error) from error
 
@@ -293,7 +293,7 @@ def _check_content(name: str, dataset: Any) -> None:
     try:
         dataset.rpcs  # noqa: B018 - rasterio reads them as numbers only now
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{name} has broken RPCs: {one_line(error)}; correct or remove them") from error
+        raise InputError(f"{name} has broken RPCs: {reason_of(error)}; correct or remove them") from error
     transform = np.array(dataset.transform)[:6]
     if not np.isfinite(transform).all() or abs(dataset.transform.determinant) == 0:
         raise InputError(
@@ -336,7 +336,7 @@ def _holds_image(name: str, dataset: Any, band: int) -> bool:
     windows = (RasterioWindow(left, top, side, side) for top in np.unique(tops) for left in np.unique(lefts))
     try:
         blocks = [dataset.read(band, window=window).ravel() for window in windows]
-    except (RasterioError, RasterioIOError) as error:
+    except RasterioError as error:
         raise _unreadable(name, error) from error
     seen = np.concatenate(blocks)
     seen = seen[np.isfinite(seen) & (seen > 0)].astype(np.float64)
@@ -352,4 +352,4 @@ def _masked_by_values(dataset: Any) -> bool:
 
 
 def _unreadable(name: str, error: BaseException) -> InputError:
-    return InputError(f"{name} cannot be read: {one_line(error)}; is it damaged or incomplete?")
+    return InputError(f"{name} cannot be read: {reason_of(error)}; is it damaged or incomplete?")
