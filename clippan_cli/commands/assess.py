@@ -55,9 +55,9 @@ def assess(
         return
     pair = scene_files(None, ms, pan)
     check_names([*fused, *pair.names])  # before torch is imported, which takes longer than to mistype
-    from clippan_cli.tasks import assess as task
-
     with terminal.running() as control:
+        with control.timed("start"):
+            from clippan_cli.tasks import assess as task
         found = task.assess(pair, read, fused, options, control, files)
     if terminal.as_json:
         terminal.json(found.as_json())
