@@ -13,6 +13,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 
+from clippan_cli.rasters.metadata import named_domains
 from clippan_models.errors import InputError, in_one_line
 from clippan_models.outside import size_text
 
@@ -137,11 +138,10 @@ def _texts_of(dataset: Any) -> Iterator[tuple[str, str, int]]:
 
 
 def _tags_of(dataset: Any) -> Iterator[dict[str, str]]:
-    """The tags of a raster and its bands, by domain; a domain called xml:something holds one document instead."""
+    """The tags of a raster and its bands, by domain."""
     for band in range(dataset.count + 1):
-        for domain in ("", *dataset.tag_namespaces(band)):
-            if not domain.startswith("xml:"):
-                yield dataset.tags(band, ns=domain or None)
+        for domain in ("", *named_domains(dataset, band)):
+            yield dataset.tags(band, ns=domain or None)
 
 
 @lru_cache(maxsize=16)

@@ -95,6 +95,14 @@ class RasterMetadata:
         return len(self.descriptions)
 
 
+def named_domains(dataset: Any, band: int = 0) -> list[str]:
+    """The domains of tags of a band, or of the dataset for band 0, without the default one.
+
+    A domain called xml:something holds one document instead of tags.
+    """
+    return [domain for domain in dataset.tag_namespaces(band) if not domain.startswith("xml:")]
+
+
 def read_metadata(dataset: Any, bands: Sequence[int]) -> RasterMetadata:
     """Read the metadata of some bands, counted from 1, of an open rasterio dataset.
 
@@ -240,10 +248,8 @@ def _spectral_color(color: ColorInterp) -> ColorInterp:
 
 def _read_domains(dataset: Any, band: int) -> dict[str, dict[str, str]]:
     """All tags worth keeping of a band, or of the dataset for band 0; domains without any are left out."""
-    domains = {DEFAULT_DOMAIN, *dataset.tag_namespaces(band)} - _DOMAINS_LEFT_BEHIND
-    # A domain called xml:something holds one document instead of tags.
-    names = sorted(domain for domain in domains if not domain.startswith("xml:"))
-    tags = {name: _lasting(dataset.tags(band, ns=name or None)) for name in names}
+    domains = sorted({DEFAULT_DOMAIN, *named_domains(dataset, band)} - _DOMAINS_LEFT_BEHIND)
+    tags = {name: _lasting(dataset.tags(band, ns=name or None)) for name in domains}
     return {name: found for name, found in tags.items() if found}
 
 

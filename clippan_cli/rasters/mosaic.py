@@ -15,6 +15,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
 
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart
+from clippan_cli.rasters.metadata import named_domains
 from clippan_models.errors import IncompatiblePairError
 
 _APART = 0.5  # share of the smaller tile that two tiles may have in common; bands of one image share all of it
@@ -187,8 +188,8 @@ def _place_of(dataset: Any) -> str:
 def _add_tags(element: Element, datasets: Sequence[Any], band: int) -> None:
     """The tags that all tiles have alike, of the images or of a band of them."""
     first = datasets[0]
-    for domain in ["", *first.tag_namespaces(band)]:
-        if domain in _DOMAINS_OF_TILES or domain.startswith("xml:"):
+    for domain in ["", *named_domains(first, band)]:
+        if domain in _DOMAINS_OF_TILES:
             continue
         others = [dataset.tags(band, ns=domain or None) for dataset in datasets]
         common = {key: text for key, text in others[0].items() if all(tags.get(key) == text for tags in others)}

@@ -17,7 +17,7 @@ from pathlib import Path
 from shapely import Polygon, STRtree
 
 from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_metres
-from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, origin_of
+from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, named_domains, origin_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.control import Control, Progress
@@ -156,9 +156,8 @@ def _image_of(source: RasterSource) -> Image:
 def _tags(source: RasterSource) -> dict[str, str]:
     tags: dict[str, str] = {}
     for dataset in source.datasets:
-        for domain in dataset.tag_namespaces():
-            if not domain.startswith("xml:"):
-                tags.update(dataset.tags(ns=domain))
+        for domain in named_domains(dataset):
+            tags.update(dataset.tags(ns=domain))
         tags = {**dataset.tags(), **tags}  # what a domain of its own says counts more
     return tags
 

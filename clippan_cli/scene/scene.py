@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clippan_cli.rasters.limits import Limits
+from clippan_cli.rasters.metadata import named_domains
 from clippan_cli.rasters.pair import Pair, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
 from clippan_cli.rasters.tiles import TileReader
@@ -121,9 +122,8 @@ def _sensor(pair: Pair, name: str, band_names: tuple[str, ...]) -> tuple[Sensor,
         return as_in_image(sensor, band_clues(pair.ms)) or sensor, "chosen by the user"
     tags: dict[str, str] = {}
     for dataset in (*pair.ms.datasets, *pair.pan.datasets):
-        for domain in dataset.tag_namespaces():
-            if not domain.startswith("xml:"):
-                tags.update({f"{domain}.{k}": v for k, v in dataset.tags(ns=domain).items()})
+        for domain in named_domains(dataset):
+            tags.update({f"{domain}.{k}": v for k, v in dataset.tags(ns=domain).items()})
         tags.update(dataset.tags())
     descriptions = [pair.ms.datasets[d].descriptions[i - 1] for d, i in pair.ms.bands]
     names = [Path(n).name for n in (*pair.ms.names, *pair.pan.names)]
