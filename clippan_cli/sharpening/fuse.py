@@ -83,8 +83,11 @@ def _refuse_flat(run: Run, bands: list[int]) -> None:
 
 def _fused_core(run: Run, arrays: TileArrays, sharpener: Sharpener, observation: Observation) -> _FusedCore:
     pair, core = run.scene.pair, arrays.core
-    fused = sharpen_tile(arrays, sharpener, observation, run.device)
     valid = arrays.valid[:, *core.inside(arrays.pan_window)]
+    if valid.any():
+        fused = sharpen_tile(arrays, sharpener, observation, run.device)
+    else:  # beyond the edge of a scene that was turned north
+        fused = np.zeros(valid.shape, np.float32)
     if run.output.bands != tuple(range(pair.ms.count)):
         bands = list(run.output.bands)
         fused, valid = fused[bands], valid[bands]

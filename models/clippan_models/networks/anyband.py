@@ -9,7 +9,6 @@ of Deep Sets (Zaheer et al. 2017).
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import reduce
 from typing import Any
 
@@ -77,7 +76,7 @@ class AnyBand(nn.Module):
         if height % _FACTOR or width % _FACTOR:
             images = nn.functional.pad(images, (0, -width % _FACTOR, 0, -height % _FACTOR), mode="replicate")
         images = nn.functional.pixel_unshuffle(images, _FACTOR).contiguous(memory_format=torch.channels_last)
-        with fast_precision(start.device) if self.training else nullcontext():
+        with fast_precision(start.device):
             correction = nn.functional.pixel_shuffle(self._correction(images, facts, bands), _FACTOR)
         return start + correction.view(count, bands, *correction.shape[-2:])[..., :height, :width]
 
