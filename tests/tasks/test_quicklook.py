@@ -10,6 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
+from clippan_cli.report.sheet import CAPTION
 from clippan_cli.scene.synthetic import DemoScene
 from tests.conftest import PAN_PIXEL, Array, Bench, Grid
 
@@ -25,7 +26,7 @@ def overview_of_ms(bench: Bench, town: DemoScene, values: NDArray[np.float32], g
     path.unlink(missing_ok=True)
     bench.sharpen(ms, pan, quicklook=path)
     picture = np.asarray(Image.open(path), np.float64).mean(2)
-    return np.asarray(picture[:PANEL, PANEL + GAP : 2 * PANEL + GAP])
+    return np.asarray(picture[CAPTION : CAPTION + PANEL, PANEL + GAP : 2 * PANEL + GAP])
 
 
 @pytest.mark.parametrize("how", ["south-up", "quarter turned"])
