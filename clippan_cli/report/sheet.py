@@ -25,20 +25,26 @@ class Panel:
 
 
 def draw_sheet(rows: Sequence[Sequence[Panel]]) -> Image.Image:
-    """Draw rows of panels. A caption that is wider than its picture is written smaller."""
+    """Draw rows of panels. A caption that is wider than its picture is written smaller, down to a limit, then cut."""
     widths = [sum(panel.pixels.shape[1] + _GAP for panel in row) - _GAP for row in rows]
     heights = [CAPTION + max(panel.pixels.shape[0] for panel in row) for row in rows]
     sheet = Image.new("RGB", (max(widths), sum(heights) + _GAP * (len(rows) - 1)), _PAPER)
-    pen, top = ImageDraw.Draw(sheet), 0
+    top = 0
     for row, height in zip(rows, heights, strict=True):
         left = 0
         for panel in row:
             width = panel.pixels.shape[1]
-            pen.text((left + 2, top + CAPTION / 2), panel.caption, _INK, _fitting_font(panel.caption, width), "lm")
+            sheet.paste(_caption(panel.caption, width), (left, top))
             sheet.paste(Image.fromarray(np.ascontiguousarray(panel.pixels)), (left, top + CAPTION))
             left += width + _GAP
         top += height + _GAP
     return sheet
+
+
+def _caption(text: str, width: int) -> Image.Image:
+    line = Image.new("RGB", (width, CAPTION), _PAPER)
+    ImageDraw.Draw(line).text((2, CAPTION / 2), text, _INK, _fitting_font(text, width), "lm")
+    return line
 
 
 def _fitting_font(text: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,4 +1,4 @@
-"""Two real places to try clippan on: Pamplona as Landsat 8 sees it, and a lake in Virginia, of which the truth is known.
+"""Two real places to try clippan on: Pamplona by Landsat 8, and a lake in Virginia, of which the truth is known.
 
 The images come with clippan; `assets/CREDITS.txt` says whose they are.
 """
