@@ -12,6 +12,7 @@ from clippan_cli.commands.flags import command
 from clippan_cli.console import Terminal
 from clippan_cli.options.compute import DeviceFlags, compute_options
 from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:  # needs torch
     from clippan_cli.tasks.demo import DemoResult
@@ -42,6 +43,8 @@ def demo(
     """
     found: DemoResult | DemoPlaces
     compute = compute_options(flags)
+    if steps is not None and steps < 0:
+        raise UsageError(f"{steps}: must be 0 or more", "steps")
     with terminal.running() as control:
         if synthetic:
             from clippan_cli.tasks.demo import run_demo

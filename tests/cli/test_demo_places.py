@@ -34,6 +34,12 @@ def test_an_earlier_demo_stays(earlier: str, tmp_path: Path, run_main: RunMain) 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept] and kept.read_text() == "mine"
 
 
+@pytest.mark.parametrize("more", [[], ["--synthetic"]])
+def test_steps_below_zero_are_refused(more: list[str], tmp_path: Path, run_main: RunMain) -> None:
+    outcome = run_main(["demo", str(tmp_path / "new"), "--steps", "-1", *more])
+    assert outcome.code == 2 and "--steps" in outcome.error_line and not any(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_the_demo(tmp_path: Path, run_main: RunMain) -> None:
     folder = tmp_path / "clippan-demo"
