@@ -2,7 +2,7 @@
 
     python docs/examples.py
 
-Takes about ten minutes: it makes the demo scene, draws the pictures, and runs all `console` and `python` blocks, each
+Takes about ten minutes: it makes the demo, draws the pictures, and runs all `console` and `python` blocks, each
 page with a fresh copy of the demo. Of a `console` block, lines that start with `$` are run; what follows is replaced.
 An example may fail, as long as the page shows how.
 """

@@ -1,6 +1,7 @@
-"""Draws the pictures of these pages from the demo scene.
+"""Draws the pictures of these pages from the demo.
 
     clippan demo clippan-demo
+    clippan demo clippan-demo --synthetic
     python docs/pictures.py clippan-demo
 
 The pictures lie in docs/images.
@@ -19,10 +20,9 @@ from rasterio.windows import Window
 
 IMAGES = Path(__file__).resolve().parent / "images"
 _STEP = 8  # grey values that a PNG tells apart: the eye does not, and the file is half as large
-_WIDE = 860  # pixels: width of the overview
 _GAP = 6
 _SPOT = Window(205, 225, 100, 100)  # PAN pixels shown close up: a crossing, houses, fields
-_RGB = (3, 2, 1)  # bands of the demo scene that are red, green and blue
+_RGB = (3, 2, 1)  # bands of the synthetic scene that are red, green and blue
 
 Picture = NDArray[np.uint8]
 
@@ -30,8 +30,7 @@ Picture = NDArray[np.uint8]
 def main(folder: Path) -> None:
     """Draw all pictures from the files of a demo."""
     IMAGES.mkdir(exist_ok=True)
-    quicklook = Image.open(folder / "quicklook.png").convert("RGB")
-    _save(quicklook.resize((_WIDE, round(_WIDE * quicklook.height / quicklook.width)), Image.Resampling.BOX), "demo")
+    _save(Image.open(folder / "demo.png"), "demo")
     limits = _limits(_read(folder / "truth.tif", _RGB))
     close = {name: _paint(_read(folder / f"{name}.tif", _RGB, _SPOT), limits) for name in ("exp", "hrms", "truth")}
     pan_limits = _limits(_read(folder / "pan.tif", (1,)))

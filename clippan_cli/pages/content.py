@@ -339,3 +339,37 @@ class IndexContent:
     summary: tuple[tuple[str, dict[str, tuple[float, float]], int], ...] = ()
     notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComparedPlace:
+    """Images of one place side by side.
+
+    Attributes:
+        title: heading.
+        text: one paragraph each.
+        crops: parts of the place.
+        table: figures of the images, or None.
+    """
+
+    title: str
+    text: tuple[str, ...]
+    crops: tuple[Crop, ...]
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class ComparisonContent:
+    """The page that shows images of some places side by side.
+
+    Attributes:
+        title: of the page.
+        text: one paragraph each.
+        places: in this order.
+        data: the JSON document that the page contains.
+    """
+
+    title: str
+    text: tuple[str, ...]
+    places: tuple[ComparedPlace, ...]
+    data: dict[str, Any] = field(default_factory=dict)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from clippan_cli.pages.content import Pixels
 from clippan_cli.rasters.source import RasterSource, Values, open_source
-from clippan_cli.report.painting import Stretch, as_floats, ms_picture, pan_picture
+from clippan_cli.report.painting import PAGE_GAMMA, PAGE_PERCENTILES, Stretch, as_floats, ms_picture, pan_picture
+from clippan_cli.report.sheet import Panel, draw_sheet
 from clippan_cli.running.control import Control
 from clippan_cli.scene.band_roles import band_roles
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -20,15 +21,13 @@ from clippan_models.errors import OutputError
 from clippan_models.store.files import written_whole
 
 _PANEL = 512  # pixels: width of one panel
-_GAP = 8
 _CROP = 256  # result pixels shown at 1:1, magnified twice
-_PERCENTILES = (2.0, 98.0)
 
 
 def write_quicklook(path: Path, files: SceneFiles, read: ReadOptions, fused_name: Path) -> Path:
-    """Draw the quicklook of a fused scene as a PNG.
+    """Draw the quicklook of a fused scene as a PNG, each picture with its caption.
 
-    MS and result share one stretch, the 2nd to 98th percentile of the MS bands shown; PAN has its own.
+    MS and result share one stretch, that of MS on pages; PAN has its own. Pixels without data are black.
 
     Raises:
         OutputError: the picture cannot be written.
@@ -37,25 +36,46 @@ def write_quicklook(path: Path, files: SceneFiles, read: ReadOptions, fused_name
         scene = open_scene(files, read, Control(), stack)
         fused = open_source([str(fused_name)], "fused", scene.options.pair.trust, stack)
         picture = _draw(scene, fused)
+    return write_picture(path, picture)
+
+
+def write_picture(path: Path, picture: Image.Image) -> Path:
+    """Write a PNG beside its target, then rename it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         with written_whole(path) as partial:
-            Image.fromarray(picture).save(partial, format="PNG")
+            picture.save(partial, format="PNG")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     return path
 
 
-def _draw(scene: Scene, fused: RasterSource) -> Pixels:
+def _draw(scene: Scene, fused: RasterSource) -> Image.Image:
     rgb = band_roles(fused, scene.sensor).rgb
     whole = Window(0, 0, fused.height, fused.width)
-    overview = _panels(scene, fused, rgb, whole)
-    detail = _panels(scene, fused, rgb, _most_detailed(overview[0], whole))
-    pan, ms = (Stretch.between(_PERCENTILES, panel) for panel in overview[:2])
-    rows = [[pan.paint(row[0]), ms.paint(row[1]), ms.paint(row[2])] for row in (overview, detail)]
-    return _arrange(rows)
+    overview = _views(scene, fused, rgb, whole)
+    part = _most_detailed(overview[0], whole)
+    stretches = [Stretch.between(PAGE_PERCENTILES, view, PAGE_GAMMA) for view in overview[:2]]
+    rows = [(whole, overview), (part, _views(scene, fused, rgb, part))]
+    return draw_sheet([_panels(scene, window, views, stretches) for window, views in rows])
 
 
-def _panels(
+def _panels(scene: Scene, window: Window, views: Sequence[Values], stretches: Sequence[Stretch]) -> list[Panel]:
+    pan, ms = stretches
+    sampling = scene.nominal.sampling
+    in_ms = (max(1, round(window.width / sampling.ratio_x)), max(1, round(window.height / sampling.ratio_y)))
+    in_pan = (window.width, window.height)
+    shown = (("PAN", in_pan, pan), ("MS", in_ms, ms), ("result", in_pan, ms))
+    return [
+        Panel(f"{name}, {columns} x {rows} pixels", stretch.paint(view))
+        for (name, (columns, rows), stretch), view in zip(shown, views, strict=True)
+    ]
+
+
+def _views(
     scene: Scene, fused: RasterSource, rgb: tuple[int, int, int], window: Window
 ) -> tuple[Values, Values, Values]:
     """PAN, MS and result in a window of the result, each `[1 or 3, h, _PANEL]` with NaN where invalid."""
@@ -84,17 +104,3 @@ def _most_detailed(pan: Values, whole: Window) -> Window:
                 best, place = detail, (row, col)
     row, col = min(int(place[0] / scale), whole.height - side), min(int(place[1] / scale), whole.width - side)
     return Window(row, col, side, side)
-
-
-def _arrange(rows: list[list[Pixels]]) -> Pixels:
-    width = sum(p.shape[1] for p in rows[0]) + _GAP * (len(rows[0]) - 1)
-    height = sum(row[0].shape[0] for row in rows) + _GAP * (len(rows) - 1)
-    canvas = np.full((height, width, 3), 255, np.uint8)
-    top = 0
-    for row in rows:
-        left = 0
-        for panel in row:
-            canvas[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
-            left += panel.shape[1] + _GAP
-        top += row[0].shape[0] + _GAP
-    return canvas

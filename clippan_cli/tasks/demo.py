@@ -1,7 +1,8 @@
-"""A scene to try clippan on: written as GeoTIFFs, sharpened, and compared with its known truth."""
+"""The synthetic scene to try clippan on: written as GeoTIFFs, sharpened, and compared with its known truth."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from clippan_cli.rasters.source import open_source
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.painting import Image
 from clippan_cli.scene.synthetic import BAND_NAMES, RATIO, DemoScene, make_demo_scene
 from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions
@@ -79,9 +81,7 @@ def run_demo(
     """
     control = control or Control()
     paths = {name: folder / f"{name}.tif" for name in ("ms", "pan", "truth", "hrms", "exp")}
-    existing = [p for p in paths.values() if p.exists()]
-    if existing and not overwrite:
-        raise OutputError(f"{existing[0]} exists; add --overwrite to replace the demo, or name another folder")
+    refuse_earlier_demo(paths.values(), overwrite)
     make_folder(folder)
     scene = make_demo_scene(_SIDE, _SEED)
     write_demo_scene(scene, paths["ms"], paths["pan"], paths["truth"])
@@ -96,9 +96,21 @@ def run_demo(
     result = sharpen(inputs, _READ, options, control)
     sharpen_files(inputs, _READ, replace(options, output=paths["exp"], method="exp", quicklook=None), Control())
     scores = {
-        name: _against_truth(path, scene) for name, path in ((options.method, paths["hrms"]), ("exp", paths["exp"]))
+        name: against_truth(path, scene.truth, 4095)
+        for name, path in ((options.method, paths["hrms"]), ("exp", paths["exp"]))
     }
     return DemoResult(folder, paths["ms"], paths["pan"], paths["truth"], result, scores)
+
+
+def refuse_earlier_demo(paths: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to write over a demo that was not meant.
+
+    Raises:
+        OutputError: one of the paths exists, and `overwrite` is not set.
+    """
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise OutputError(f"{existing[0]} exists; add --overwrite to replace the demo, or name another folder")
 
 
 def write_demo_scene(scene: DemoScene, ms: Path, pan: Path, truth: Path) -> None:
@@ -121,15 +133,22 @@ def _write(path: Path, image: np.ndarray, transform: Affine, names: tuple[str, .
         dataset.descriptions = names
 
 
-def _against_truth(path: Path, scene: DemoScene) -> dict[str, float]:
+def against_truth(path: Path, truth: Image, peak: int) -> dict[str, float]:
+    """PSNR (dB), SAM (degrees) and ERGAS of an image, without a border of 16 pixels.
+
+    Args:
+        path: the image, whose MS has pixels four times as large.
+        truth: `[C, H, W]`.
+        peak: the highest value that the truth can have.
+    """
     with ExitStack() as stack:
         source = open_source([str(path)], "fused", Trust(), stack)
         image = source.datasets[0].read().astype(np.float64)
     inner = slice(_BORDER, -_BORDER)
     fused = torch.from_numpy(image[:, inner, inner])
-    truth = torch.from_numpy(scene.truth[:, inner, inner].astype(np.float64))
+    sharp = torch.from_numpy(truth[:, inner, inner].astype(np.float64))
     return {
-        "PSNR": float(psnr(truth, fused, 4095.0)),
-        "SAM": float(sam(truth, fused)),
-        "ERGAS": float(ergas(truth, fused, RATIO)),
+        "PSNR": float(psnr(sharp, fused, float(peak))),
+        "SAM": float(sam(sharp, fused)),
+        "ERGAS": float(ergas(sharp, fused, RATIO)),
     }

@@ -1,6 +1,6 @@
 """Scenes whose truth is known: of a folder of triplets, or generated ones, which need no data.
 
-A GeoTIFF is a sharp image, of which a pair is made by the observation model. Triplets are .npz files with
+A GeoTIFF is a sharp image, of which a pair is simulated. Triplets are .npz files with
 `ms [C, h, w]`, `pan [H, W]` and `gt [C, H, W]` in one unit (stacks of patches become one mosaic; values of at most 1
 are taken for shares of 2047 DN).
 """
@@ -13,19 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-import torch
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.scene.simulation import SIMULATED_RATIO, simulated_pair
 from clippan_cli.scene.synthetic import make_demo_scene
-from clippan_models.contracts import Sampling, Window
-from clippan_models.ops.resample import coverage, decimate
 
 Image = NDArray[np.float32]
 PEAK = 2047.0
 _DEMO = "demo"
 _DEMO_SEEDS, _DEMO_SIDE = (7, 11), 512
-_RATIO, _GAIN, _SHIFT, _NOISE = 4, 0.3, (0.3, -0.4), 2.0  # of pairs made of sharp images; PAN pixels, DN
 
 
 @dataclass(frozen=True)
@@ -70,19 +67,11 @@ def _load(path: Path) -> Triplet:
 
 
 def _simulated(path: Path) -> Triplet:
-    """A pair made of a sharp image: MS blurred and shifted, PAN a mean of the bands, both with noise."""
     with rasterio.open(path) as dataset:
         image, full = dataset.read().astype(np.float32), np.iinfo(dataset.dtypes[0]).max
-    bands, height, width = image.shape
-    height, width = height // _RATIO * _RATIO, width // _RATIO * _RATIO
-    truth = torch.from_numpy(image[:, :height, :width] * PEAK / full)
-    sampling = Sampling.area_registered(_RATIO, bands).shifted([_SHIFT[0]] * bands, [_SHIFT[1]] * bands)
-    grids = Window(0, 0, height, width), Window(0, 0, height // _RATIO, width // _RATIO), sampling, (_GAIN,) * bands
-    noise = np.random.default_rng(0)
-    ms = (decimate(truth, *grids) / coverage(*grids)).numpy()
-    pan = truth.mean(0, keepdim=True).numpy()
-    ms, pan = ((a + noise.normal(0, _NOISE, a.shape)).round().astype(np.float32) for a in (ms, pan))
-    return Triplet(path.stem, ms, pan, truth.numpy())
+    height, width = (side // SIMULATED_RATIO * SIMULATED_RATIO for side in image.shape[1:])
+    truth = image[:, :height, :width] * np.float32(PEAK) / np.float32(full)
+    return Triplet(path.stem, *simulated_pair(truth), truth)
 
 
 def _mosaic(stack: Image) -> Image:

@@ -157,15 +157,15 @@ def test_json_of_a_failure_is_empty(desk: Desk, run_main: RunMain) -> None:
 
 
 @pytest.mark.slow
-def test_demo_json(desk: Desk, run_main: RunMain) -> None:
+def test_synthetic_demo_json(desk: Desk, run_main: RunMain) -> None:
     folder = desk.folder / "demo"
-    outcome = run_main(["demo", str(folder), "--steps", "0", "-j", "1", "--json", "-q"])
+    outcome = run_main(["demo", str(folder), "--synthetic", "--steps", "0", "-j", "1", "--json", "-q"])
     assert outcome.code == 0 and not outcome.notes
     found = document(outcome.stdout)
     assert all(Path(found[key]).is_file() for key in ("ms", "pan", "truth", "output", "quicklook"))
     assert set(found["scores"]) == {"clippan", "exp"}
     assert found["scores"]["clippan"]["PSNR"] > found["scores"]["exp"]["PSNR"]
-    again = run_main(["demo", str(folder), "--steps", "0"])
+    again = run_main(["demo", str(folder), "--synthetic", "--steps", "0"])
     assert again.code == 5 and "--overwrite" in again.error_line
 
 
