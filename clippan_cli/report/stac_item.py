@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pyproj import CRS
-from shapely import to_geojson
+from shapely import MultiPolygon, to_geojson
 from shapely.geometry.base import BaseGeometry
+from shapely.geometry.polygon import orient
 
 from clippan_cli import __version__
 from clippan_cli.rasters.footprint import acquired, pixel_metres, valid_footprint
@@ -130,11 +131,15 @@ def _contents(path: Path) -> dict[str, Any]:
 
 
 def _footprint(result: RasterSource) -> BaseGeometry | None:
-    """Where on the globe the valid pixels lie; None where that is not known."""
+    """Where on the globe the valid pixels lie, to about a tenth of a pixel; None where that is not known."""
     try:
-        return valid_footprint(result.grid)
+        shape = valid_footprint(result.grid)
     except InputError:
         return None
+    west, south, east, north = shape.bounds
+    lean = shape.simplify(0.1 * max((east - west) / result.width, (north - south) / result.height))
+    parts = [orient(part) for part in getattr(lean, "geoms", [lean])]  # counterclockwise, as GeoJSON has it
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
 
 
 def _box(shape: BaseGeometry) -> list[float]:

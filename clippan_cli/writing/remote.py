@@ -131,6 +131,7 @@ class Outgoing:
     overwrite: bool
     inputs: Sequence[str]
     targets: list[Target] = field(default_factory=list)
+    _by_prefix: dict[str, Path] = field(default_factory=dict)
     _folders: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -160,7 +161,7 @@ class Outgoing:
             import obstore  # noqa: F401
         if address in map(address_of, (*self.inputs, *(target.address for target in self.targets))):
             raise OutputError(f"{address} is an input or another output of this run; choose another key")
-        target = Target(address, self._own_folder() / path.name)
+        target = Target(address, self._folder_of(address.rpartition("/")[0]) / path.name)
         target.check(self.overwrite)
         self.targets.append(target)
         return target.copy
@@ -187,19 +188,22 @@ class Outgoing:
                 target.upload(self.overwrite, on_sent)
 
 
-    def _own_folder(self) -> Path:
-        try:
-            folder = TemporaryDirectory(prefix="clippan-", dir=os.environ.get("CPL_TMPDIR"), ignore_cleanup_errors=True)
-        except OSError as error:
-            raise OutputError(f"no folder for the copy to upload can be made: {error}; set TMPDIR") from error
-        return Path(self._folders.enter_context(folder))
+    def _folder_of(self, prefix: str) -> Path:
+        """A working folder for the objects under a prefix, so that those that lie together do so here."""
+        if prefix not in self._by_prefix:
+            try:
+                made = TemporaryDirectory(prefix="clippan-", dir=os.environ.get("CPL_TMPDIR"), ignore_cleanup_errors=True)
+            except OSError as error:
+                raise OutputError(f"no folder for what is to be uploaded can be made: {error}; set TMPDIR") from error
+            self._by_prefix[prefix] = Path(self._folders.enter_context(made))
+        return self._by_prefix[prefix]
 
     def _call_by_addresses(self) -> None:
         """Have reports name the objects, and not the working folder that will be gone."""
         for text in (target.copy for target in self.targets if target.copy.suffix in _TEXTS):
             words = text.read_bytes()
-            for target in self.targets:
-                words = words.replace(os.fsencode(target.copy.parent), target.address.rpartition("/")[0].encode())
+            for prefix, folder in self._by_prefix.items():
+                words = words.replace(os.fsencode(folder), prefix.encode())
             text.write_bytes(words)
 
 
