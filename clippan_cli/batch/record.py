@@ -97,12 +97,12 @@ class Record:
         ours: there was no output, or one of this batch, when it began: it may be replaced.
         output_sha256: of the finished file.
         quicklook_sha256: of the picture, where it was asked for.
-        stac_sha256: of the STAC item, where it was asked for.
         error: what failed, in a line.
         exit_code: of that failure.
         seconds: wall time.
         quality: indices without reference.
         warnings: what was doubtful.
+        stac_sha256: of the STAC item, where it was asked for.
     """
 
     key: str
@@ -110,12 +110,12 @@ class Record:
     ours: bool = False
     output_sha256: str = ""
     quicklook_sha256: str = ""
-    stac_sha256: str = ""
     error: str = ""
     exit_code: int = 0
     seconds: float = 0.0
     quality: dict[str, float] | None = None
     warnings: tuple[RunWarning, ...] = ()
+    stac_sha256: str = ""
 
     def wrote(self, job: Job, path: Path) -> bool:
         """Whether a file is what the job left there when it was done."""

@@ -19,6 +19,8 @@ from clippan_models.errors import UsageError
 if TYPE_CHECKING:
     from clippan_cli.tasks.sharpen import SharpenResult
 
+_OUTPUT_HELP = "The raster to write, here or at s3://, gs:// or az://."
+
 
 @command
 def sharpen(
@@ -26,7 +28,13 @@ def sharpen(
     files: Files = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="The raster to write; s3://, gs:// or az:// to upload it.", rich_help_panel=OUTPUT.name),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The raster to write, here or at s3://, gs:// or az://.",
+            rich_help_panel=OUTPUT.name,
+        ),
     ] = None,
     ms: MsFiles = None,
     pan: PanFiles = None,

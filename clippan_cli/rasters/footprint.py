@@ -79,9 +79,7 @@ def valid_footprint(dataset: Any) -> BaseGeometry:
     return _one_shape(polygons)
 
 
-def _on_globe(
-    transform: Affine, cols: NDArray[np.float64], rows: NDArray[np.float64], crs: Any
-) -> list[Polygon]:
+def _on_globe(transform: Affine, cols: NDArray[np.float64], rows: NDArray[np.float64], crs: Any) -> list[Polygon]:
     """The area within a ring of pixel coordinates, in degrees; in two parts across the antimeridian.
 
     Raises:

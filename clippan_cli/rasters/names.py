@@ -9,8 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from clippan_models.errors import InputError
-
+from clippan_models.errors import InputError, UsageError
 
 _OBJECT = re.compile(r"(?:(s3|gs|az):/+|/vsi(s3|gs|az)/)(.*)")
 
@@ -36,8 +35,15 @@ def public_name(name: str) -> str:
 
 
 def s3_endpoint() -> str:
-    """The address of the S3 server, where it is not that of Amazon: AWS_ENDPOINT_URL, as all AWS tools read it."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    """The address of the S3 server, where it is not that of Amazon: AWS_ENDPOINT_URL, as all AWS tools read it.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    if address and not re.fullmatch(r"https?://[^\s/]+/?", address):
+        raise UsageError(f"AWS_ENDPOINT_URL={address} is no address; write it as https://HOST or http://HOST:PORT")
+    return address
 
 
 def windows_path_here(name: str) -> str | None:

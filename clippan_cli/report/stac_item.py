@@ -166,8 +166,10 @@ def _stamp(time: datetime) -> str:
 
 
 def _how(scene: Scene, provenance: Mapping[str, str]) -> dict[str, Any]:
-    made_of = [", ".join(Path(public_name(name)).name for name in names) for names in (scene.files.ms, scene.files.pans)]
-    lineage = f"{made_of[0]} sharpened with {made_of[1]} by clippan {__version__}, method {provenance['METHOD']}"
+    ms, pan = (
+        ", ".join(Path(public_name(name)).name for name in names) for names in (scene.files.ms, scene.files.pans)
+    )
+    lineage = f"{ms} sharpened with {pan} by clippan {__version__}, method {provenance['METHOD']}"
     platform = {} if scene.sensor.key == "generic" else {"platform": scene.sensor.key}
     return {**platform, "processing:lineage": lineage, "processing:software": {"clippan": __version__}}
 

@@ -34,7 +34,7 @@ def sharpen_with_report(
             is known then.
     """
     with Outgoing(sharpening.encoding.overwrite, pair.names) as out:
-        local, page = _on_this_machine(sharpening, out), out.local(report)
+        local, page = _on_this_machine(sharpening, out), report and out.local(report)
         control.names |= out.names
         result = _sharpened(pair, read, local, page, control)
         try:
@@ -61,9 +61,9 @@ def _on_this_machine(sharpening: SharpenOptions, out: Outgoing) -> SharpenOption
     return replace(
         sharpening,
         output=out.local(sharpening.output),
-        quicklook=out.local(sharpening.quicklook),
-        save_weights=out.local(sharpening.save_weights),
-        stac=out.local(sharpening.stac),
+        quicklook=sharpening.quicklook and out.local(sharpening.quicklook),
+        save_weights=sharpening.save_weights and out.local(sharpening.save_weights),
+        stac=sharpening.stac and out.local(sharpening.stac),
         published=address_of(sharpening.output),
     )
 

@@ -52,7 +52,9 @@ def check_output_name(path: Path) -> None:
             machine are written.
     """
     if address := address_of(path):
-        raise OutputError(f"{address} is on an object store, and this is written on this machine only; name a local path")
+        raise OutputError(
+            f"{address} is on an object store, but this is written on this machine only; name a local path"
+        )
     if reason := windows_path_here(str(path)):
         raise OutputError(reason)
     try:

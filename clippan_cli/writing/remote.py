@@ -147,15 +147,15 @@ class Outgoing:
         """The address of each copy."""
         return {str(target.copy): target.address for target in self.targets}
 
-    def local(self, path: Path | None) -> Path | None:
+    def local(self, path: Path) -> Path:
         """Where to write an output on this machine; objects are checked now.
 
         Raises:
             OutputError: an object cannot or must not be written.
             UsageError: the packages for it are not installed.
         """
-        address = None if path is None else address_of(path)
-        if path is None or address is None:
+        address = address_of(path)
+        if address is None:
             return path
         with needed_by(address, "cloud"):
             import obstore  # noqa: F401
@@ -187,12 +187,12 @@ class Outgoing:
             for target in self.targets:
                 target.upload(self.overwrite, on_sent)
 
-
     def _folder_of(self, prefix: str) -> Path:
         """A working folder for the objects under a prefix, so that those that lie together do so here."""
         if prefix not in self._by_prefix:
+            place = os.environ.get("CPL_TMPDIR")
             try:
-                made = TemporaryDirectory(prefix="clippan-", dir=os.environ.get("CPL_TMPDIR"), ignore_cleanup_errors=True)
+                made = TemporaryDirectory(prefix="clippan-", dir=place, ignore_cleanup_errors=True)
             except OSError as error:
                 raise OutputError(f"no folder for what is to be uploaded can be made: {error}; set TMPDIR") from error
             self._by_prefix[prefix] = Path(self._folders.enter_context(made))
@@ -247,4 +247,6 @@ def _reason(error: Exception) -> str:
         return f"{found['message'].rstrip('.')} ({found['code']})"
     if status := _STATUS.search(text):
         return f"{status[1].strip()}; are the bucket, the region and the credentials right?"
+    if "error sending request" in text:
+        return "the server does not answer; are the network and the address of the server right?"
     return in_one_line(Exception(text.partition("Debug source:")[0]))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import signal
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -145,15 +147,15 @@ def test_all_that_is_written_beside_an_image_is_uploaded(store: Store, desk: Des
 
 
 REFUSED = {
-    "begin": lambda method, query: query == "uploads=",
-    **{f"part {n}": lambda method, query, n=n: f"partNumber={n}&" in query for n in (1, 2, 3)},
-    "end": lambda method, query: method == "POST" and query.startswith("uploadId="),
+    "begin": "POST uploads=",
+    **{f"part {number}": f"PUT partNumber={number}&" for number in (1, 2, 3)},
+    "end": "POST uploadId=",
 }
 
 
 @pytest.mark.parametrize("step", REFUSED)
 def test_an_upload_that_fails_leaves_the_old_object_and_no_parts(step: str, store: Store, large: Outgoing) -> None:
-    store.refuses = REFUSED[step]
+    store.refuses = lambda method, query: f"{method} {query}".startswith(REFUSED[step])
     with pytest.raises(OutputError, match=r"s3://maps/big cannot be written: Access Denied \(AccessDenied\)"):
         large.upload(Control())
     store.refuses = None
@@ -175,6 +177,21 @@ def test_an_upload_that_is_stopped_leaves_the_old_object_and_no_parts(
         large.upload(control)
     assert {progress.stage for progress in told} == {"upload"} and told[-1].done == round(100 * megabytes / 14)
     assert store.send("GET", "maps/big") == b"old" and store.unfinished() == 0
+
+
+def test_a_signal_stops_an_upload(store: Store, desk: Desk, run_main: RunMain) -> None:
+    begun: list[str] = []
+
+    def stop(method: str, query: str) -> bool:
+        begun.extend(["upload"] * (f"{method} {query}" == "POST uploads="))
+        if len(begun) == 2:  # the first is the trial before the work
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    store.refuses = stop
+    run = run_main(to("s3://maps/fused.tif", desk))
+    assert run.code == 143 and "what was not yet uploaded is as it was before" in run.error_line
+    assert store.keys() == [] and store.unfinished() == 0
 
 
 def test_an_upload_that_goes_well_is_one_of_several_parts(store: Store, large: Outgoing) -> None:
@@ -229,6 +246,26 @@ def test_wrong_credentials_are_told_in_one_line(store: Store, desk: Desk, run_ma
         store.send("POST", "moto-api/reset-auth", b"inf")
     assert run.code == 5 and "credentials" in run.error_line
     assert KEY not in run.stderr and SECRET not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "code", "reason"),
+    [("127.0.0.1:9", 2, "is no address"), ("http://127.0.0.1:9", 5, "the server does not answer")],
+)
+def test_a_wrong_endpoint_is_told_in_one_line(
+    endpoint: str, code: int, reason: str, desk: Desk, run_main: RunMain, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    run = run_main(to("s3://maps/fused.tif", desk))
+    assert run.code == code and reason in run.error_line
+
+
+def test_python_takes_and_gives_addresses(store: Store, desk: Desk) -> None:
+    import clippan
+
+    result = clippan.sharpen(desk.ms(), desk.pan(), "s3://maps/fused.tif", method="exp", sensor="generic", threads=1)
+    assert result.output == "s3://maps/fused.tif" and result.quality is not None
+    assert result.quality.path == "s3://maps/fused.tif" and store.keys() == ["fused.tif"]
 
 
 def test_an_input_is_never_replaced(store: Store, desk: Desk, run_main: RunMain) -> None:
