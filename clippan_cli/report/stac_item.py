@@ -100,10 +100,9 @@ def write_collection(folder: Path, items: Sequence[Path]) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    found = {path.name: _contents(path) for path in items if path.is_file()}
+    found = {path.name: item for path in items if (item := _contents(path)).get("stac_extensions") == _EXTENSIONS}
     boxes = [item["bbox"] for item in found.values() if "bbox" in item]
-    times = sorted(item["properties"]["datetime"] for item in found.values() if "properties" in item)
-    around = [f(box[k] for box in boxes) for k, f in enumerate((min, min, max, max))] if boxes else [-180, -90, 180, 90]
+    times = sorted(item["properties"]["datetime"] for item in found.values())
     collection = {
         "type": "Collection",
         "stac_version": _VERSION,
@@ -111,7 +110,7 @@ def write_collection(folder: Path, items: Sequence[Path]) -> Path:
         "description": _DESCRIPTION,
         "license": "other",
         "extent": {
-            "spatial": {"bbox": [around]},
+            "spatial": {"bbox": [_around(boxes)]},
             "temporal": {"interval": [[times[0], times[-1]] if times else [None, None]]},
         },
         "links": [
@@ -120,6 +119,16 @@ def write_collection(folder: Path, items: Sequence[Path]) -> Path:
         ],
     }
     return write_text(folder / COLLECTION, json.dumps(collection, indent=2) + "\n")
+
+
+def _around(boxes: Sequence[Sequence[float]]) -> list[float]:
+    """The box around others; the whole globe where there are none, and all longitudes across the antimeridian."""
+    if not boxes:
+        return [-180, -90, 180, 90]
+    wests, souths, easts, norths = zip(*boxes, strict=True)
+    crossing = any(west > east for west, east in zip(wests, easts, strict=True))
+    west, east = (-180, 180) if crossing else (min(wests), max(easts))
+    return [west, min(souths), east, max(norths)]
 
 
 def _contents(path: Path) -> dict[str, Any]:

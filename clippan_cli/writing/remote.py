@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from clippan_cli.rasters.names import address_of, s3_endpoint
@@ -25,7 +26,7 @@ _PIECE = 2**20  # bytes between looks at the request to stop
 _SMALLEST_PART, _MOST_PARTS = 8 * 2**20, 9_000  # S3 takes 10,000
 _PARTS_AT_ONCE = 4
 _PATIENCE = {"max_retries": 4, "retry_timeout": timedelta(minutes=2), "init_backoff": timedelta(milliseconds=200)}
-_TIMEOUTS = {"connect_timeout": "20s", "timeout": "5min"}  # of a part
+_TIMEOUTS = {"connect_timeout": "20s", "timeout": "2min"}  # of a part
 _TEXTS = (".html", ".json", ".csv")
 _REFUSED = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)</Message>")
 _STATUS = re.compile(r"status code: (\d{3} [A-Z][A-Za-z ]*)")
@@ -170,12 +171,21 @@ class Outgoing:
         """Upload all that was written.
 
         Raises:
-            OutputError: an object has appeared meanwhile, or a store does not take it.
+            OutputError: an object has appeared meanwhile, or a store does not take it; the copies are kept then, as the
+                work would be lost with them.
             Interrupted: a signal has asked to stop.
         """
         if not self.targets:
             return
         self._call_by_addresses()
+        try:
+            self._upload(control)
+        except OutputError as error:
+            self._folders.pop_all()
+            kept = ", ".join(map(str, self._by_prefix.values()))
+            raise OutputError(f"{error}; the finished files are kept in {kept}") from error
+
+    def _upload(self, control: Control) -> None:
         total, sent = sum(target.copy.stat().st_size for target in self.targets), 0
 
         def on_sent(count: int) -> None:
@@ -190,12 +200,12 @@ class Outgoing:
     def _folder_of(self, prefix: str) -> Path:
         """A working folder for the objects under a prefix, so that those that lie together do so here."""
         if prefix not in self._by_prefix:
-            place = os.environ.get("CPL_TMPDIR")
             try:
-                made = TemporaryDirectory(prefix="clippan-", dir=place, ignore_cleanup_errors=True)
+                folder = tempfile.mkdtemp(prefix="clippan-", dir=os.environ.get("CPL_TMPDIR"))
             except OSError as error:
                 raise OutputError(f"no folder for what is to be uploaded can be made: {error}; set TMPDIR") from error
-            self._by_prefix[prefix] = Path(self._folders.enter_context(made))
+            self._folders.callback(shutil.rmtree, folder, ignore_errors=True)
+            self._by_prefix[prefix] = Path(folder)
         return self._by_prefix[prefix]
 
     def _call_by_addresses(self) -> None:

@@ -156,10 +156,12 @@ REFUSED = {
 @pytest.mark.parametrize("step", REFUSED)
 def test_an_upload_that_fails_leaves_the_old_object_and_no_parts(step: str, store: Store, large: Outgoing) -> None:
     store.refuses = lambda method, query: f"{method} {query}".startswith(REFUSED[step])
-    with pytest.raises(OutputError, match=r"s3://maps/big cannot be written: Access Denied \(AccessDenied\)"):
+    copy = large.targets[0].copy
+    with large, pytest.raises(OutputError, match=r"big cannot be written: Access Denied \(AccessDenied\)") as refusal:
         large.upload(Control())
     store.refuses = None
     assert store.send("GET", "maps/big") == b"old" and store.unfinished() == 0
+    assert str(refusal.value).endswith(f"the finished files are kept in {copy.parent}") and copy.exists()
 
 
 @pytest.mark.parametrize("megabytes", [1, 6, 13])
@@ -173,8 +175,9 @@ def test_an_upload_that_is_stopped_leaves_the_old_object_and_no_parts(
         control.stop_signal = 15 if len(told) == megabytes else None
 
     control.on_progress = stop
-    with pytest.raises(Interrupted):
+    with large, pytest.raises(Interrupted):
         large.upload(control)
+    assert not large.targets[0].copy.parent.exists()
     assert {progress.stage for progress in told} == {"upload"} and told[-1].done == round(100 * megabytes / 14)
     assert store.send("GET", "maps/big") == b"old" and store.unfinished() == 0
 
@@ -201,22 +204,23 @@ def test_an_upload_that_goes_well_is_one_of_several_parts(store: Store, large: O
 
 
 @pytest.fixture
-def large(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outgoing]:
+def large(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Outgoing]:
     """An output of three parts, written but not yet uploaded, in the place of an old object."""
     monkeypatch.setattr(remote, "_SMALLEST_PART", PART)
+    monkeypatch.setenv("CPL_TMPDIR", str(tmp_path))
     store.send("PUT", "maps/big", b"old")
     with Outgoing(overwrite=True, inputs=()) as out:
         copy = out.local(Path("s3://maps/big"))
-        assert copy is not None
         copy.write_bytes(bytes(range(256)) * (14 * 2**12))
         yield out
-    assert not copy.parent.exists()
 
 
-def test_an_object_that_appears_meanwhile_is_not_replaced(store: Store) -> None:
+def test_an_object_that_appears_meanwhile_is_not_replaced(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CPL_TMPDIR", str(tmp_path))
     with Outgoing(overwrite=False, inputs=()) as out:
         copy = out.local(Path("s3://maps/new"))
-        assert copy is not None
         copy.write_bytes(b"ours")
         store.send("PUT", "maps/new", b"theirs")
         with pytest.raises(OutputError, match="appeared meanwhile"):
