@@ -64,14 +64,13 @@ def sharpen(
         result = clippan.sharpen("ms.tif", "pan.tif", "hrms.tif", method="gsa", overwrite=True)
         print(result.quality.metrics["QNR"])
     """
-    from clippan_cli.tasks.sharpen import plan_sharpen
-    from clippan_cli.tasks.sharpen_report import sharpen_with_report
+    from clippan_cli.tasks.sharpen_report import plan_with_addresses, sharpen_with_report
 
     chosen = filled(SharpenFlags, options)
     pair, read, sharpening = _pair(ms, pan), read_options(options), sharpen_options(Path(output), options)
     with running(progress, on_progress) as control:
         if chosen["dry_run"]:
-            return plan_sharpen(pair, read, sharpening, control)
+            return plan_with_addresses(pair, read, sharpening, control)
         return sharpen_with_report(pair, read, sharpening, path_or_none(chosen["report"]), control)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
+from clippan_cli.rasters.names import address_of
 from clippan_models.errors import UsageError
 
 NAME_FIELDS = ("scene", "method", "ms", "pan")
@@ -25,6 +26,7 @@ class BatchOptions:
         ignore_unpaired: files that look like half a pair do not count as failed.
         name_template: what the results are called, with any of `NAME_FIELDS` in braces.
         quicklook: draw each scene, as a PNG named like the result.
+        stac: write a STAC item of each scene, named like the result, and a collection of all.
     """
 
     folder: Path
@@ -35,8 +37,14 @@ class BatchOptions:
     ignore_unpaired: bool = False
     name_template: str = "{scene}.tif"
     quicklook: bool = False
+    stac: bool = False
 
     def __post_init__(self) -> None:
+        if address := address_of(self.folder):
+            raise UsageError(
+                f"{address} is on an object store, but a batch keeps its images and records in a folder of this "
+                f"machine: name one with -o, and copy it when the batch is done, e.g. aws s3 sync DIR {address}"
+            )
         if not 1 <= self.workers <= 256:
             raise UsageError(f"{self.workers}: must be 1 to 256", "workers")
         number, count = self.shard

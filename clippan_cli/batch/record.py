@@ -14,6 +14,7 @@ import msgspec
 
 from clippan_cli import __version__
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, origin_of
+from clippan_cli.rasters.names import public_name
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import open_source
 from clippan_cli.report.files import write_text
@@ -58,8 +59,9 @@ class Job:
 
     @property
     def results(self) -> list[Path]:
-        """The files that it makes: the image, and perhaps the quicklook."""
-        return [self.options.output, *([self.options.quicklook] if self.options.quicklook else [])]
+        """The files that it makes: the image, and perhaps the quicklook and the STAC item."""
+        named = (self.options.output, self.options.quicklook, self.options.stac)
+        return [path for path in named if path is not None]
 
     def absolute(self) -> Job:
         """The same job for a process with another working directory."""
@@ -78,6 +80,7 @@ class Job:
                 options,
                 output=options.output.absolute(),
                 quicklook=options.quicklook and options.quicklook.absolute(),
+                stac=options.stac and options.stac.absolute(),
                 weights=options.weights and options.weights.absolute(),
                 guidance=replace(guidance, clip=_absolute(guidance.clip)),
             ),
@@ -99,6 +102,7 @@ class Record:
         seconds: wall time.
         quality: indices without reference.
         warnings: what was doubtful.
+        stac_sha256: of the STAC item, where it was asked for.
     """
 
     key: str
@@ -111,17 +115,22 @@ class Record:
     seconds: float = 0.0
     quality: dict[str, float] | None = None
     warnings: tuple[RunWarning, ...] = ()
+    stac_sha256: str = ""
 
     def wrote(self, job: Job, path: Path) -> bool:
         """Whether a file is what the job left there when it was done."""
-        known = self.output_sha256 if path == job.options.output else self.quicklook_sha256
-        return path.is_file() and file_sha256(path) == known
+        known = {
+            job.options.output: self.output_sha256,
+            job.options.quicklook: self.quicklook_sha256,
+            job.options.stac: self.stac_sha256,
+        }
+        return path.is_file() and file_sha256(path) == known[path]
 
 
 def with_key(job: Job) -> Job:
     """A job with its key: a hash of the bytes of its inputs, the parameters, and the version.
 
-    Where the result goes, whether it may replace another and whether it is drawn is no part of the key, and neither is
+    Where the result goes, whether it may replace another, is drawn or described is no part of the key, and neither is
     the number of threads where the pixels do not depend on it.
     """
     read, options = job.read, job.options
@@ -135,6 +144,7 @@ def with_key(job: Job) -> Job:
                 options,
                 output=Path(),
                 quicklook=None,
+                stac=None,
                 weights=None,
                 save_weights=None,
                 encoding=replace(options.encoding, overwrite=False),
@@ -201,7 +211,7 @@ def _is_made_of(path: Path, files: SceneFiles) -> bool:
     """Whether an image says that clippan made it of files with these names."""
     with suppress(ClippanError), ExitStack() as stack:
         tags = open_source([str(path)], "fused", Trust(), stack).grid.tags(ns=PROVENANCE_DOMAIN)
-        return origin_of(tags) == {Path(name).name for name in files.names}
+        return origin_of(tags) == {Path(public_name(name)).name for name in files.names}
     return False
 
 

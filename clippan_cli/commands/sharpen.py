@@ -13,10 +13,13 @@ from clippan_cli.console import Terminal
 from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
 from clippan_cli.options.sharpen import SharpenFlags, sharpen_options
+from clippan_cli.writing.remote import output_name
 from clippan_models.errors import UsageError
 
 if TYPE_CHECKING:
     from clippan_cli.tasks.sharpen import SharpenResult
+
+_OUTPUT_HELP = "The raster to write, here or at s3://, gs:// or az://."
 
 
 @command
@@ -25,7 +28,13 @@ def sharpen(
     files: Files = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="The raster to write.", rich_help_panel=OUTPUT.name),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The raster to write, here or at s3://, gs:// or az://.",
+            rich_help_panel=OUTPUT.name,
+        ),
     ] = None,
     ms: MsFiles = None,
     pan: PanFiles = None,
@@ -43,17 +52,16 @@ def sharpen(
         raise UsageError("say where to write the result: -o FILE")
     pair, read = scene_files(files, ms, pan), read_options(flags)
     sharpening, report = sharpen_options(output, flags), path_or_none(flags["report"])
-    from clippan_cli.tasks.sharpen import plan_sharpen
-    from clippan_cli.tasks.sharpen_report import sharpen_with_report
+    from clippan_cli.tasks.sharpen_report import plan_with_addresses, sharpen_with_report
 
     with terminal.running() as control:
         if flags["dry_run"]:
-            result, report = plan_sharpen(pair, read, sharpening, control), None
+            result, report = plan_with_addresses(pair, read, sharpening, control), None
         else:
             result = sharpen_with_report(pair, read, sharpening, report, control)
     _show(result, terminal)
     if report is not None and not terminal.quiet:
-        terminal.say(f"report     {report}")
+        terminal.say(f"report     {output_name(report)}")
 
 
 def _show(result: SharpenResult, terminal: Terminal) -> None:
@@ -84,3 +92,5 @@ def _show(result: SharpenResult, terminal: Terminal) -> None:
         terminal.say(f"quicklook  {result.quicklook}")
     if result.saved_weights is not None:
         terminal.say(f"weights    {result.saved_weights}")
+    if result.stac is not None:
+        terminal.say(f"STAC item  {result.stac}")

@@ -10,7 +10,7 @@ from clippan_cli.batch.options import BatchOptions
 from clippan_cli.options.compute import ComputeFlags
 from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
 from clippan_cli.options.learning import MethodFlags
-from clippan_cli.options.output import BandsFlag, EncodingFlags, QualityFlag
+from clippan_cli.options.output import BandsFlag, EncodingFlags, QualityFlag, StacFlag
 from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag
 from clippan_cli.options.sharpen import LearningFlags, sharpen_options
 from clippan_cli.sharpening.options import SharpenOptions
@@ -24,7 +24,7 @@ class PairsFlags(TypedDict, total=False):
     pairs_out: Annotated[OptionalPath, BATCH.flag(None, "FILE.csv", "Write the pairs as a CSV file.")]
 
 
-class _RunFlags(TypedDict, total=False):
+class _RunFlags(StacFlag, total=False):
     workers: Annotated[
         int | None,
         BATCH.flag(
@@ -117,17 +117,18 @@ def batch_options(folder: Path, given: Mapping[str, Any]) -> BatchOptions:
         options["ignore_unpaired"],
         options["name_template"],
         options["quicklook"],
+        options["stac"],
     )
 
 
 def batch_sharpening(folder: Path, given: Mapping[str, Any]) -> SharpenOptions:
-    """What to make of each scene; where its quicklook goes is left to the batch.
+    """What to make of each scene; where its quicklook and its STAC item go is left to the batch.
 
     Raises:
         UsageError: a value that is not possible.
         WeightsError: the weights to start from cannot be read.
     """
-    return sharpen_options(folder, {**given, "quicklook": None})
+    return sharpen_options(folder, {**given, "quicklook": None, "stac": False})
 
 
 def _shard(shard: str | tuple[int, int]) -> tuple[int, int]:

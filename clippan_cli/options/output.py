@@ -44,6 +44,12 @@ class QuicklookFlag(TypedDict, total=False):
     quicklook: Annotated[OptionalPath, OUTPUT.flag(SharpenOptions.quicklook, "FILE.png", "Draw PAN, MS and result.")]
 
 
+class StacFlag(TypedDict, total=False):
+    """Of commands that sharpen."""
+
+    stac: Annotated[bool, OUTPUT.flag(False, None, "Write a STAC item beside the result, named like it.")]
+
+
 class QualityFlag(TypedDict, total=False):
     """Of commands that sharpen."""
 

@@ -15,6 +15,7 @@ from clippan_cli.options.output import (
     EncodingFlags,
     QualityFlag,
     QuicklookFlag,
+    StacFlag,
     band_numbers,
     encoding_options,
 )
@@ -44,6 +45,7 @@ class SharpenFlags(
     RegionFlags,
     EncodingFlags,
     QuicklookFlag,
+    StacFlag,
     _ReportFlag,
     QualityFlag,
     _DryRunFlag,
@@ -77,4 +79,5 @@ def sharpen_options(output: Path, given: Mapping[str, Any]) -> SharpenOptions:
         save_weights=path_or_none(options["save_weights"]),
         quicklook=path_or_none(options["quicklook"]),
         assess=options["quality"],
+        stac=output.with_suffix(".json") if options["stac"] else None,
     )

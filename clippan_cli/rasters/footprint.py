@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,13 +13,16 @@ import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import shapes
 from shapely import MultiPolygon, Polygon, affinity, box, make_valid
 from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
 
 from clippan_models.errors import InputError
 
 _EDGE_POINTS = 21  # along each edge: straight lines of one CRS are curves in another
+_COARSE = 512  # pixels
 _WORLD = box(-180, -90, 180, 90)
 _TIME_KEYS = (
     "ACQUISITIONDATETIME",
@@ -49,14 +53,49 @@ def footprint(transform: Affine, width: int, height: int, crs: Any) -> BaseGeome
     zeros, ones = np.zeros_like(steps), np.ones_like(steps)
     cols = np.concatenate([steps, ones, 1 - steps, zeros]) * width
     rows = np.concatenate([zeros, steps, ones, 1 - steps]) * height
+    return _one_shape(_on_globe(transform, cols, rows, crs))
+
+
+def valid_footprint(dataset: Any) -> BaseGeometry:
+    """What the valid pixels of a raster cover, as `footprint`; seen at 512 pixels along its longer side, without holes.
+
+    Raises:
+        InputError: nothing of it is valid, or it lies nowhere on the globe.
+    """
+    if dataset.crs is None or dataset.transform.is_identity:
+        raise InputError("it has no place on the globe")
+    coarse = max(1.0, max(dataset.height, dataset.width) / _COARSE)
+    shape = math.ceil(dataset.height / coarse), math.ceil(dataset.width / coarse)
+    valid = dataset.dataset_mask(out_shape=shape) > 0
+    if valid.all():
+        return footprint(dataset.transform, dataset.width, dataset.height, dataset.crs)
+    seen = Affine.scale(dataset.width / shape[1], dataset.height / shape[0])
+    parts = [Polygon(part["coordinates"][0]) for part, _ in shapes(valid.astype(np.uint8), valid, transform=seen)]
+    outline = unary_union(parts).simplify(coarse)
+    polygons = []
+    for part in getattr(outline, "geoms", [outline]):
+        ring = np.array(part.exterior.segmentize(max(dataset.width, dataset.height) / _EDGE_POINTS).coords)
+        polygons += _on_globe(dataset.transform, ring[:, 0], ring[:, 1], dataset.crs)
+    return _one_shape(polygons)
+
+
+def _on_globe(transform: Affine, cols: NDArray[np.float64], rows: NDArray[np.float64], crs: Any) -> list[Polygon]:
+    """The area within a ring of pixel coordinates, in degrees; in two parts across the antimeridian.
+
+    Raises:
+        InputError: it lies nowhere on the globe.
+    """
     lon, lat = _degrees(transform, cols, rows, crs)
     lon = np.rad2deg(np.unwrap(np.deg2rad(lon)))
     try:
         outline = make_valid(Polygon(zip(lon, lat, strict=True)))
         parts = [affinity.translate(outline, turn).intersection(_WORLD) for turn in (-360, 0, 360)]
-        polygons = [p for part in parts for p in getattr(part, "geoms", [part]) if isinstance(p, Polygon) and p.area]
+        return [p for part in parts for p in getattr(part, "geoms", [part]) if isinstance(p, Polygon) and p.area]
     except (GEOSException, ValueError) as error:
         raise InputError(f"its footprint is not an area on the globe ({error})") from error
+
+
+def _one_shape(polygons: list[Polygon]) -> BaseGeometry:
     if not polygons:
         raise InputError("its footprint is not an area on the globe")
     return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)

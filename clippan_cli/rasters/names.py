@@ -9,13 +9,41 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from clippan_models.errors import InputError
+from clippan_models.errors import InputError, UsageError
+
+_OBJECT = re.compile(r"(?:(s3|gs|az):/+|/vsi(s3|gs|az)/)(.*)")
 
 
 def is_remote(name: str) -> bool:
     """Whether GDAL would fetch what has this name."""
     remote = ("http://", "https://", "s3://", "gs://", "az://", "/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "ftp://")
     return name.lower().startswith(remote)
+
+
+def address_of(name: str | Path) -> str | None:
+    """The address scheme://bucket/key of an object on a store; None for a local file, and for other addresses.
+
+    A `Path` shortens an address to s3:/bucket/key.
+    """
+    found = _OBJECT.fullmatch(name.as_posix() if isinstance(name, Path) else name)
+    return f"{found[1] or found[2]}://{found[3]}" if found else None
+
+
+def public_name(name: str) -> str:
+    """A name without what may be a secret: the user, password and query of an address, such as a signature."""
+    return re.sub(r"(?<=://)[^/@]*@|[?#].*", "", name) if is_remote(name) else name
+
+
+def s3_endpoint() -> str:
+    """The address of the S3 server, where it is not that of Amazon: AWS_ENDPOINT_URL, as all AWS tools read it.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    if address and not re.fullmatch(r"https?://[^\s/]+/?", address):
+        raise UsageError(f"AWS_ENDPOINT_URL={address} is no address; write it as https://HOST or http://HOST:PORT")
+    return address
 
 
 def windows_path_here(name: str) -> str | None:

@@ -21,7 +21,7 @@ from clippan_cli.rasters.bounds import DEEPEST, MOST_FILES, check_beside, check_
 from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.gdal_errors import reason_of
 from clippan_cli.rasters.links import check_links
-from clippan_cli.rasters.names import check_local_path, is_remote
+from clippan_cli.rasters.names import check_local_path, is_remote, s3_endpoint
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.til import check_corner, tiles_of
 from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
@@ -53,7 +53,16 @@ def options_of_gdal(trust: Trust) -> dict[str, str]:
     """Keep GDAL from the network, whatever a file refers to; or from waiting for it for ever."""
     if not trust.remote:
         return _NO_NETWORK
-    return {key: value for key, value in _PATIENCE.items() if key not in os.environ}
+    return {key: value for key, value in (_PATIENCE | _endpoint_of_gdal()).items() if key not in os.environ}
+
+
+def _endpoint_of_gdal() -> dict[str, str]:
+    """The S3 server as GDAL calls it; one that is not Amazon's has the bucket in the path."""
+    scheme, found, place = s3_endpoint().partition("://")
+    if not found:
+        return {}
+    https = "NO" if scheme == "http" else "YES"
+    return {"AWS_S3_ENDPOINT": place.rstrip("/"), "AWS_HTTPS": https, "AWS_VIRTUAL_HOSTING": "FALSE"}
 
 
 def open_dataset(name: str, trust: Trust) -> Any:

@@ -13,6 +13,7 @@ import torch
 from clippan_cli import __version__
 from clippan_cli.pages.content import Facts
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN
+from clippan_cli.rasters.names import public_name
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.report.findings import Findings
 from clippan_cli.running.compute import choose_device
@@ -27,7 +28,7 @@ def facts_of_run(compute: ComputeOptions, control: Control) -> Facts:
     """The command, the versions, the device, and how long the run took."""
     from_terminal = Path(sys.argv[0]).name.startswith(("clippan", "__main__"))
     return (
-        ("command", " ".join(["clippan", *sys.argv[1:]]) if from_terminal else "from Python"),
+        ("command", " ".join(["clippan", *map(public_name, sys.argv[1:])]) if from_terminal else "from Python"),
         ("made", _date(time.time())),
         ("clippan", __version__),
         ("Python, torch", f"{platform.python_version()}, {torch.__version__}"),
@@ -42,7 +43,7 @@ def facts_of_files(findings: Findings) -> Facts:
     scene = findings.scene
     facts = [("sensor", f"{scene.sensor.name} ({scene.sensor_reason})")]
     for role, source in (("MS", scene.pair.ms), ("PAN", scene.pair.pan)):
-        facts += [(role, _describe(name, source)) for name in source.names]
+        facts += [(role, _describe(public_name(name), source)) for name in source.names]
     for m in findings.measured:
         image = m.subject.image
         if isinstance(image, RasterSource):

@@ -46,6 +46,7 @@ class Control:
         on_note: called with each decision that was made for the user, in one sentence.
         on_warning: called with each doubt about the run, once, as soon as it is known.
         strict: a warning ends the run.
+        names: what warnings call files that have a working name, by that name.
         warnings: all so far.
         stop_signal: number of the signal that asks to stop, set by its handler; the task stops at its next check.
         stopping: the task has seen the request, and is cleaning up.
@@ -59,6 +60,7 @@ class Control:
     on_note: Callable[[str], None] = lambda note: None
     on_warning: Callable[[RunWarning], None] = lambda warning: None
     strict: bool = False
+    names: dict[str, str] = field(default_factory=dict)
     warnings: list[RunWarning] = field(default_factory=list)
     stop_signal: int | None = None
     stopping: bool = False
@@ -91,7 +93,8 @@ class Control:
         Raises:
             StrictError: the run is strict, and there is one.
         """
-        new = [each for each in dict.fromkeys(warnings) if each not in self.warnings]
+        named = [each.naming(self.names) for each in warnings]
+        new = [each for each in dict.fromkeys(named) if each not in self.warnings]
         for each in new:
             self.warnings.append(each)
             self.on_warning(each)

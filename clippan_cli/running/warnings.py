@@ -6,7 +6,7 @@ kind is one more line below, and `control.warn(KIND.says("what was found"))` whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -28,6 +28,13 @@ class RunWarning:
     def about(self, name: str) -> RunWarning:
         """The same, with the name of the scene or image that it is about in front."""
         return RunWarning(self.code, f"{name}: {self.message}")
+
+    def naming(self, names: Mapping[str, str]) -> RunWarning:
+        """The same, with other names for files."""
+        message = self.message
+        for name, other in names.items():
+            message = message.replace(name, other)
+        return RunWarning(self.code, message)
 
 
 def codes_of(warnings: Iterable[RunWarning]) -> tuple[str, ...]:

@@ -149,11 +149,12 @@ def _image_of(source: RasterSource) -> Image:
     if grid.crs is None:
         return Image(path, key, source.count, 0.0, Polygon(), None, files)
     place = grid.transform, source.width, source.height, grid.crs
-    time = acquired(_tags(source), path.name)
+    time = acquired(tags_of(source), path.name)
     return Image(path, key, source.count, pixel_metres(*place), footprint(*place), time, files)
 
 
-def _tags(source: RasterSource) -> dict[str, str]:
+def tags_of(source: RasterSource) -> dict[str, str]:
+    """All tags of the files of an image by their names, whatever their domain."""
     tags: dict[str, str] = {}
     for dataset in source.datasets:
         for domain in named_domains(dataset):

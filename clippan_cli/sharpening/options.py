@@ -28,6 +28,8 @@ class SharpenOptions:
         save_weights: where what the network learned goes, or None.
         quicklook: path of a PNG with PAN, MS and result side by side, or None.
         assess: measure the result without reference when it is done.
+        stac: where the STAC item goes, or None.
+        published: the address that the output gets, where `output` is only the copy that is uploaded; or None.
     """
 
     output: Path
@@ -41,6 +43,13 @@ class SharpenOptions:
     save_weights: Path | None = None
     quicklook: Path | None = None
     assess: bool = True
+    stac: Path | None = None
+    published: str | None = None
+
+    @property
+    def left_behind(self) -> str:
+        """What is there where the work ends once the image is complete."""
+        return "nothing was uploaded" if self.published else f"{self.output} was complete already"
 
 
 def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> SharpenOptions:

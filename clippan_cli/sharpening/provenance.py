@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from clippan_cli import __version__
+from clippan_cli.rasters.names import public_name
 from clippan_cli.scene.estimation import Estimate
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run
@@ -29,9 +30,9 @@ def describe_run(run: Run, method: Method, estimate: Estimate, plan: Plan) -> di
         "TORCH": torch.__version__,
         "PYTHON": platform.python_version(),
         "TILE": str(plan.tile),
-        "MS": json.dumps([Path(n).name for n in pair.ms.names]),
-        "PAN": Path(scene.files.pan).name,
-        **({"PAN_TILES": json.dumps([Path(n).name for n in scene.files.pan_tiles])} if scene.files.pan_tiles else {}),
+        "MS": json.dumps([_name(n) for n in pair.ms.names]),
+        "PAN": _name(scene.files.pan),
+        **({"PAN_TILES": json.dumps([_name(n) for n in scene.files.pan_tiles])} if scene.files.pan_tiles else {}),
         "MS_SIZE": f"{pair.ms.width}x{pair.ms.height}x{pair.ms.count}",
         "PAN_SIZE": f"{pair.pan.width}x{pair.pan.height}",
         "RATIO": f"{sampling.ratio_y:.6g} x {sampling.ratio_x:.6g}",
@@ -45,6 +46,10 @@ def describe_run(run: Run, method: Method, estimate: Estimate, plan: Plan) -> di
         **method.tags(),
         **_describe_weights(run),
     }
+
+
+def _name(name: str) -> str:
+    return Path(public_name(name)).name
 
 
 def _describe_weights(run: Run) -> dict[str, str]:

@@ -140,8 +140,9 @@ def _warn_of_silence(run: Run) -> None:
 def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -> None:
     inputs, overwrite = files.paths, options.encoding.overwrite
     check_output_path(options.output, inputs, overwrite)
-    if options.quicklook is not None:
-        check_output_path(options.quicklook, [*inputs, options.output], overwrite)
+    for beside in (options.quicklook, options.stac):
+        if beside is not None:
+            check_output_path(beside, [*inputs, options.output], overwrite)
     for option, path in (("--weights", options.weights), ("--save-weights", options.save_weights)):
         if path is not None and not spec.learns:
             raise UsageError(f"{option} needs a network, and --method {options.method} has none")

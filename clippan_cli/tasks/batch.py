@@ -25,6 +25,7 @@ from clippan_cli.batch.record import (
     write_record,
 )
 from clippan_cli.batch.requirements import requirements_of
+from clippan_cli.report.stac_item import check_collection, write_collection
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
@@ -87,6 +88,7 @@ class SceneResult:
             **self.pair.as_json(),
             "output": None if self.failed else str(self.output),
             "quicklook": None if self.failed or self.job.options.quicklook is None else str(self.job.options.quicklook),
+            "stac": None if self.failed or self.job.options.stac is None else str(self.job.options.stac),
             "outcome": self.outcome,
             "error": self.record.error or None,
             "exit_code": self.record.exit_code,
@@ -187,18 +189,27 @@ def run_batch(
     if read.sensor != "auto":
         load_sensor(read.sensor)
     outputs, pairs = outputs_of(table.pairs, sharpening.method, options), in_shard(table.pairs, options.shard)
+    if options.stac:
+        check_collection(options.folder, list(outputs.values()), sharpening.encoding.overwrite)
     with _workers(sharpening, options, control.on_note) as (submit, compute):
         sharpening = replace(sharpening, compute=compute)
         jobs = [Job(pair, read, _placed(sharpening, outputs[pair.id], options)) for pair in pairs]
         known, missing = _compare(jobs, options.retry_failed, control)
         with control.timed("sharpen"):
             results = known | _sharpen_all(missing, submit, control)
+    if options.stac:
+        write_collection(options.folder, [output.with_suffix(".json") for output in outputs.values()])
     unpaired = () if options.ignore_unpaired else table.unpaired
     return BatchResult(tuple(results[pair.id] for pair in pairs), table, unpaired, dict(control.seconds))
 
 
 def _placed(sharpening: SharpenOptions, output: Path, options: BatchOptions) -> SharpenOptions:
-    return replace(sharpening, output=output, quicklook=output.with_suffix(".png") if options.quicklook else None)
+    return replace(
+        sharpening,
+        output=output,
+        quicklook=output.with_suffix(".png") if options.quicklook else None,
+        stac=output.with_suffix(".json") if options.stac else None,
+    )
 
 
 @contextmanager
@@ -332,6 +343,7 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             ours=True,
             output_sha256=file_sha256(options.output),
             quicklook_sha256=file_sha256(options.quicklook) if options.quicklook else "",
+            stac_sha256=file_sha256(options.stac) if options.stac else "",
             seconds=round(time.monotonic() - started, 2),
             quality=dict(result.quality.metrics) if result.quality else None,
             warnings=result.warnings,

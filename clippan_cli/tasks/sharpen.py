@@ -36,7 +36,7 @@ class SharpenResult:
     """What a run did; `as_json` gives it as plain data.
 
     Attributes:
-        output: the file, None after a dry run.
+        output: the file, or its address on an object store; None after a dry run.
         plan: size, tiles, memory.
         provenance: what is also in the tags of the file.
         shifts: PAN pixels (down, right) by which each band was off.
@@ -46,10 +46,11 @@ class SharpenResult:
         quality: no-reference indices, where they were asked for.
         quicklook: the picture, where it was asked for.
         saved_weights: the file of what was learned, where it was asked for.
+        stac: the STAC item, where it was asked for.
         warnings: what is doubtful about the run.
     """
 
-    output: Path | None
+    output: Path | str | None
     plan: Plan
     provenance: dict[str, str]
     shifts: tuple[tuple[float, float], ...]
@@ -57,8 +58,9 @@ class SharpenResult:
     mpx_per_second: float | None = None
     adapted: Adapted | None = None
     quality: Assessment | None = None
-    quicklook: Path | None = None
-    saved_weights: Path | None = None
+    quicklook: Path | str | None = None
+    saved_weights: Path | str | None = None
+    stac: Path | str | None = None
     warnings: tuple[RunWarning, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -81,6 +83,7 @@ class SharpenResult:
             "adaptation": curve,
             "quality": self.quality.metrics if self.quality else None,
             "quicklook": str(self.quicklook) if self.quicklook else None,
+            "stac": str(self.stac) if self.stac else None,
             "weights": str(self.saved_weights) if self.saved_weights else None,
             "warnings": plain(self.warnings),
         }
@@ -111,10 +114,11 @@ def sharpen(
         try:
             quality = _measure(run, sharpened.estimate.limits) if options.assess else None
             picture = _draw(run)
+            item = _describe(run, sharpened)
         except Interrupted as stop:
-            raise Interrupted(stop.signal_number, f"{options.output} was complete already") from stop
+            raise Interrupted(stop.signal_number, options.left_behind) from stop
         except StrictError as refusal:
-            raise StrictError(f"{refusal}; {options.output} was complete already") from refusal
+            raise StrictError(f"{refusal}; {options.left_behind}") from refusal
         megapixels = run.scene.window.pixels / 1e6
     control.seconds["total"] = time.perf_counter() - started
     return replace(
@@ -124,6 +128,7 @@ def sharpen(
         quality=quality,
         quicklook=picture,
         saved_weights=options.save_weights,
+        stac=item,
         warnings=tuple(control.warnings),
     )
 
@@ -195,3 +200,12 @@ def _draw(run: Run) -> Path | None:
         from clippan_cli.report.quicklook import write_quicklook
 
         return write_quicklook(run.options.quicklook, run.scene.files, run.scene.options, run.options.output)
+
+
+def _describe(run: Run, sharpened: Sharpened) -> Path | None:
+    if run.options.stac is None:
+        return None
+    with run.control.timed("STAC"):
+        from clippan_cli.report.stac_item import write_item
+
+        return write_item(run.options.stac, run, sharpened.provenance)

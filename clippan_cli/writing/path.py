@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clippan_cli.rasters.names import windows_path_here
+from clippan_cli.rasters.names import address_of, windows_path_here
 from clippan_models.errors import OutputError, shown
 from clippan_models.store.temporary import abandoned_part, new_token, part_path
 
@@ -48,8 +48,13 @@ def check_output_name(path: Path) -> None:
     """Refuse the name of a file or a folder that cannot be meant.
 
     Raises:
-        OutputError: the name is not UTF-8, or a path of Windows on another system.
+        OutputError: the name is not UTF-8, a path of Windows on another system, or an address where only files of this
+            machine are written.
     """
+    if address := address_of(path):
+        raise OutputError(
+            f"{address} is on an object store, but this is written on this machine only; name a local path"
+        )
     if reason := windows_path_here(str(path)):
         raise OutputError(reason)
     try:
