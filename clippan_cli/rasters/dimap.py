@@ -63,6 +63,15 @@ def files_of_product(path: str, seen: set[str] | None = None) -> Product:
     )
 
 
+def single_image_of(path: Path) -> Path | None:
+    """The raster of which a local file tells as the only one of a DIMAP product; None where it is no such file."""
+    try:
+        product = files_of_product(str(path))
+    except (InputError, OSError):  # it is told of where the file is opened
+        return None
+    return Path(product.images[0]) if len(product.images) == 1 and not product.documents else None
+
+
 def _looks_like_dimap(path: str) -> bool:
     """As GDAL finds out; and a special file, such as a pipe, is none."""
     if not os.path.isfile(path):

@@ -25,6 +25,8 @@ from clippan_cli.rasters.names import check_local_path, is_remote
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.til import check_corner, tiles_of
 from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
+from clippan_cli.rasters.zipped import DRIVERS as DRIVERS_IN_ZIP
+from clippan_cli.rasters.zipped import archive_of, members_of
 from clippan_models.errors import InputError
 
 DRIVERS = (
@@ -68,7 +70,7 @@ def open_dataset(name: str, trust: Trust) -> Any:
     """
     if not is_remote(name):
         check_local_path(name)
-        return _Opening(trust, _folders_of(name)).open(name)
+        return _opened_in_zip(name) if archive_of(name) else _Opening(trust, _folders_of(name)).open(name)
     if not trust.remote:
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
     is_vrt = name.lower().endswith(".vrt")
@@ -76,6 +78,27 @@ def open_dataset(name: str, trust: Trust) -> Any:
         raise _untrusted_vrt(name)
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):  # a remote folder is not to be listed
         return _opened(name, is_vrt)
+
+
+def _opened_in_zip(name: str) -> Any:
+    """Open a raster in an archive, of which it can lead to text files alone."""
+    archive, member = archive_of(name) or (Path(name), "")
+    beside = [f"{member}{ending}" for suffix in (*_RASTERS_BESIDE, ".aux.xml") for ending in (suffix, suffix.upper())]
+    if found := sorted(members_of(archive).keys() & set(beside)):
+        raise InputError(f"{name} has {found[0]} beside it, which is not read inside an archive; unpack it")
+    check_beside(name)
+    dataset = _opened(name, is_vrt=False)
+    try:
+        check_content(name, dataset)
+        if dataset.driver not in DRIVERS_IN_ZIP or dataset.tags(ns="OVERVIEWS"):
+            raise InputError(f"{name} is a {dataset.driver} that may lead to other files; unpack it")
+        for file in files_of(name, dataset):
+            if (place := archive_of(file)) is None or place[0] != archive:
+                raise InputError(f"{name} leads to {file}, which lies outside its archive; unpack it, or remove that")
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
 
 
 @dataclass(frozen=True)
@@ -196,7 +219,8 @@ def files_of(name: str, dataset: Any) -> list[str]:
 def _opened(name: str, is_vrt: bool) -> Any:
     try:
         # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
-        return DatasetReader(name, driver=[*DRIVERS, "VRT"] if is_vrt else list(DRIVERS))
+        drivers = DRIVERS_IN_ZIP if archive_of(name) else DRIVERS
+        return DatasetReader(name, driver=[*drivers, "VRT"] if is_vrt else list(drivers))
     except (RasterioError, CPLE_BaseError) as error:
         words = reason_of(error)
         if is_remote(name):

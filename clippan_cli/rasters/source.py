@@ -21,7 +21,7 @@ from clippan_cli.rasters.index import read_by_index
 from clippan_cli.rasters.mosaic import are_tiles, has_mask_band, joined_tiles
 from clippan_cli.rasters.nodata import AS_DECLARED, NodataRule, is_nodata
 from clippan_cli.rasters.opening import open_dataset, options_of_gdal
-from clippan_cli.rasters.options import Nodata, Trust
+from clippan_cli.rasters.options import Declared, Nodata, Trust
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError
 
@@ -46,7 +46,10 @@ class RasterSource:
         alphas: of each dataset, the band that says where there is image, counted from 1, or None.
         notes: what was decided for the user, one sentence each.
         rule: how to tell nodata.
+        declared: what its product says of it.
     """
+
+    declared: Declared = Declared()
 
     def __init__(
         self,

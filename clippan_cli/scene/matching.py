@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shapely import Polygon, STRtree
 
+from clippan_cli.rasters.dimap import single_image_of
 from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_metres
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, named_domains, origin_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import RasterSource, open_source
+from clippan_cli.rasters.zipped import archive_of, members_of, name_in_zip
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
 from clippan_cli.scene.names import (
@@ -29,17 +31,22 @@ from clippan_cli.scene.names import (
     says_its_role,
     scene_id,
     with_unique_ids,
+    without_tile,
 )
 from clippan_cli.scene.parts import Image, join_parts
 from clippan_models.errors import why_lost
 
 _ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
+_DIMAP_ENDINGS = (".xml", ".dim")
 _FUSED_ENDINGS = (".tif", ".tiff")
 _TRUTHS = ("gt", "truth", "reference")
 _RATIOS = (1.2, 16.5)  # PAN pixels per MS pixel of any camera, with some room
 _OVERLAP = 0.5  # share of the smaller footprint that both must cover
 _TILE_OVERLAP = 0.9  # share of the larger one, where a name says that an image is one tile of several
 _SECONDS = 2.0
+
+ProductsBelow = Callable[[Sequence[Path]], tuple[list[SceneFiles], list[LeftOut]]]
+"""Of some files, the scenes that one of them names as a whole, and the files that are in none with the reason."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +75,24 @@ class _Match:
         return f"{' and '.join(whys) or 'the only two here that'} {'agree' if whys else 'overlap'}"
 
 
-def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
+def pairs_of_folder(folder: Path, trust: Trust, control: Control, products: ProductsBelow | None = None) -> PairTable:
     """The pairs of a folder and those below it, each with the images that were made of it; every other raster left out.
+
+    Args:
+        folder: a folder, or an archive as one.
+        trust: what may be opened besides local rasters.
+        control: progress and the request to stop.
+        products: finds the scenes that a file names as a whole: their files are not paired once more.
 
     Raises:
         Interrupted: a signal asked to stop.
     """
-    paths, left_out = _rasters_below(folder)
+    files, left_out = files_below(folder)
+    known, no_products = ([], []) if products is None else products(files)
+    left_out += no_products
+    taken = {Path(name) for scene in known for name in (*scene.names, *scene.quality)}
+    taken |= {Path(item.path) for item in no_products}
+    paths = _rasters(file for file in files if file not in taken)
     images: list[Image] = []
     origins: dict[Path, frozenset[str]] = {}
     for number, path in enumerate(paths, start=1):
@@ -100,15 +118,22 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
     on_map, off_map = ([i for i in whole.images if bool(i.area.is_empty) == bare] for bare in (False, True))
     pairs, alone = _join([i for i in on_map if i.bands > 1], [i for i in on_map if i.bands == 1])
     more, rest = _join_by_name(off_map)
-    named = with_unique_ids(named_by_folder([*pairs, *more], folder))
+    named = with_unique_ids(named_by_folder([*known, *pairs, *more], folder))
     complete = _with_fused(sorted(named, key=lambda pair: pair.id), paths, origins)
     known = {name for pair in complete for name in (*pair.fused, pair.reference)}
     alone = [replace(item, unpaired=item.unpaired and item.path not in known) for item in [*alone, *rest]]
     return PairTable(complete, tuple(sorted([*left_out, *alone], key=lambda item: item.path)))
 
 
-def _rasters_below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
-    """The files in a folder and those below it that may be rasters, and the folders that cannot be read."""
+def files_below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
+    """The files in a folder, or an archive as one, and those below it; and the folders that cannot be read.
+
+    Raises:
+        InputError: the archive cannot be read.
+    """
+    if place := archive_of(str(folder)):
+        members = (name_in_zip(place[0], member) for member in members_of(place[0]))
+        return sorted(path for path in members if not path.name.startswith(".")), []
     left_out: list[LeftOut] = []
 
     def tell(error: OSError) -> None:
@@ -120,7 +145,18 @@ def _rasters_below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
     for place, folders, files in os.walk(folder, onerror=tell):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(p for p in found if p.suffix.lower() in _ENDINGS and p.is_file()), left_out
+    return sorted(path for path in found if path.is_file()), left_out
+
+
+def _rasters(files: Iterable[Path]) -> list[Path]:
+    """Those of some files that may be rasters; a DIMAP file that names one image stands for it."""
+    found = list(files)
+    rasters = {path for path in found if path.suffix.lower() in _ENDINGS}
+    for path in found:
+        if path.suffix.lower() in _DIMAP_ENDINGS and (image := single_image_of(path)) in rasters:
+            rasters -= {image}
+            rasters |= {path}
+    return sorted(rasters)
 
 
 def _is_quicklook(path: Path, made: Mapping[Path, object]) -> bool:
@@ -145,7 +181,9 @@ def _look_at_parts(files: Sequence[Path], trust: Trust) -> Image:
 
 def _image_of(source: RasterSource) -> Image:
     grid, files = source.grid, tuple(map(Path, source.names))
-    path, key = files[0], name_without_role(source.names[0])
+    path = files[0]
+    image = single_image_of(path) if path.suffix.lower() in _DIMAP_ENDINGS else None
+    key = name_without_role(str(without_tile(image)) if image else source.names[0])
     if grid.crs is None:
         return Image(path, key, source.count, 0.0, Polygon(), None, files)
     place = grid.transform, source.width, source.height, grid.crs
