@@ -66,6 +66,8 @@ class LandsatReader:
             raise InputError(f"{path} names no band {_PAN}, which is PAN; take the product of Level 1, which has it")
         ms = [_file(contents, f"FILE_NAME_BAND_{band}", path) for band in bands]
         pan = _file(contents, f"FILE_NAME_BAND_{_PAN}", path)
+        declared = _declared(contents, _first(groups, _RESCALING), bands, path)
+        read = {*ms, pan, *(Path(quality.file) for quality in declared.quality)}
         every = (path.parent / name for key, name in contents.items() if _names_raster(key, name))
         product = Product(
             self.kind,
@@ -73,9 +75,9 @@ class LandsatReader:
             tuple(ms),
             (pan,),
             id=re.sub(r"_MTL$", "", path.stem, flags=re.IGNORECASE),
-            ms_declared=_declared(contents, _first(groups, _RESCALING), bands, path),
+            ms_declared=declared,
             pan_declared=Declared(nodata=_FILL),
-            others=tuple(file for file in every if file not in (*ms, pan)),
+            others=tuple(file for file in every if file not in read),
         )
         return product.table
 

@@ -57,8 +57,8 @@ def _folder_of(path: Path) -> Path:
 
 def _images_of(path: Path) -> list[Path]:
     """The rasters that a file tells of: those that it names, or those with its name beside it."""
-    named = [*files_of_product(str(path)).images, *(tile.path for tile in tiles_of(str(path)))]
-    if named:
+    product = files_of_product(str(path))
+    if named := (*product.documents, *product.images, *(tile.path for tile in tiles_of(str(path)))):
         return [Path(name) for name in named]
     beside = [other for other in _others(path) if other.stem.lower() == path.stem.lower()]
     tiles = [Path(tile.path) for other in beside for tile in tiles_of(str(other))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,10 +23,12 @@ class Product:
     Attributes:
         documents: further XML files of the product that are there.
         images: the rasters, those that a document names included.
+        nodata: the value of pixels without data, of which GDAL does not tell.
     """
 
     documents: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    nodata: float | None = None
 
 
 def files_of_product(path: str, seen: set[str] | None = None) -> Product:
@@ -60,6 +63,7 @@ def files_of_product(path: str, seen: set[str] | None = None) -> Product:
     return Product(
         (*documents, *(d for product in inner for d in product.documents)),
         (*images, *(i for product in inner for i in product.images)),
+        _nodata_of(elements),
     )
 
 
@@ -70,6 +74,18 @@ def single_image_of(path: Path) -> Path | None:
     except (InputError, OSError):  # it is told of where the file is opened
         return None
     return Path(product.images[0]) if len(product.images) == 1 and not product.documents else None
+
+
+def _nodata_of(elements: Iterable[ElementTree.Element]) -> float | None:
+    """The special value that a document calls NODATA; DIMAP 1 and 2 name the number differently."""
+    for element in elements:
+        if element.tag.lower() != "special_value":
+            continue
+        said = {child.tag.upper(): (child.text or "").strip() for child in element}
+        number = said.get("SPECIAL_VALUE_COUNT") or said.get("SPECIAL_VALUE_INDEX", "")
+        if said.get("SPECIAL_VALUE_TEXT", "").upper() == "NODATA" and number.isdecimal():
+            return float(number)
+    return None
 
 
 def _looks_like_dimap(path: str) -> bool:

@@ -15,6 +15,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.bounds import MOST_BANDS, MOST_PARTS
+from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.gdal_errors import reason_of, small_cache
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.index import read_by_index
@@ -248,6 +249,8 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
         if image is not None:
             mosaic, note, of_index = image, of_index, ""
         names, datasets, joined = files[:1], (mosaic,), (note, of_index) if of_index else (note,)
+    if nodata is None and datasets[0].driver == "DIMAP":
+        rule = NodataRule(files_of_product(str(datasets[0].name)).nodata, role)
     for name, dataset in zip(names, datasets, strict=True):
         _check_like_first(names[0], datasets[0], name, dataset)
     called = [_called_alpha(dataset) for dataset in datasets]

@@ -88,9 +88,9 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control, products: Prod
         Interrupted: a signal asked to stop.
     """
     files, left_out = files_below(folder)
-    known, no_products = ([], []) if products is None else products(files)
+    scenes, no_products = ([], []) if products is None else products(files)
     left_out += no_products
-    taken = {Path(name) for scene in known for name in (*scene.names, *scene.quality)}
+    taken = {Path(name) for scene in scenes for name in (*scene.names, *scene.quality)}
     taken |= {Path(item.path) for item in no_products}
     paths = _rasters(file for file in files if file not in taken)
     images: list[Image] = []
@@ -118,7 +118,7 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control, products: Prod
     on_map, off_map = ([i for i in whole.images if bool(i.area.is_empty) == bare] for bare in (False, True))
     pairs, alone = _join([i for i in on_map if i.bands > 1], [i for i in on_map if i.bands == 1])
     more, rest = _join_by_name(off_map)
-    named = with_unique_ids(named_by_folder([*known, *pairs, *more], folder))
+    named = with_unique_ids(named_by_folder([*scenes, *pairs, *more], folder))
     complete = _with_fused(sorted(named, key=lambda pair: pair.id), paths, origins)
     known = {name for pair in complete for name in (*pair.fused, pair.reference)}
     alone = [replace(item, unpaired=item.unpaired and item.path not in known) for item in [*alone, *rest]]
@@ -131,8 +131,8 @@ def files_below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
     Raises:
         InputError: the archive cannot be read.
     """
-    if place := archive_of(str(folder)):
-        members = (name_in_zip(place[0], member) for member in members_of(place[0]))
+    if packed := archive_of(str(folder)):
+        members = (name_in_zip(packed[0], member) for member in members_of(packed[0]))
         return sorted(path for path in members if not path.name.startswith(".")), []
     left_out: list[LeftOut] = []
 
