@@ -107,6 +107,10 @@ def _whole_products(files: Sequence[Path], trust: Trust, control: Control) -> It
         reader = _reader_of(path)
         if reader is None or not reader.is_whole:
             continue
+        if path.suffix.lower() == ".zip" and path.with_suffix("").is_dir():
+            reason = "the folder with its name beside it is read instead"
+            yield PairTable((), (LeftOut(str(path), reason),))
+            continue
         try:
             yield reader.read(path, partial(_below, trust=trust, control=control))
         except Exception as error:

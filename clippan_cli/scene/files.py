@@ -131,7 +131,7 @@ class PairTable:
             InputError: it has none.
         """
         if not self.pairs:
-            first = f"; {self.left_out[0].path}: {self.left_out[0].reason}" if self.left_out else ""
+            first = "".join(f"; {item.path}: {item.reason}" for item in (self.unpaired or self.left_out)[:2])
             raise InputError(f"{path} holds no pair of MS and PAN{first}")
         return self
 

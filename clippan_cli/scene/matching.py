@@ -7,7 +7,6 @@ a CRS make a pair where their names say so: `NAME_ms.tif` and `NAME_pan.tif` in 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,14 +15,13 @@ from pathlib import Path
 
 from shapely import Polygon, STRtree
 
-from clippan_cli.rasters.dimap import single_image_of
 from clippan_cli.rasters.footprint import acquired, date_in, footprint, pixel_metres
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, named_domains, origin_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import RasterSource, open_source
-from clippan_cli.rasters.zipped import archive_of, members_of, name_in_zip
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
+from clippan_cli.scene.listing import files_below, image_told_by, rasters_among
 from clippan_cli.scene.names import (
     is_no_half,
     name_without_role,
@@ -36,8 +34,6 @@ from clippan_cli.scene.names import (
 from clippan_cli.scene.parts import Image, join_parts
 from clippan_models.errors import why_lost
 
-_ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
-_DIMAP_ENDINGS = (".xml", ".dim")
 _FUSED_ENDINGS = (".tif", ".tiff")
 _TRUTHS = ("gt", "truth", "reference")
 _RATIOS = (1.2, 16.5)  # PAN pixels per MS pixel of any camera, with some room
@@ -92,7 +88,7 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control, products: Prod
     left_out += no_products
     taken = {Path(name) for scene in scenes for name in (*scene.names, *scene.quality)}
     taken |= {Path(item.path) for item in no_products}
-    paths = _rasters(file for file in files if file not in taken)
+    paths = rasters_among(file for file in files if file not in taken)
     images: list[Image] = []
     origins: dict[Path, frozenset[str]] = {}
     for number, path in enumerate(paths, start=1):
@@ -125,40 +121,6 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control, products: Prod
     return PairTable(complete, tuple(sorted([*left_out, *alone], key=lambda item: item.path)))
 
 
-def files_below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
-    """The files in a folder, or an archive as one, and those below it; and the folders that cannot be read.
-
-    Raises:
-        InputError: the archive cannot be read.
-    """
-    if packed := archive_of(str(folder)):
-        members = (name_in_zip(packed[0], member) for member in members_of(packed[0]))
-        return sorted(path for path in members if not path.name.startswith(".")), []
-    left_out: list[LeftOut] = []
-
-    def tell(error: OSError) -> None:
-        system = Path(error.filename).name == "lost+found"  # on every disk, for its administrator alone
-        reason = f"it cannot be read: {error.strerror or error}"
-        left_out.append(LeftOut(str(error.filename), reason, unpaired=not system))
-
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder, onerror=tell):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.is_file()), left_out
-
-
-def _rasters(files: Iterable[Path]) -> list[Path]:
-    """Those of some files that may be rasters; a DIMAP file that names one image stands for it."""
-    found = list(files)
-    rasters = {path for path in found if path.suffix.lower() in _ENDINGS}
-    for path in found:
-        if path.suffix.lower() in _DIMAP_ENDINGS and (image := single_image_of(path)) in rasters:
-            rasters -= {image}
-            rasters |= {path}
-    return sorted(rasters)
-
-
 def _is_quicklook(path: Path, made: Mapping[Path, object]) -> bool:
     """Whether a picture is named like an image beside it that clippan has made."""
     return path.suffix.lower() == ".png" and any(path.with_suffix(ending) in made for ending in _FUSED_ENDINGS)
@@ -182,7 +144,7 @@ def _look_at_parts(files: Sequence[Path], trust: Trust) -> Image:
 def _image_of(source: RasterSource) -> Image:
     grid, files = source.grid, tuple(map(Path, source.names))
     path = files[0]
-    image = single_image_of(path) if path.suffix.lower() in _DIMAP_ENDINGS else None
+    image = image_told_by(path)
     key = name_without_role(str(without_tile(image)) if image else source.names[0])
     if grid.crs is None:
         return Image(path, key, source.count, 0.0, Polygon(), None, files)

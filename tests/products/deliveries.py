@@ -225,24 +225,25 @@ def maxar(shelf: Shelf) -> Path:
     start, part = "12AUG13110721", "052697583010_01_P001"
     for role, pixels, place in (("MUL", shelf.ms, MS_PIXEL), ("PAN", shelf.pan, PAN_PIXEL)):
         name, folder = f"{start}-{role[0]}2AS-{part}", f"{part}_{role}"
-        bands, side = pixels.shape[:2]
-        columns = 1 if role == "MUL" else 2
+        side, columns = pixels.shape[1], 1 if role == "MUL" else 2
         text = f'bandId = "{"P" if columns == 2 else "Multi"}";\nnumTiles = {columns};\ntileUnits = "Pixels";\n'
         for col in range(columns):
             width, file = side // columns, f"{start}-{role[0]}2AS_R1C{col + 1}-{part}.TIF"
             cut = pixels[:, :, col * width : (col + 1) * width]
             shelf.raster(f"{folder}/{file}", cut, place @ Affine.translation(col * width, 0))
             text += (
-                f'BEGIN_GROUP = TILE_{col + 1}\n\tfilename = "{file}";\n\tULColOffset = {col * width};\n\tULRowOffset = 0;'
-                f"\n\tLRColOffset = {(col + 1) * width - 1};\n\tLRRowOffset = {side - 1};\nEND_GROUP = TILE_{col + 1}\n"
+                f'BEGIN_GROUP = TILE_{col + 1}\n\tfilename = "{file}";\n\tULColOffset = {col * width};\n'
+                f"\tULRowOffset = 0;\n\tLRColOffset = {(col + 1) * width - 1};\n"
+                f"\tLRRowOffset = {side - 1};\nEND_GROUP = TILE_{col + 1}\n"
             )
         shelf.text(f"{folder}/{name}.TIL", text + "END;\n")
         x, y = place @ (0.5, 0.5)
         shelf.text(
             f"{folder}/{name}.IMD",
             f'version = "28.3";\nnumRows = {side};\nnumColumns = {side};\nbitsPerPixel = 16;\n'
-            f'BEGIN_GROUP = IMAGE_1\n\tsatId = "WV02";\n\tfirstLineTime = 2012-08-13T11:07:21.5Z;\nEND_GROUP = IMAGE_1\n'
-            f"BEGIN_GROUP = MAP_PROJECTED_PRODUCT\n\tULX = {x};\n\tULY = {y};\nEND_GROUP = MAP_PROJECTED_PRODUCT\nEND;\n",
+            'BEGIN_GROUP = IMAGE_1\n\tsatId = "WV02";\n\tfirstLineTime = 2012-08-13T11:07:21.5Z;\n'
+            "END_GROUP = IMAGE_1\nBEGIN_GROUP = MAP_PROJECTED_PRODUCT\n"
+            f"\tULX = {x};\n\tULY = {y};\nEND_GROUP = MAP_PROJECTED_PRODUCT\nEND;\n",
         )
     return shelf.folder / f"{part}_PAN" / f"{start}-P2AS-{part}.TIL"
 
@@ -297,8 +298,8 @@ def gaofen(shelf: Shelf) -> Path:
         shelf.text(f"{start}-{role}.rpb", rpb(pixels.shape[1]))
         shelf.text(
             f"{start}-{role}.xml",
-            f"<?xml version='1.0' encoding='utf-8'?>\n<ProductMetaData><SatelliteID>GF2</SatelliteID>"
-            f"<SensorID>PMS1</SensorID><ProductLevel>LEVEL1A</ProductLevel></ProductMetaData>",
+            "<?xml version='1.0' encoding='utf-8'?>\n<ProductMetaData><SatelliteID>GF2</SatelliteID>"
+            "<SensorID>PMS1</SensorID><ProductLevel>LEVEL1A</ProductLevel></ProductMetaData>",
         )
     return shelf.folder / f"{start}-MSS1.xml"
 

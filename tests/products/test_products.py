@@ -88,7 +88,7 @@ def scene_of(path: Path) -> SceneFiles:
     return find_scene(path, Trust(), Control())
 
 
-def fused(files: SceneFiles, output: Path, pair: PairOptions = PairOptions()) -> rasterio.DatasetReader:  # noqa: B008
+def fused(files: SceneFiles, output: Path, pair: PairOptions = PairOptions()) -> rasterio.DatasetReader:
     read = ReadOptions(pair, sensor="generic", coregister="off")
     options = SharpenOptions(output, method="brovey", assess=False, encoding=OutputOptions(driver="gtiff"))
     sharpen(files, read, options)

@@ -1,0 +1,123 @@
+"""Is nothing read from an archive that leads out of it, or costs more than it should?"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import pytest
+import rasterio
+
+from clippan_cli.products.finding import find_scene
+from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.zipped import MOST_MEMBERS, archive_of, members_of, name_in_zip
+from clippan_cli.running.control import Control
+from clippan_models.errors import InputError
+from tests.products.deliveries import Shelf
+
+VRT = (
+    '<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+    "<SourceFilename>/etc/passwd</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+)
+
+Spoil = Callable[[Shelf, ZipFile], None]
+
+
+def archive(shelf: Shelf, spoil: Spoil | None = None, without: str = "") -> Path:
+    """A good pair in an archive, spoilt."""
+    shelf.pair("a_ms.tif", "a_pan.tif")
+    path = shelf.folder.with_suffix(".zip")
+    with ZipFile(path, "w", ZIP_DEFLATED) as file:
+        for raster in sorted(shelf.folder.iterdir()):
+            if raster.name != without:
+                file.write(raster, raster.name)
+        if spoil is not None:
+            spoil(shelf, file)
+    return path
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "product", tmp_path / "plain")
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        find_scene(path, Trust(), Control())
+    return str(error.value)
+
+
+def a_name_that_leads_out(shelf: Shelf, file: ZipFile) -> None:
+    file.writestr("../evil.tif", b"x")
+
+
+def an_absolute_name(shelf: Shelf, file: ZipFile) -> None:
+    file.writestr("/tmp/evil.tif", b"x")
+
+
+def a_mask_that_is_a_vrt(shelf: Shelf, file: ZipFile) -> None:
+    file.writestr("a_pan.tif.msk", VRT)
+
+
+def overviews_that_are_a_vrt(shelf: Shelf, file: ZipFile) -> None:
+    file.writestr("a_pan.tif.ovr", VRT)
+
+
+def metadata_beside(shelf: Shelf, file: ZipFile) -> None:
+    file.writestr("a_pan.tif.aux.xml", "<PAMDataset/>")
+
+
+def a_large_text_beside(shelf: Shelf, file: ZipFile) -> None:
+    file.writestr("a_pan.RPB", b" " * (17 * 2**20))
+
+
+SPOILT: dict[Spoil, tuple[str, ...]] = {
+    a_name_that_leads_out: ("'../evil.tif'", "leads out of the archive"),
+    an_absolute_name: ("leads out of the archive",),
+    a_mask_that_is_a_vrt: ("a_pan.tif.msk", "not read inside an archive"),
+    overviews_that_are_a_vrt: ("a_pan.tif.ovr", "not read inside an archive"),
+    metadata_beside: ("a_pan.tif.aux.xml", "not read inside an archive"),
+    a_large_text_beside: ("a_pan.RPB", "more than 16 MB"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
+def test_what_an_archive_must_not_hold_is_named(spoil: Spoil, shelf: Shelf) -> None:
+    message = refused(archive(shelf, spoil))
+    assert not [words for words in SPOILT[spoil] if words not in message], message
+
+
+def test_a_vrt_in_an_archive_is_not_opened(shelf: Shelf) -> None:
+    def as_pan(_: Shelf, file: ZipFile) -> None:
+        file.writestr("a_pan.tif", VRT)
+
+    assert "not in a format that clippan reads" in refused(archive(shelf, as_pan, without="a_pan.tif"))
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"PK" + bytes(1000))
+    assert "cannot be read as a zip archive" in refused(tmp_path / "x.zip")
+    assert "cannot be read" in refused(tmp_path / "missing.zip")
+
+
+def test_an_archive_that_lists_too_much_is_refused_before_its_list_is_read(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with ZipFile(content, "w") as file:
+        file.writestr("a", b"a")
+    data = bytearray(content.getvalue())
+    end = data.rfind(b"PK\x05\x06")
+    struct.pack_into("<HH", data, end + 8, MOST_MEMBERS + 1, MOST_MEMBERS + 1)
+    (tmp_path / "many.zip").write_bytes(data)
+    assert f"holds {MOST_MEMBERS + 1:,} files" in refused(tmp_path / "many.zip")
+
+
+def test_names_in_an_archive_tell_where_they_are(shelf: Shelf) -> None:
+    path = archive(shelf)
+    name = str(name_in_zip(path, "a_ms.tif"))
+    assert archive_of(name) == (path, "a_ms.tif") and archive_of(str(path)) is None
+    assert set(members_of(path)) == {"a_ms.tif", "a_pan.tif"}
+    with rasterio.open(name) as file:
+        assert file.count == 4
