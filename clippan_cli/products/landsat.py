@@ -15,11 +15,12 @@ from xml.etree import ElementTree
 from clippan_cli.products.product import PairsOf, Product, check_inside
 from clippan_cli.rasters.bounds import LARGEST_SIDECAR
 from clippan_cli.rasters.options import Declared, QualityBits
-from clippan_cli.rasters.zipped import archive_of, read_member
+from clippan_cli.rasters.places import content_of, is_file
+from clippan_cli.rasters.zipped import archive_of
 from clippan_cli.scene.files import PairTable
 from clippan_cli.scene.parts import landsat_bands
 from clippan_models.errors import InputError, in_one_line
-from clippan_models.outside import parse_json, read_bytes
+from clippan_models.outside import parse_json
 
 _CONTENTS = ("PRODUCT_CONTENTS", "PRODUCT_METADATA")  # of Collection 2, and of Collection 1
 _RESCALING = ("LEVEL1_RADIOMETRIC_RESCALING", "RADIOMETRIC_RESCALING")
@@ -104,11 +105,9 @@ def _file(contents: Mapping[str, str], key: str, path: Path) -> Path:
     if key not in contents:
         raise InputError(f"{path} names no {key}: the product is incomplete")
     file = path.parent / contents[key]
-    if archive_of(str(file)) is None:
-        if not file.exists():
-            raise InputError(f"{path} names {file.name}, which is not there: the product is incomplete")
-        check_inside(file, path.parent, path)
-    return file
+    if not is_file(str(file)):
+        raise InputError(f"{path} names {file.name}, which is not there: the product is incomplete")
+    return file if archive_of(str(file)) else check_inside(file, path.parent, path)
 
 
 def _names_raster(key: str, name: str) -> bool:
@@ -127,10 +126,7 @@ def _groups(path: Path) -> Groups:
         InputError: it cannot be read.
     """
     try:
-        if archive_of(str(path)):
-            content = read_member(str(path), "an MTL file", LARGEST_SIDECAR)
-        else:
-            content = read_bytes(path, "an MTL file", LARGEST_SIDECAR)
+        content = content_of(str(path), "an MTL file", LARGEST_SIDECAR)
         if path.suffix.lower() == ".xml":
             elements = ElementTree.fromstring(content).iter()
             pairs = ((element.tag, [(leaf.tag, leaf.text or "") for leaf in element]) for element in elements)

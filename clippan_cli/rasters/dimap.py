@@ -9,8 +9,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from clippan_cli.rasters.bounds import LARGEST_SIDECAR, MOST_PARTS
+from clippan_cli.rasters.places import content_of, exists, head_of, is_file, names_in
 from clippan_models.errors import InputError
-from clippan_models.outside import read_bytes
 
 MOST_DOCUMENTS = 100
 """XML files of one product."""
@@ -46,7 +46,7 @@ def files_of_product(path: str, seen: set[str] | None = None) -> Product:
         return Product()
     seen.add(real)
     try:
-        content = read_bytes(Path(path), "a DIMAP file", LARGEST_SIDECAR)
+        content = content_of(path, "a DIMAP file", LARGEST_SIDECAR)
         elements = list(ElementTree.fromstring(content).iter())
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an encoding that Python lacks
         raise InputError(f"{path} is not a valid DIMAP file: {error}") from error
@@ -58,7 +58,7 @@ def files_of_product(path: str, seen: set[str] | None = None) -> Product:
     if len(seen) + len(named["component_path"]) > MOST_DOCUMENTS or len(named["data_file_path"]) > MOST_PARTS:
         raise InputError(f"{path} leads to more than {MOST_DOCUMENTS} documents or {MOST_PARTS:,} images")
     images, documents = ([_beside(path, href) for href in hrefs] for hrefs in named.values())
-    documents = [document for document in documents if os.path.exists(document)]
+    documents = [document for document in documents if exists(document)]
     inner = [files_of_product(document, seen) for document in documents]
     return Product(
         (*documents, *(d for product in inner for d in product.documents)),
@@ -90,17 +90,14 @@ def _nodata_of(elements: Iterable[ElementTree.Element]) -> float | None:
 
 def _looks_like_dimap(path: str) -> bool:
     """As GDAL finds out; and a special file, such as a pipe, is none."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        return b"DIMAP_Document" in file.read(4096).replace(b"Dimap_", b"DIMAP_")
+    return is_file(path) and b"DIMAP_Document" in head_of(path, 4096).replace(b"Dimap_", b"DIMAP_")
 
 
 def _beside(path: str, href: str) -> str:
     """Where GDAL looks for a file that another one names; it ignores the case of the name where it must."""
     place = os.path.join(os.path.dirname(path), href)
     folder, name = os.path.split(place)
-    if os.path.exists(place) or not os.path.isdir(folder or "."):
+    if exists(place):
         return place
-    others = (other for other in os.listdir(folder or ".") if other.lower() == name.lower())
+    others = (other for other in names_in(folder) if other.lower() == name.lower())
     return os.path.join(folder, next(others, name))

@@ -1,7 +1,7 @@
 """Rasters inside zip archives: GDAL reads them by names such as /vsizip/{/data/scene.zip}/folder/image.tif.
 
-What lies in an archive can lead only to other members of it: formats whose files name others are not read from it, nor
-masks and overviews beside a raster, which GDAL would open with any driver.
+What lies in an archive can lead only to other members of it: of the formats whose files name others only DIMAP is read
+from it, and no masks and overviews beside a raster, which GDAL would open with any driver.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def check_member(name: str) -> ZipInfo:
     return info
 
 
-def read_member(name: str, what: str, largest: int) -> bytes:
-    """All of a file in an archive.
+def read_member(name: str, what: str, largest: int, *, whole: bool = True) -> bytes:
+    """All of a file in an archive, or its first bytes.
 
     Raises:
-        InputError: it cannot be read, or is larger.
+        InputError: it cannot be read, or all of it is wanted and it is larger.
     """
     archive, member = archive_of(name) or (Path(name), "")
     check_member(name)
@@ -85,9 +85,9 @@ def read_member(name: str, what: str, largest: int) -> bytes:
             text = content.read(largest + 1)
     except (OSError, BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"{name} cannot be read as {what}: {error}") from error
-    if len(text) > largest:
+    if whole and len(text) > largest:
         raise too_large(Path(name), what, largest)
-    return text
+    return text[:largest]
 
 
 def stamp_of_member(name: str) -> str:

@@ -44,7 +44,7 @@ def test_a_batch_takes_products_in_folders_and_archives(shelf: Shelf, run_main: 
     first = run_main(command)
     assert first.code == 0, first
     outcomes = {scene["id"]: scene["outcome"] for scene in json.loads(first.stdout)["scenes"]}
-    assert outcomes == {LANDSAT: "done", "IMG_PHR1A_201208130950012_ORT_IPU_00_R1C1": "done"}
+    assert outcomes == {LANDSAT: "done", "DIM_PHR1A_201208130950012_ORT_IPU_00": "done"}
     single = tmp_path / "single.tif"
     assert run_main(["sharpen", str(archive / f"{LANDSAT}_MTL.txt"), "-o", str(single), *FAST]).code == 0
     with rasterio.open(single) as one, rasterio.open(tmp_path / "sharp" / f"{LANDSAT}.tif") as other:
@@ -53,7 +53,7 @@ def test_a_batch_takes_products_in_folders_and_archives(shelf: Shelf, run_main: 
     with rasterio.open(archive / f"{LANDSAT}_QA_PIXEL.TIF", "r+") as quality:
         quality.write(np.ones((1, 4, 4), np.uint16), window=((0, 4), (0, 4)))
     again = {scene["id"]: scene["outcome"] for scene in json.loads(run_main(command).stdout)["scenes"]}
-    assert again == {LANDSAT: "done", "IMG_PHR1A_201208130950012_ORT_IPU_00_R1C1": "unchanged"}
+    assert again == {LANDSAT: "done", "DIM_PHR1A_201208130950012_ORT_IPU_00": "unchanged"}
 
 
 @pytest.mark.parametrize(

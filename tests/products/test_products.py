@@ -205,11 +205,14 @@ def test_zeros_of_landsat_are_nodata_although_the_files_do_not_say_so(shelf: Any
     assert hidden[:, :, : 6 * RATIO].all() and hidden[:, :, -4:].all() and not hidden[:, :, 6 * RATIO : -4].any()
 
 
-def test_what_only_the_xml_of_airbus_says_counts(shelf: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [whole_folder, in_zip])
+def test_what_only_the_xml_of_airbus_says_counts(
+    named: Callable[[Path, Path], Path], shelf: Any, tmp_path: Path
+) -> None:
     product = shelf(pleiades)
     product.ms[:, :6] = 0
-    pleiades(product, ZERO_IS_NODATA)
-    with fused(scene_of(product.folder), tmp_path / "out.tif") as file:
+    path = named(pleiades(product, ZERO_IS_NODATA), product.folder)
+    with fused(scene_of(path), tmp_path / "out.tif") as file:
         assert file.nodata == 0 and (file.read()[:, : 6 * RATIO] == 0).all()
 
 

@@ -12,11 +12,12 @@ import pytest
 import rasterio
 
 from clippan_cli.products.finding import find_scene
+from clippan_cli.rasters.opening import open_dataset
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.zipped import MOST_MEMBERS, archive_of, members_of, name_in_zip
 from clippan_cli.running.control import Control
 from clippan_models.errors import InputError
-from tests.products.deliveries import Shelf
+from tests.products.deliveries import Shelf, pleiades
 
 VRT = (
     '<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
@@ -121,3 +122,19 @@ def test_names_in_an_archive_tell_where_they_are(shelf: Shelf) -> None:
     assert set(members_of(path)) == {"a_ms.tif", "a_pan.tif"}
     with rasterio.open(name) as file:
         assert file.count == 4
+
+
+@pytest.mark.parametrize("href", ["/etc/hostname", "../../../../etc/hostname", "../plain/ms.tif", "missing.tif", "VRT"])
+def test_a_dimap_in_an_archive_leads_to_its_members_alone(href: str, shelf: Shelf) -> None:
+    pleiades(shelf)
+    path = shelf.folder.with_suffix(".zip")
+    with ZipFile(path, "w") as file:
+        for member in sorted(shelf.folder.rglob("*P_2012*")):
+            text = member.read_bytes()
+            if member.suffix == ".XML":
+                text = text.replace(b"IMG_PHR1A_P_201208130950012_ORT_IPU_00_R1C1.TIF", href.encode())
+            file.writestr(str(member.relative_to(shelf.folder)), text)
+        file.writestr("IMG_PHR1A_P_002_A/VRT", VRT)
+    name = str(name_in_zip(path, "IMG_PHR1A_P_002_A/DIM_PHR1A_P_201208130950012_ORT_IPU_00.XML"))
+    with pytest.raises(InputError, match="outside its archive|holds no file|not in a format"):
+        open_dataset(name, Trust())
