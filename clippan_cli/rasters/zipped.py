@@ -25,23 +25,24 @@ MOST_MEMBERS = 10_000
 """Files in one archive."""
 
 _LARGEST_DIRECTORY = 16 * 2**20  # bytes in which an archive lists its members
-_NAME = re.compile(r"/vsizip/\{(.+\.zip)\}(?:/(.*))?", re.IGNORECASE | re.DOTALL)
-
-
-def is_zip(path: Path) -> bool:
-    """Whether a file is called like an archive that can be read."""
-    return path.suffix.lower() == ".zip" and path.is_file()
+_NAME = re.compile(r"/vsizip/(?:\{([^{}]+\.zip)\}|([^{}]+?\.zip))(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 
 
 def name_in_zip(archive: Path, member: str = "") -> Path:
-    """The name by which GDAL reads a member of an archive; that of the archive as a folder for no member."""
+    """The name by which GDAL reads a member of an archive; that of the archive as a folder for no member.
+
+    Raises:
+        InputError: GDAL would read another archive by it.
+    """
+    if set("{}") & set(str(archive.absolute())):
+        raise InputError(f"{archive} has a brace in its path, which GDAL does not read; rename it")
     return Path("/vsizip", f"{{{archive.absolute()}}}", member)
 
 
 def archive_of(name: str) -> tuple[Path, str] | None:
     """The archive and the member that a name stands for; None for any other name."""
     found = _NAME.fullmatch(name)
-    return None if found is None else (Path(found[1]), found[2] or "")
+    return None if found is None else (Path(found[1] or found[2]), found[3] or "")
 
 
 def members_of(archive: Path) -> dict[str, ZipInfo]:

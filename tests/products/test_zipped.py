@@ -124,6 +124,19 @@ def test_names_in_an_archive_tell_where_they_are(shelf: Shelf) -> None:
         assert file.count == 4
 
 
+def test_the_usual_names_of_gdal_are_read_too(shelf: Shelf) -> None:
+    path = archive(shelf)
+    with open_dataset(f"/vsizip/{path}/a_ms.tif", Trust()) as file:
+        assert file.count == 4
+    with pytest.raises(InputError, match="holds no file"):
+        open_dataset(f"/vsizip/{path}/b.tif", Trust())
+
+
+def test_a_brace_in_the_path_is_told(tmp_path: Path) -> None:
+    braced = Shelf(tmp_path / "{a}", tmp_path / "plain")
+    assert "has a brace in its path" in refused(archive(braced))
+
+
 @pytest.mark.parametrize("href", ["/etc/hostname", "../../../../etc/hostname", "../plain/ms.tif", "missing.tif", "VRT"])
 def test_a_dimap_in_an_archive_leads_to_its_members_alone(href: str, shelf: Shelf) -> None:
     pleiades(shelf)
@@ -136,5 +149,5 @@ def test_a_dimap_in_an_archive_leads_to_its_members_alone(href: str, shelf: Shel
             file.writestr(str(member.relative_to(shelf.folder)), text)
         file.writestr("IMG_PHR1A_P_002_A/VRT", VRT)
     name = str(name_in_zip(path, "IMG_PHR1A_P_002_A/DIM_PHR1A_P_201208130950012_ORT_IPU_00.XML"))
-    with pytest.raises(InputError, match="outside its archive|holds no file|not in a format"):
+    with pytest.raises(InputError, match=r"outside its archive|holds no file|not in a format"):
         open_dataset(name, Trust())
