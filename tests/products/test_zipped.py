@@ -17,7 +17,7 @@ from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.zipped import MOST_MEMBERS, archive_of, members_of, name_in_zip
 from clippan_cli.running.control import Control
 from clippan_models.errors import InputError
-from tests.products.deliveries import Shelf, pleiades
+from tests.products.deliveries import LANDSAT, Shelf, landsat, pleiades
 
 VRT = (
     '<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
@@ -122,6 +122,18 @@ def test_names_in_an_archive_tell_where_they_are(shelf: Shelf) -> None:
     assert set(members_of(path)) == {"a_ms.tif", "a_pan.tif"}
     with rasterio.open(name) as file:
         assert file.count == 4
+
+
+def test_an_mtl_in_an_archive_names_its_members_alone(tmp_path: Path) -> None:
+    product = Shelf(tmp_path / "product", tmp_path / "plain", 7)
+    mtl = landsat(product)
+    mtl.write_text(mtl.read_text().replace(f"{LANDSAT}_B4.TIF", str(tmp_path / "plain" / "ms.tif")))
+    product.plain_pair()
+    path = tmp_path / "product.zip"
+    with ZipFile(path, "w") as file:
+        for member in sorted(product.folder.iterdir()):
+            file.write(member, member.name)
+    assert "outside its folder" in refused(path)
 
 
 def test_the_usual_names_of_gdal_are_read_too(shelf: Shelf) -> None:
