@@ -10,8 +10,8 @@ They draw nothing and hear no signal: their `Control` has a callback for progres
 
 from __future__ import annotations
 
+from clippan_cli.products.finding import find_scenes as find_pairs
 from clippan_cli.running.control import Control
-from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.tasks.adapt import adapt_archive
 from clippan_cli.tasks.assess import assess
 from clippan_cli.tasks.assess_index import assess_scenes

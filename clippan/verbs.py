@@ -197,7 +197,7 @@ def assess_many(
         for outcome in clippan.assess_many("results/").outcomes:
             print(outcome.entry.id, outcome.error)
     """
-    from clippan_cli.scene.pairs import find_pairs as find
+    from clippan_cli.products.finding import find_scenes as find
     from clippan_cli.tasks.assess_index import assess_scenes
 
     read, files, chosen = read_options(options), report_files(options), assess_options(options, None)
@@ -235,7 +235,7 @@ def adapt(
         clippan.adapt("archive/", "sensor.safetensors", steps=2000)
         clippan.sharpen("ms.tif", "pan.tif", "hrms.tif", weights="sensor.safetensors", steps=0)
     """
-    from clippan_cli.scene.pairs import find_pairs as find
+    from clippan_cli.products.finding import find_scenes as find
     from clippan_cli.tasks.adapt import adapt_archive
     from clippan_cli.training.page import check_adapt_report, write_adapt_report
 
@@ -281,7 +281,7 @@ def batch(
         result = clippan.batch("archive/", "sharp/", method="gsa")
         print(len(result.scenes), [scene.record.error for scene in result.failed])
     """
-    from clippan_cli.scene.pairs import find_pairs as find
+    from clippan_cli.products.finding import find_scenes as find
     from clippan_cli.tasks.batch_report import batch_with_report
 
     folder, read, report = Path(output), read_options(options), path_or_none(options.get("report"))
@@ -309,7 +309,7 @@ def find_pairs(archive: File, **options: Unpack[FileFlags]) -> PairTable:
         for pair in clippan.find_pairs("archive/").pairs:
             print(pair.id, pair.ms, pair.pan, pair.reason)
     """
-    from clippan_cli.scene.pairs import find_pairs as find
+    from clippan_cli.products.finding import find_scenes as find
 
     with running(False, None) as control:
         return find(Path(archive), trust(options), control)

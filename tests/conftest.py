@@ -31,6 +31,7 @@ PAN_PIXEL = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 """Geotransform of a PAN image with pixels of half a metre, north up."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run slow tests last, and the fast tests of a file in one process, where several share the work.
 

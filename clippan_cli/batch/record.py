@@ -15,7 +15,7 @@ import msgspec
 from clippan_cli import __version__
 from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, origin_of
 from clippan_cli.rasters.names import public_name
-from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.options import Declared, Trust
 from clippan_cli.rasters.source import open_source
 from clippan_cli.report.files import write_text
 from clippan_cli.running.warnings import RunWarning
@@ -74,6 +74,8 @@ class Job:
                 ms=tuple(map(_absolute, files.ms)),
                 pan=_absolute(files.pan),
                 pan_tiles=tuple(map(_absolute, files.pan_tiles)),
+                ms_declared=_with_absolute(files.ms_declared),
+                pan_declared=_with_absolute(files.pan_declared),
             ),
             read=replace(read, aoi=read.aoi and read.aoi.absolute(), sensor=_absolute(read.sensor)),
             options=replace(
@@ -152,6 +154,7 @@ def with_key(job: Job) -> Job:
             )
         ),
         "pixels": pixels_of(job.files, read),
+        "declared": [asdict(replace(said, quality=())) for said in (job.files.ms_declared, job.files.pan_declared)],
         "clip": chosen_clip(options.guidance.clip) if find_method(options.method).language else None,
         "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
     }
@@ -213,6 +216,10 @@ def _is_made_of(path: Path, files: SceneFiles) -> bool:
         tags = open_source([str(path)], "fused", Trust(), stack).grid.tags(ns=PROVENANCE_DOMAIN)
         return origin_of(tags) == {Path(public_name(name)).name for name in files.names}
     return False
+
+
+def _with_absolute(declared: Declared) -> Declared:
+    return replace(declared, quality=tuple(replace(each, file=_absolute(each.file)) for each in declared.quality))
 
 
 def _absolute(name: str) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 import typer
 
 from clippan_cli.commands.flags import command
-from clippan_cli.commands.scene_arguments import MsFiles, PanFiles, scene_files
+from clippan_cli.commands.scene_arguments import MsFiles, PanFiles, found_scene, scene_files
 from clippan_cli.console import Terminal
 from clippan_cli.options.assess import AssessCommandFlags, assess_options, report_files
+from clippan_cli.options.flags import SCENE
 from clippan_cli.options.scene import read_options
 from clippan_cli.rasters.names import check_names
 from clippan_models.errors import UsageError
@@ -33,6 +34,15 @@ def assess(
     ],
     ms: MsFiles = None,
     pan: PanFiles = None,
+    product: Annotated[
+        Path | None,
+        typer.Option(
+            "--product",
+            metavar="PRODUCT",
+            help="The product that MS and PAN are of, instead of --ms and --pan: folder, file or zip.",
+            rich_help_panel=SCENE.name,
+        ),
+    ] = None,
     **flags: Unpack[AssessCommandFlags],
 ) -> None:
     """Measure fused images against the pair that they were made from, and against a reference where there is one.
@@ -45,7 +55,7 @@ def assess(
     from clippan_cli.scene.pairs import names_many_scenes
 
     many = names_many_scenes(fused)
-    if many and (ms or pan or flags["reference"]):
+    if many and (ms or pan or product or flags["reference"]):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
     # of many scenes, each brings its own reference
     options = assess_options(flags, fused[0] if many else flags["reference"])
@@ -53,9 +63,11 @@ def assess(
     if many:
         _assess_many(fused[0], read, options, files, terminal)
         return
-    pair = scene_files(None, ms, pan)
-    check_names([*fused, *pair.names])  # before torch is imported, which takes longer than to mistype
+    named = scene_files([str(product)] if product else None, ms, pan)
+    check_names(fused)  # before torch is imported, which takes longer than to mistype
     with terminal.running() as control:
+        pair = found_scene(named, read.pair.trust, control)
+        check_names(pair.names)
         with control.timed("start"):
             from clippan_cli.tasks import assess as task
         found = task.assess(pair, read, fused, options, control, files)
@@ -67,13 +79,13 @@ def assess(
 
 
 def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
+    from clippan_cli.products.finding import find_scenes
     from clippan_cli.running.warnings import codes_of
-    from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_models.metrics.catalogue import HEADLINE
 
     with terminal.running() as control:
-        entries = find_pairs(Path(path), read.pair.trust, control).pairs
+        entries = find_scenes(Path(path), read.pair.trust, control).pairs
         found = assess_scenes(entries, read, options, files, control)
     if terminal.as_json:
         terminal.json(found.as_json())

@@ -26,11 +26,11 @@ def found_pairs(archive: Path, flags: Mapping[str, Any], control: Control, *, wr
         InputError: there is no pair.
         OutputError: the table cannot be written.
     """
+    from clippan_cli.products.finding import find_scenes
     from clippan_cli.report.files import write_text
-    from clippan_cli.scene.pairs import find_pairs
     from clippan_cli.writing.path import check_output_path
 
-    table = find_pairs(archive, trust(flags), control)
+    table = find_scenes(archive, trust(flags), control)
     path = path_or_none(filled(PairsFlags, flags)["pairs_out"])
     if path is not None and write:
         check_output_path(path, [], filled(OverwriteFlag, flags)["overwrite"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 import typer
 
 from clippan_cli.commands.flags import command
-from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, scene_files
+from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, found_scene, scene_files
 from clippan_cli.console import Terminal
 from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
@@ -46,15 +46,18 @@ def sharpen(
     on the scene itself, guided by a CLIP that was trained to recognise good pansharpened images. The method network
     works without CLIP, the classical methods without learning.
 
+    Instead of MS and PAN, one product can be named as its provider delivers it: a folder, its main file, or a zip.
+
     Example: clippan sharpen ms.tif pan.tif -o hrms.tif
     """
     if output is None:
         raise UsageError("say where to write the result: -o FILE")
-    pair, read = scene_files(files, ms, pan), read_options(flags)
+    named, read = scene_files(files, ms, pan), read_options(flags)
     sharpening, report = sharpen_options(output, flags), path_or_none(flags["report"])
     from clippan_cli.tasks.sharpen_report import plan_with_addresses, sharpen_with_report
 
     with terminal.running() as control:
+        pair = found_scene(named, read.pair.trust, control)
         if flags["dry_run"]:
             result, report = plan_with_addresses(pair, read, sharpening, control), None
         else:

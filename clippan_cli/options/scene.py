@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict, get_args
 
 from clippan_cli.options.flags import COMPUTE, MESSAGES, REGION, SCENE, OptionalPath, filled
 from clippan_cli.options.output import band_numbers
-from clippan_cli.rasters.options import Extent, Nodata, PairOptions, Trust
+from clippan_cli.rasters.options import Extent, Nodata, PairOptions, QualityMask, Trust
 from clippan_cli.scene.files import Coregister, ReadOptions
 from clippan_models.errors import UsageError
 
@@ -79,6 +79,14 @@ class NodataFlags(TypedDict, total=False):
     ]
     ms_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "As --nodata, for MS alone.")]
     pan_nodata: Annotated[str | float | None, SCENE.flag(None, "VALUE|none", "As --nodata, for PAN alone.")]
+    quality_mask: Annotated[
+        QualityMask,
+        SCENE.flag(
+            PairOptions.quality_mask,
+            "fill|saturation|none",
+            "What the quality rasters of a product mask: fill; also saturated pixels; or nothing.",
+        ),
+    ]
 
 
 class MsBandsFlag(TypedDict, total=False):
@@ -145,6 +153,7 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
         raise UsageError(f"--bbox-crs {bbox_crs} needs a --bbox")
     one_of("extent", options["extent"], get_args(Extent))
     one_of("coregister", options["coregister"], get_args(Coregister))
+    one_of("quality_mask", options["quality_mask"], get_args(QualityMask))
     return ReadOptions(
         pair=PairOptions(
             trust=trust(given),
@@ -154,6 +163,7 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
             ms_nodata=_nodata(options, "ms_nodata"),
             pan_nodata=_nodata(options, "pan_nodata"),
             ms_bands=band_numbers(options["ms_bands"], "ms_bands") or (),
+            quality_mask=options["quality_mask"],
         ),
         bbox=_box(bbox) if bbox is not None else None,
         bbox_crs=bbox_crs,

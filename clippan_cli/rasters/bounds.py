@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 
 from clippan_cli.rasters.metadata import named_domains
+from clippan_cli.rasters.zipped import archive_of, members_of
 from clippan_models.errors import InputError, in_one_line
 from clippan_models.outside import size_text
 
@@ -64,10 +65,17 @@ def check_beside(name: str) -> None:
         InputError: one is not a regular file, or a large text.
     """
     folder, file = os.path.split(name)
+    if place := archive_of(folder):
+        _check_read_with(name, file, _large_members(*place))
+        return
     try:
         strange = _strange_files(folder or ".", os.stat(folder or ".").st_mtime_ns)
     except OSError:  # a folder that may not be listed, which GDAL cannot do either
         return
+    _check_read_with(name, file, strange)
+
+
+def _check_read_with(name: str, file: str, strange: Iterable[tuple[str, int | None]]) -> None:
     for other, size in strange:
         if not _is_read_with(file.lower(), other.lower()):
             continue
@@ -142,6 +150,13 @@ def _tags_of(dataset: Any) -> Iterator[dict[str, str]]:
     for band in range(dataset.count + 1):
         for domain in ("", *named_domains(dataset, band)):
             yield dataset.tags(band, ns=domain or None)
+
+
+def _large_members(archive: Path, folder: str) -> Iterator[tuple[str, int | None]]:
+    """The large texts in a folder of an archive, with their sizes."""
+    for name, info in members_of(archive).items():
+        if os.path.dirname(name) == folder and name.lower().endswith(_TEXTS) and info.file_size > LARGEST_SIDECAR:
+            yield os.path.basename(name), info.file_size
 
 
 @lru_cache(maxsize=16)

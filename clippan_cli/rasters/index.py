@@ -15,10 +15,13 @@ from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.mosaic import has_mask_band
 from clippan_cli.rasters.names import is_remote
+from clippan_cli.rasters.places import is_file, names_in
 from clippan_cli.rasters.til import tiles_of
+from clippan_cli.rasters.zipped import archive_of
 from clippan_models.errors import InputError, in_one_line
 
-_ENDINGS = (".til", ".xml", ".dim")
+_ENDINGS_IN_ZIP = (".xml", ".dim")
+_ENDINGS = (".til", *_ENDINGS_IN_ZIP)
 
 
 def read_by_index(
@@ -54,11 +57,12 @@ def read_by_index(
 def _files_beside(names: Sequence[str]) -> Iterator[str]:
     """The files in the folder of some tiles that are called like an index."""
     folder = os.path.dirname(names[0])
-    if is_remote(names[0]) or not os.path.isdir(folder or "."):
+    if is_remote(names[0]):
         return
-    for name in sorted(os.listdir(folder or ".")):
+    endings = _ENDINGS_IN_ZIP if archive_of(folder) else _ENDINGS
+    for name in sorted(names_in(folder)):
         path = os.path.join(folder, name)
-        if Path(name).suffix.lower() in _ENDINGS and os.path.isfile(path):
+        if Path(name).suffix.lower() in endings and is_file(path):
             yield path
 
 

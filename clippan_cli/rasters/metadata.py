@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
+from clippan_cli.rasters.options import Declared
 from clippan_models.outside import parse_json
 
 Tags = Mapping[str, str]
@@ -161,6 +162,16 @@ def join(parts: Sequence[RasterMetadata]) -> RasterMetadata:
         band_tags=tuple(tags for part in parts for tags in _with_own_tags(part, common)),
         dataset_tags={domain: tags for domain, tags in common.items() if tags},
         nbits=first.nbits if len({part.nbits for part in parts}) == 1 else None,
+    )
+
+
+def as_product_says(of_bands: RasterMetadata, declared: Declared) -> RasterMetadata:
+    """The metadata of bands with the names and scales that their product declares, where it does."""
+    return replace(
+        of_bands,
+        descriptions=declared.names or of_bands.descriptions,
+        scales=declared.scales or of_bands.scales,
+        offsets=declared.offsets or of_bands.offsets,
     )
 
 

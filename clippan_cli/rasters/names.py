@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from clippan_cli.rasters.zipped import archive_of, check_member
 from clippan_models.errors import InputError, UsageError
 
 _OBJECT = re.compile(r"(?:(s3|gs|az):/+|/vsi(s3|gs|az)/)(.*)")
@@ -80,6 +81,9 @@ def check_local_path(name: str) -> None:
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
     if reason := windows_path_here(name):
         raise InputError(reason)
+    if archive_of(name) is not None:
+        check_member(name)
+        return
     if name.startswith("/vsi") or (":" in name.split(os.sep)[0] and not Path(name).exists()):
         raise InputError(f"{name} is not a path of a local file; unpack it, or use --allow-remote for /vsicurl and s3")
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from clippan_cli.rasters.names import check_local_path, is_remote, s3_endpoint
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.til import check_corner, tiles_of
 from clippan_cli.rasters.vrt import looks_like_vrt, sources_of
+from clippan_cli.rasters.zipped import DRIVERS as DRIVERS_IN_ZIP
+from clippan_cli.rasters.zipped import archive_of, members_of
 from clippan_models.errors import InputError
 
 DRIVERS = (
@@ -77,14 +80,53 @@ def open_dataset(name: str, trust: Trust) -> Any:
     """
     if not is_remote(name):
         check_local_path(name)
-        return _Opening(trust, _folders_of(name)).open(name)
+        return _opened_in_zip(name) if archive_of(name) else _Opening(trust, _folders_of(name)).open(name)
     if not trust.remote:
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
     is_vrt = name.lower().endswith(".vrt")
     if is_vrt and not trust.vrt:
         raise _untrusted_vrt(name)
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):  # a remote folder is not to be listed
-        return _opened(name, is_vrt)
+        return _opened(name, _drivers(is_vrt))
+
+
+def _drivers(is_vrt: bool) -> tuple[str, ...]:
+    return (*DRIVERS, "VRT") if is_vrt else DRIVERS
+
+
+def _opened_in_zip(name: str) -> Any:
+    """Open a raster in an archive, of which it can lead to text files, and to the images of DIMAP, alone.
+
+    Raises:
+        InputError: it cannot be opened, or it leads to a file that must not be read.
+    """
+    archive, member = archive_of(name) or (Path(name), "")
+    beside = [f"{member}{ending}" for suffix in (*_RASTERS_BESIDE, ".aux.xml") for ending in (suffix, suffix.upper())]
+    if found := sorted(members_of(archive).keys() & set(beside)):
+        raise InputError(f"{name} has {found[0]} beside it, which is not read inside an archive; unpack it")
+    check_beside(name)
+    product = files_of_product(name)
+    for file in (*product.documents, *product.images):
+        if (place := archive_of(file)) is None or place[0] != archive:
+            raise InputError(f"{name} leads to {file}, which lies outside its archive; unpack it, or remove that")
+    for image in product.images:
+        try:
+            _opened_in_zip(image).close()
+        except InputError as error:
+            raise _leads_astray(name, error) from error
+    drivers = (*DRIVERS_IN_ZIP, "DIMAP") if product.images else DRIVERS_IN_ZIP
+    dataset = _opened(name, drivers)
+    try:
+        check_content(name, dataset)
+        if dataset.driver not in drivers or dataset.tags(ns="OVERVIEWS"):
+            raise InputError(f"{name} is a {dataset.driver} that may lead to other files; unpack it")
+        for file in files_of(name, dataset):
+            if (place := archive_of(file)) is None or place[0] != archive:
+                raise InputError(f"{name} leads to {file}, which lies outside its archive; unpack it, or remove that")
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
 
 
 @dataclass(frozen=True)
@@ -120,7 +162,7 @@ class _Opening:
         seen = {file for image in images for file in inside._check(image, name)}
         check_beside(name)
         check_links(name)
-        dataset = _opened(name, is_vrt)
+        dataset = _opened(name, _drivers(is_vrt))
         try:
             check_content(name, dataset)
             for tile in tiles[:1]:
@@ -202,10 +244,10 @@ def files_of(name: str, dataset: Any) -> list[str]:
         raise InputError(f"{name} leads to a file that cannot be read: {reason_of(error)}") from error
 
 
-def _opened(name: str, is_vrt: bool) -> Any:
+def _opened(name: str, drivers: Sequence[str]) -> Any:
     try:
         # rasterio.open takes one driver only before 1.5; the class behind it takes the list that keeps others out
-        return DatasetReader(name, driver=[*DRIVERS, "VRT"] if is_vrt else list(DRIVERS))
+        return DatasetReader(name, driver=list(drivers))
     except (RasterioError, CPLE_BaseError) as error:
         words = reason_of(error)
         if is_remote(name):

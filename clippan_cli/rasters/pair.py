@@ -13,10 +13,11 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.declared import as_declared
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
 from clippan_cli.rasters.opening import files_of
-from clippan_cli.rasters.options import Extent, PairOptions
+from clippan_cli.rasters.options import Declared, Extent, Nodata, PairOptions
 from clippan_cli.rasters.resampled import samples_of
 from clippan_cli.rasters.rounded import Rounding, coarse_rounding
 from clippan_cli.rasters.sizes import relate_by_size
@@ -132,7 +133,13 @@ class Pair:
         return s.phase_x[0] + 0.5 - s.ratio_x / 2, s.phase_y[0] + 0.5 - s.ratio_y / 2
 
 
-def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOptions, stack: ExitStack) -> Pair:
+def open_pair(
+    ms_names: Sequence[str],
+    pan_names: Sequence[str],
+    options: PairOptions,
+    stack: ExitStack,
+    declared: tuple[Declared, Declared] = (Declared(), Declared()),
+) -> Pair:
     """Open MS and PAN and find their common grid.
 
     Args:
@@ -140,15 +147,19 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
         pan_names: the panchromatic raster, or its tiles.
         options: how to read them.
         stack: closes the datasets.
+        declared: what their product says of MS, and of PAN.
 
     Raises:
         InputError: a file that cannot be read.
         UsageError: bands or a nodata value that a file does not have.
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
-    named = Stamps.now([*ms_names, *pan_names])
-    ms = samples_of(_choose_ms_bands(open_source(ms_names, "MS", options.trust, stack, options.ms_nodata), options))
-    pan = open_source(pan_names, "PAN", options.trust, stack, options.pan_nodata)
+    of_ms, of_pan = (said.masking(options.quality_mask) for said in declared)
+    quality = (each.file for said in (of_ms, of_pan) for each in said.quality)
+    named = Stamps.now([*ms_names, *pan_names, *quality])
+    ms = _opened(ms_names, "MS", options, options.ms_nodata, of_ms, stack)
+    ms = samples_of(_choose_ms_bands(ms, options))
+    pan = _opened(pan_names, "PAN", options, options.pan_nodata, of_pan, stack)
     pan = _choose_pan_band(pan, ms, options.pan_band)
     opened = (*ms.datasets, *pan.datasets)
     stamps = named.with_more(file for dataset in opened for file in files_of(dataset.name, dataset))
@@ -178,6 +189,14 @@ def open_pair(ms_names: Sequence[str], pan_names: Sequence[str], options: PairOp
     pair = Pair(ms, pan, sampling, whole, tuple(notes), rounding=rounding, stamps=stamps)
     with _telling_of(rounding):
         return replace(pair, window=_window(pair, options.extent))
+
+
+def _opened(
+    names: Sequence[str], role: str, options: PairOptions, nodata: Nodata, declared: Declared, stack: ExitStack
+) -> RasterSource:
+    """One of the two; what the user says of its nodata counts more than what its product says."""
+    nodata = declared.nodata if nodata is None else nodata
+    return as_declared(open_source(names, role, options.trust, stack, nodata), declared, options.trust, stack)
 
 
 @contextmanager

@@ -54,8 +54,14 @@ class SampleSource(RasterSource):
         )
         super().__init__(source.names, source.datasets, source.bands, source.alphas, (*source.notes, note), source.rule)
         self._source = source
+        self.declared = source.declared
         self._blocks = blocks
         self.height, self.width = height, width
+
+    @property
+    def masked(self) -> bool:
+        """Whether any pixel can be invalid for another reason than its value being nodata."""
+        return self._source.masked
 
     @property
     def in_file(self) -> Affine:

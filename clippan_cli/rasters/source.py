@@ -15,13 +15,14 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from clippan_cli.rasters.bounds import MOST_BANDS, MOST_PARTS
+from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.gdal_errors import reason_of, small_cache
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.index import read_by_index
 from clippan_cli.rasters.mosaic import are_tiles, has_mask_band, joined_tiles
 from clippan_cli.rasters.nodata import AS_DECLARED, NodataRule, is_nodata
 from clippan_cli.rasters.opening import open_dataset, options_of_gdal
-from clippan_cli.rasters.options import Nodata, Trust
+from clippan_cli.rasters.options import Declared, Nodata, Trust
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError
 
@@ -46,7 +47,10 @@ class RasterSource:
         alphas: of each dataset, the band that says where there is image, counted from 1, or None.
         notes: what was decided for the user, one sentence each.
         rule: how to tell nodata.
+        declared: what its product says of it.
     """
+
+    declared: Declared = Declared()
 
     def __init__(
         self,
@@ -245,6 +249,8 @@ def open_source(names: Sequence[str], role: str, trust: Trust, stack: ExitStack,
         if image is not None:
             mosaic, note, of_index = image, of_index, ""
         names, datasets, joined = files[:1], (mosaic,), (note, of_index) if of_index else (note,)
+    if nodata is None and datasets[0].driver == "DIMAP":
+        rule = NodataRule(files_of_product(str(datasets[0].name)).nodata, role)
     for name, dataset in zip(names, datasets, strict=True):
         _check_like_first(names[0], datasets[0], name, dataset)
     called = [_called_alpha(dataset) for dataset in datasets]

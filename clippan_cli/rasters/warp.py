@@ -45,9 +45,15 @@ class WarpedSource(RasterSource):
         """
         super().__init__(source.names, source.datasets, source.bands, source.alphas, source.notes, source.rule)
         self._source = source
+        self.declared = source.declared
         self._to_source = to_source
         self._place = place
         self.height, self.width = shape
+
+    @property
+    def masked(self) -> bool:
+        """Whether any pixel of the raster can be invalid for another reason than its value being nodata."""
+        return self._source.masked
 
     def moved(self, down: float, right: float) -> WarpedSource:
         """The same pixels, so many PAN pixels further down and to the right."""

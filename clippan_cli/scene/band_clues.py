@@ -38,7 +38,7 @@ def band_clues(source: RasterSource) -> tuple[BandClue, ...]:
     for band, (number, index) in enumerate(source.bands):
         dataset, name = source.datasets[number], Path(source.names[number]).stem
         texts = (
-            dataset.descriptions[index - 1],
+            source.declared.names[band] if source.declared.names else dataset.descriptions[index - 1],
             groups[band],
             _in_order(name, dataset.count, index),
             _COLOURS.get(colours[band]),

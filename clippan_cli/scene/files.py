@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from clippan_cli.rasters.options import PairOptions
+from clippan_cli.rasters.options import Declared, PairOptions
+from clippan_cli.rasters.zipped import archive_of
 from clippan_cli.writing.cells import table_text
+from clippan_models.errors import InputError
 from clippan_models.plain import plain
 
 Coregister = Literal["auto", "off"]
@@ -26,6 +28,8 @@ class SceneFiles:
         reference: the truth on the PAN grid, where it is known.
         sensor: the sensor of this scene, where a table names it; None: that of `ReadOptions`.
         pan_tiles: the other tiles of PAN.
+        ms_declared: what the product says of MS in other files.
+        pan_declared: what it says of PAN.
     """
 
     ms: tuple[str, ...]
@@ -36,6 +40,8 @@ class SceneFiles:
     reference: str | None = None
     sensor: str | None = None
     pan_tiles: tuple[str, ...] = ()
+    ms_declared: Declared = Declared()
+    pan_declared: Declared = Declared()
 
     @property
     def pans(self) -> tuple[str, ...]:
@@ -47,14 +53,21 @@ class SceneFiles:
         """MS and PAN as they were named."""
         return (*self.ms, *self.pans)
 
+    @property
+    def quality(self) -> tuple[str, ...]:
+        """The quality rasters of the product."""
+        declared = (self.ms_declared, self.pan_declared)
+        return tuple(dict.fromkeys(each.file for said in declared for each in said.quality))
+
     def as_json(self) -> dict[str, Any]:
         """MS and PAN as plain data."""
         return {"ms": list(self.ms), "pan": self.pan, "pan_tiles": list(self.pan_tiles)}
 
     @property
     def paths(self) -> list[Path]:
-        """The local files of the pair that exist."""
-        return [Path(name) for name in self.names if Path(name).exists()]
+        """The local files of the pair that exist, or the archives that hold them."""
+        places = ((archive_of(name) or (Path(name), ""))[0] for name in (*self.names, *self.quality))
+        return [path for path in dict.fromkeys(places) if path.exists()]
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,17 @@ class PairTable:
 
     pairs: tuple[SceneFiles, ...]
     left_out: tuple[LeftOut, ...] = ()
+
+    def checked(self, path: Path) -> PairTable:
+        """The table, if it has a pair.
+
+        Raises:
+            InputError: it has none.
+        """
+        if not self.pairs:
+            first = "".join(f"; {item.path}: {item.reason}" for item in (self.unpaired or self.left_out)[:2])
+            raise InputError(f"{path} holds no pair of MS and PAN{first}")
+        return self
 
     @property
     def unpaired(self) -> tuple[LeftOut, ...]:

@@ -12,6 +12,7 @@ from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import open_source
 from clippan_cli.rasters.stamps import stamp_of
+from clippan_cli.rasters.zipped import archive_of, stamp_of_member
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_models.errors import ClippanError
 from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights
@@ -25,7 +26,9 @@ def digest_of(parameters: dict[str, Any]) -> str:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file; empty where it cannot be read."""
+    """SHA-256 of a file, or the checksum of one in an archive; empty where it cannot be read."""
+    if archive_of(str(path)) is not None:
+        return stamp_of_member(str(path))
     try:
         return sha256_of(Path(path))
     except OSError:
@@ -34,7 +37,7 @@ def file_sha256(path: str | Path) -> str:
 
 def pixels_of(files: SceneFiles, read: ReadOptions) -> list[list[str]]:
     """The name of each file of a scene, with checksums of what is in it."""
-    return [[Path(name).name, *_content(name, read.pair.trust)] for name in files.names]
+    return [[Path(name).name, *_content(name, read.pair.trust)] for name in (*files.names, *files.quality)]
 
 
 def chosen_clip(name: str) -> str:

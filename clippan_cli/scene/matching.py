@@ -7,9 +7,8 @@ a CRS make a pair where their names say so: `NAME_ms.tif` and `NAME_pan.tif` in 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import RasterSource, open_source
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
+from clippan_cli.scene.listing import files_below, image_told_by, rasters_among
 from clippan_cli.scene.names import (
     is_no_half,
     name_without_role,
@@ -29,17 +29,20 @@ from clippan_cli.scene.names import (
     says_its_role,
     scene_id,
     with_unique_ids,
+    without_tile,
 )
 from clippan_cli.scene.parts import Image, join_parts
 from clippan_models.errors import why_lost
 
-_ENDINGS = (".tif", ".tiff", ".jp2", ".ntf", ".nitf", ".img", ".pix", ".vrt", ".png", ".bil")
 _FUSED_ENDINGS = (".tif", ".tiff")
 _TRUTHS = ("gt", "truth", "reference")
 _RATIOS = (1.2, 16.5)  # PAN pixels per MS pixel of any camera, with some room
 _OVERLAP = 0.5  # share of the smaller footprint that both must cover
 _TILE_OVERLAP = 0.9  # share of the larger one, where a name says that an image is one tile of several
 _SECONDS = 2.0
+
+ProductsBelow = Callable[[Sequence[Path]], tuple[list[SceneFiles], list[LeftOut]]]
+"""Of some files, the scenes that one of them names as a whole, and the files that are in none with the reason."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,24 @@ class _Match:
         return f"{' and '.join(whys) or 'the only two here that'} {'agree' if whys else 'overlap'}"
 
 
-def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
+def pairs_of_folder(folder: Path, trust: Trust, control: Control, products: ProductsBelow | None = None) -> PairTable:
     """The pairs of a folder and those below it, each with the images that were made of it; every other raster left out.
+
+    Args:
+        folder: a folder, or an archive as one.
+        trust: what may be opened besides local rasters.
+        control: progress and the request to stop.
+        products: finds the scenes that a file names as a whole: their files are not paired once more.
 
     Raises:
         Interrupted: a signal asked to stop.
     """
-    paths, left_out = _rasters_below(folder)
+    files, left_out = files_below(folder)
+    scenes, no_products = ([], []) if products is None else products(files)
+    left_out += no_products
+    taken = {Path(name) for scene in scenes for name in (*scene.names, *scene.quality)}
+    taken |= {Path(item.path) for item in no_products}
+    paths = rasters_among(file for file in files if file not in taken)
     images: list[Image] = []
     origins: dict[Path, frozenset[str]] = {}
     for number, path in enumerate(paths, start=1):
@@ -100,27 +114,11 @@ def pairs_of_folder(folder: Path, trust: Trust, control: Control) -> PairTable:
     on_map, off_map = ([i for i in whole.images if bool(i.area.is_empty) == bare] for bare in (False, True))
     pairs, alone = _join([i for i in on_map if i.bands > 1], [i for i in on_map if i.bands == 1])
     more, rest = _join_by_name(off_map)
-    named = with_unique_ids(named_by_folder([*pairs, *more], folder))
+    named = with_unique_ids(named_by_folder([*scenes, *pairs, *more], folder))
     complete = _with_fused(sorted(named, key=lambda pair: pair.id), paths, origins)
     known = {name for pair in complete for name in (*pair.fused, pair.reference)}
     alone = [replace(item, unpaired=item.unpaired and item.path not in known) for item in [*alone, *rest]]
     return PairTable(complete, tuple(sorted([*left_out, *alone], key=lambda item: item.path)))
-
-
-def _rasters_below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
-    """The files in a folder and those below it that may be rasters, and the folders that cannot be read."""
-    left_out: list[LeftOut] = []
-
-    def tell(error: OSError) -> None:
-        system = Path(error.filename).name == "lost+found"  # on every disk, for its administrator alone
-        reason = f"it cannot be read: {error.strerror or error}"
-        left_out.append(LeftOut(str(error.filename), reason, unpaired=not system))
-
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder, onerror=tell):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(p for p in found if p.suffix.lower() in _ENDINGS and p.is_file()), left_out
 
 
 def _is_quicklook(path: Path, made: Mapping[Path, object]) -> bool:
@@ -145,7 +143,9 @@ def _look_at_parts(files: Sequence[Path], trust: Trust) -> Image:
 
 def _image_of(source: RasterSource) -> Image:
     grid, files = source.grid, tuple(map(Path, source.names))
-    path, key = files[0], name_without_role(source.names[0])
+    path = files[0]
+    image = image_told_by(path)
+    key = name_without_role(str(without_tile(image)) if image else source.names[0])
     if grid.crs is None:
         return Image(path, key, source.count, 0.0, Polygon(), None, files)
     place = grid.transform, source.width, source.height, grid.crs

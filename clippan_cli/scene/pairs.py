@@ -48,10 +48,7 @@ def find_pairs(path: Path, trust: Trust, control: Control) -> PairTable:
             or f"{path} is neither a folder nor a CSV file with the columns ms, pan and perhaps id, nor a STAC JSON "
             "file"
         )
-    if not table.pairs:
-        first = f"; {table.left_out[0].path}: {table.left_out[0].reason}" if table.left_out else ""
-        raise InputError(f"{path} holds no pair of MS and PAN{first}")
-    return table
+    return table.checked(path)
 
 
 def _of_row(row: FileRow) -> SceneFiles:

@@ -71,15 +71,15 @@ class _Product:
 
     Attributes:
         name: of a file without its ending: the name of the product, and that of the band.
-        ms: the bands of MS.
-        more_ms: those that MS has as well where they are there.
+        ms: the bands that MS needs.
+        all_ms: all that MS has where they are there, in order.
         pan: the band that is PAN.
         has_others: all files whose names begin with that of the product belong to it: further bands, and masks.
     """
 
     name: re.Pattern[str]
     ms: tuple[str, ...]
-    more_ms: tuple[str, ...]
+    all_ms: tuple[str, ...]
     pan: str
     has_others: bool
 
@@ -88,12 +88,17 @@ def _named(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
+def landsat_bands(number: int) -> tuple[str, ...]:
+    """The bands of MS of Landsat 7, 8 or 9, as the names of files call them."""
+    return tuple(f"B{band}" for band in ((1, 2, 3, 4, 5, 7) if number == 7 else range(1, 8)))
+
+
 _PRODUCTS = (
     _Product(
-        _named(r"(L[CO]0?[89]\w*?)(?:_SR)?_(B\d+)"), ("B2", "B3", "B4", "B5"), ("B6", "B7"), "B8", True
+        _named(r"(L[CO]0?[89]\w*?)(?:_SR)?_(B\d+)"), ("B2", "B3", "B4", "B5"), landsat_bands(8), "B8", True
     ),  # Landsat
-    _Product(_named(r"(LE0?7\w*?)(?:_SR)?_(B\d+)"), ("B1", "B2", "B3", "B4"), ("B5", "B7"), "B8", True),
-    _Product(_named(r"(.+_)([BGRNP])"), ("B", "G", "R", "N"), (), "P", False),  # KOMPSAT
+    _Product(_named(r"(LE0?7\w*?)(?:_SR)?_(B\d+)"), ("B1", "B2", "B3", "B4"), landsat_bands(7), "B8", True),
+    _Product(_named(r"(.+_)([BGRNP])"), ("B", "G", "R", "N"), ("B", "G", "R", "N"), "P", False),  # KOMPSAT
 )
 
 
@@ -152,7 +157,7 @@ def _join_bands(look: Look, joined: Joined) -> None:
         by_folder.setdefault(image.path.parent, []).append(image)
     for folder, images in by_folder.items():
         for (name, product), bands in _products_of(images).items():
-            ms = [bands[band] for band in (*product.ms, *product.more_ms) if band in bands]
+            ms = [bands[band] for band in product.all_ms if band in bands]
             absent = [band for band in product.ms if band not in bands]
             if not ms or (absent and product.pan not in bands):
                 continue

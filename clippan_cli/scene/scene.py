@@ -84,7 +84,7 @@ def scene_as_referenced(files: SceneFiles, options: ReadOptions, control: Contro
         ClippanError: files that cannot be read or do not belong together, an unknown sensor, an empty region; in a
             strict run, a doubt about them.
     """
-    pair = open_pair(files.ms, files.pans, options.pair, stack)
+    pair = open_pair(files.ms, files.pans, options.pair, stack, (files.ms_declared, files.pan_declared))
     for note in pair.notes:
         control.on_note(note)
     sensor, reason = _sensor(pair, files.sensor or options.sensor, options.sensor_bands)
@@ -125,7 +125,7 @@ def _sensor(pair: Pair, name: str, band_names: tuple[str, ...]) -> tuple[Sensor,
         for domain in named_domains(dataset):
             tags.update({f"{domain}.{k}": v for k, v in dataset.tags(ns=domain).items()})
         tags.update(dataset.tags())
-    descriptions = [pair.ms.datasets[d].descriptions[i - 1] for d, i in pair.ms.bands]
+    descriptions = pair.ms.declared.names or [pair.ms.datasets[d].descriptions[i - 1] for d, i in pair.ms.bands]
     names = [Path(n).name for n in (*pair.ms.names, *pair.pan.names)]
     clues = [BandClue((band,)) for band in band_names] or band_clues(pair.ms)
     guess = guess_sensor(tags, clues, pair.sampling.ratio, descriptions, names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from affine import Affine
 
-from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_metadata
+from clippan_cli.rasters.metadata import RasterMetadata, as_product_says, combine, join, read_metadata
 from clippan_cli.rasters.source import RasterSource
 from clippan_cli.scene.scene import Scene
 from clippan_cli.writing.encode import PixelFormat, choose_format
@@ -63,6 +63,7 @@ def _chosen_bands(bands: Sequence[int] | None, ms: RasterSource) -> tuple[int, .
 def _metadata(scene: Scene, bands: Sequence[int]) -> RasterMetadata:
     ms, pan = scene.pair.ms, scene.pair.pan
     of_ms = join([read_metadata(ms.datasets[d], [i]) for d, i in (ms.bands[b] for b in bands)])
+    of_ms = as_product_says(of_ms, ms.declared.selected(bands))
     if len(ms.names) > 1 and scene.sensor.bands:
         # in one file, nothing else says which bands came from which
         known = [scene.sensor.bands[b].name for b in bands]

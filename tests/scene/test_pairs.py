@@ -338,7 +338,7 @@ def band_files(folder: Path, start: str, bands: dict[str, float], suffix: str = 
 @pytest.mark.parametrize(
     ("start", "bands", "ms", "pan"),
     [
-        (f"{LANDSAT}_", "B1 B2 B3 B4 B5 B6 B7 B9 B10 QA_PIXEL", "B2 B3 B4 B5 B6 B7", "B8"),
+        (f"{LANDSAT}_", "B1 B2 B3 B4 B5 B6 B7 B9 B10 QA_PIXEL", "B1 B2 B3 B4 B5 B6 B7", "B8"),
         (f"{LANDSAT}_", "B2 B3 B4 B5", "B2 B3 B4 B5", "B8"),
         ("LC81900262013150LGN00_", "B2 B3 B4 B5 BQA", "B2 B3 B4 B5", "B8"),
         ("LE07_L1TP_190026_2000_01_T1_", "B1 B2 B3 B4 B5 B6_VCID_1 B7", "B1 B2 B3 B4 B5 B7", "B8"),

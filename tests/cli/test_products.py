@@ -1,0 +1,83 @@
+"""Do the commands take a product where they take MS and PAN, and answer what is none with the right exit code?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.cli.conftest import RunMain
+from tests.products.deliveries import LANDSAT, Mtl, Shelf, landsat, pleiades
+
+USAGE, INPUT = 2, 3
+FAST = ["--method", "brovey", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "product", tmp_path / "plain", len(Mtl().bands))
+
+
+def test_every_command_takes_a_product(shelf: Shelf, run_main: RunMain, tmp_path: Path) -> None:
+    mtl, out = landsat(shelf), tmp_path / "out.tif"
+    done = run_main(["sharpen", str(mtl), "-o", str(out), *FAST])
+    assert done.code == 0 and f"MS is {LANDSAT}_B1.TIF and 6 more files, PAN is {LANDSAT}_B8.TIF" in done.stderr
+    found = json.loads(run_main(["info", str(shelf.folder), "--json"]).stdout)
+    assert (found["ms"]["bands"], found["pan"]["bands"], found["ms"]["has_mask"]) == (7, 1, True)
+    assessed = run_main(["assess", str(out), "--product", str(mtl), "--json"])
+    assert assessed.code == 0 and json.loads(assessed.stdout)["images"][0]["metrics"]
+
+
+def test_a_batch_takes_products_in_folders_and_archives(shelf: Shelf, run_main: RunMain, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    landsat(Shelf(archive, tmp_path / "plain", 7))
+    packed = Shelf(tmp_path / "PHR", tmp_path / "plain")
+    pleiades(packed)
+    with ZipFile(archive / "PHR.zip", "w") as file:
+        for path in sorted(packed.folder.rglob("*")):
+            file.write(path, path.relative_to(tmp_path))
+    command = ["batch", str(archive), "-o", str(tmp_path / "sharp"), *FAST, "--json"]
+    first = run_main(command)
+    assert first.code == 0, first
+    outcomes = {scene["id"]: scene["outcome"] for scene in json.loads(first.stdout)["scenes"]}
+    assert outcomes == {LANDSAT: "done", "DIM_PHR1A_201208130950012_ORT_IPU_00": "done"}
+    single = tmp_path / "single.tif"
+    assert run_main(["sharpen", str(archive / f"{LANDSAT}_MTL.txt"), "-o", str(single), *FAST]).code == 0
+    with rasterio.open(single) as one, rasterio.open(tmp_path / "sharp" / f"{LANDSAT}.tif") as other:
+        np.testing.assert_array_equal(one.read(), other.read())
+    (archive / "PHR.zip").write_bytes((archive / "PHR.zip").read_bytes())
+    with rasterio.open(archive / f"{LANDSAT}_QA_PIXEL.TIF", "r+") as quality:
+        quality.write(np.ones((1, 4, 4), np.uint16), window=((0, 4), (0, 4)))
+    again = {scene["id"]: scene["outcome"] for scene in json.loads(run_main(command).stdout)["scenes"]}
+    assert again == {LANDSAT: "done", "DIM_PHR1A_201208130950012_ORT_IPU_00": "unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("a_ms.tif", USAGE, "expected two files, MS then PAN, or one product"),
+        ("missing.zip", INPUT, "cannot be read"),
+        ("missing_MTL.txt", INPUT, "cannot be read as an MTL file"),
+        ("README.XML", INPUT, "names no image"),
+        ("empty", INPUT, "holds no pair"),
+    ],
+)
+def test_what_is_no_product_is_answered(
+    name: str, code: int, words: str, shelf: Shelf, run_main: RunMain, tmp_path: Path
+) -> None:
+    shelf.raster("a_ms.tif", shelf.ms, None)
+    shelf.text("README.XML", "<README/>")
+    (shelf.folder / "empty").mkdir()
+    outcome = run_main(["sharpen", str(shelf.folder / name), "-o", str(tmp_path / "out.tif"), *FAST])
+    assert outcome.code == code and words in outcome.error_line
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_a_quality_mask_that_does_not_exist_is_refused(shelf: Shelf, run_main: RunMain, tmp_path: Path) -> None:
+    command = ["sharpen", str(landsat(shelf)), "-o", str(tmp_path / "out.tif"), *FAST]
+    outcome = run_main([*command, "--quality-mask", "clouds"])
+    assert outcome.code == USAGE and "--quality-mask clouds" in outcome.error_line
