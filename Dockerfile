@@ -21,7 +21,7 @@ RUN apt-get update \
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --extra-index-url "https://download.pytorch.org/whl/${TORCH}" /wheels/*.whl
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
-USER clippan
+USER 1000
 WORKDIR /data
 ENTRYPOINT ["clippan"]
 CMD ["--help"]

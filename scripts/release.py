@@ -19,10 +19,11 @@ import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PLUGIN = Path("qgis", "build.py")
-"""Writes the plugin for QGIS as a zip into the folder it is given."""
+PLUGIN = Path("scripts", "plugin")
+"""Writes the plugin for QGIS as the zip file it is given."""
 
 PACKAGE_INDEX = "https://pypi.org/packages/source/c/clippan"
 
@@ -121,11 +122,11 @@ def build(root: Path, release: Release, output: Path, *, packages_only: bool) ->
     (sdist,), (wheel,) = output.glob("*.tar.gz"), output.glob("*.whl")
     _run("-m", "twine", "check", "--strict", sdist, wheel)
     if (root / PLUGIN).exists():
-        _run(root / PLUGIN, output, environment=environment)
+        _run(root / PLUGIN, output / f"clippan_qgis-{release.version}.zip", environment=environment)
     if not packages_only:
         with tempfile.TemporaryDirectory() as scratch:
             python = try_alone(wheel, Path(scratch))
-            _run("-m", "cyclonedx_py", "environment", "--output-reproducible", "-o", output / "sbom.cdx.json", python)
+            list_parts(root, python, output / "sbom.cdx.json")
             audit(python)
     (output / "recipe.yaml").write_text(recipe(root, sdist), encoding="utf-8")
     (output / "notes.md").write_text(release.notes + "\n", encoding="utf-8")
@@ -143,30 +144,41 @@ def recipe(root: Path, sdist: Path) -> str:
 def try_alone(wheel: Path, scratch: Path) -> Path:
     """Install the wheel in an empty environment and run the demo there; gives the Python of that environment."""
     venv.create(scratch / "venv", with_pip=True)
-    binaries = scratch / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    python = binaries / "python"
-    _run("-m", "pip", "install", "--quiet", wheel, python=python)
+    python = scratch / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    # In two steps, so that pip records no path of this machine, which the list of parts would repeat.
+    for options in (("--no-deps", "--no-index", "--only-binary", ":all:", "--find-links", wheel.parent), ()):
+        _run("-m", "pip", "install", "--quiet", *options, "clippan", python=python)
     _run("-P", "-m", "clippan_cli", "demo", scratch / "demo", "--steps", "3", python=python, folder=scratch)
     return python
 
 
+def list_parts(root: Path, python: Path, target: Path) -> None:
+    """Write the software bill of materials: all packages of the environment of this Python, in CycloneDX's format."""
+    options = ("--pyproject", root / "pyproject.toml", "--output-reproducible", "--output-file", target)
+    _run("-m", "cyclonedx_py", "environment", *options, python)
+
+
 def audit(python: Path) -> None:
-    """Ask for known vulnerabilities of all that the wheel needs.
+    """Look up known vulnerabilities of all packages of the environment of this Python.
 
     Raises:
         NotReadyError: there is one.
     """
-    packages = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True).stdout.strip()
     command = [sys.executable, "-m", "pip_audit", "--path", packages, "--format", "json", "--progress-spinner", "off"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    try:
-        dependencies = json.loads(done.stdout)["dependencies"]
-    except (ValueError, KeyError):
+    if not done.stdout:
         reason = (done.stderr.strip() or "no answer").splitlines()[-1]
         print(f"scripts/release: known vulnerabilities were NOT looked up: {reason}", file=sys.stderr)
         return
+    judge(json.loads(done.stdout)["dependencies"])
+
+
+def judge(dependencies: list[dict[str, Any]]) -> None:
+    """Say which packages pip-audit could not look up, and refuse those with known vulnerabilities."""
+    if unknown := [one["name"] for one in dependencies if "skip_reason" in one]:
+        print(f"scripts/release: NOT looked up for vulnerabilities: {', '.join(unknown)}", file=sys.stderr)
     if found := [one for one in dependencies if one.get("vulns")]:
         raise NotReadyError(
             *(f"{one['name']} {one['version']} has {', '.join(hole['id'] for hole in one['vulns'])}" for one in found)
