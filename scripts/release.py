@@ -147,8 +147,8 @@ def try_alone(wheel: Path, scratch: Path) -> Path:
     python = scratch / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     # In two steps, so that pip records no path of this machine, which the list of parts would repeat.
     for options in (("--no-deps", "--no-index", "--only-binary", ":all:", "--find-links", wheel.parent), ()):
-        _run("-m", "pip", "install", "--quiet", *options, "clippan", python=python)
-    _run("-P", "-m", "clippan_cli", "demo", scratch / "demo", "--steps", "3", python=python, folder=scratch)
+        _run("-I", "-m", "pip", "install", "--quiet", *options, "clippan", python=python)
+    _run("-I", "-m", "clippan_cli", "demo", scratch / "demo", "--steps", "3", python=python, folder=scratch)
     return python
 
 
