@@ -1,4 +1,4 @@
-"""Writes the parts of these pages that follow from the code: options, exit codes, warnings, sensors, backbones, Python.
+"""Writes the parts of these pages that follow from the code: options, exit codes, warnings, sensors, extras, Python ...
 
     python docs/generate.py            write them
     python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 if there are
@@ -49,7 +49,7 @@ def commands() -> dict[str, Any]:
 def parts() -> dict[str, Callable[[], str]]:
     """What makes each generated part, by key."""
     made: dict[str, Callable[[], str]] = {"exit codes": _exit_codes, "sensors": _sensors, "backbones": _backbones}
-    made |= {"warnings": _warnings}
+    made |= {"warnings": _warnings, "extras": _extras}
     made |= {"functions": _functions, "keywords": _keywords, "types": _types}
     return made | {f"options {name}": partial(_options, command) for name, command in commands().items()}
 
@@ -132,6 +132,13 @@ def _first_line(kind: type) -> str:
 def _warnings() -> str:
     rows = [(f"`{kind.code}`", kind.meaning, kind.advice) for kind in KINDS]
     return _table(("code", "when", "what to do"), rows)
+
+
+def _extras() -> str:
+    """Each extra that pyproject.toml has in one line, by the comment there."""
+    extras = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    rows = re.findall(r"""^([\w-]+) = \[".*\]  # (.*)$""", extras, re.MULTILINE)
+    return _table(("extra", "for"), [(f"`{name}`", purpose) for name, purpose in rows])
 
 
 def _sensors() -> str:

@@ -47,7 +47,7 @@ make_venv() {
 # What clippan is installed from: a copy follows its code, an installation in place only what it depends on.
 fingerprint() {
   case $1 in
-    plain) (cd "$root" && find pyproject.toml clippan_cli models -type f ! -name '*.pyc' -exec cksum {} + | sort | cksum) ;;
+    plain) (cd "$root" && find pyproject.toml clippan clippan_cli models -type f ! -name '*.pyc' -exec cksum {} + | sort | cksum) ;;
     dev) (cd "$root" && echo "$root" && cksum <pyproject.toml) ;;
   esac
 }

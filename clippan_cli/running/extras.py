@@ -22,6 +22,4 @@ def needed_by(what: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise UsageError(
-            f"{what} needs packages that are not installed: pip install '.[{extra}]' in the clone"
-        ) from error
+        raise UsageError(f"{what} needs packages that are not installed: pip install 'clippan[{extra}]'") from error

@@ -203,7 +203,7 @@ def test_a_log_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     absent = run_main([*command, str(tmp_path / "log")])
-    assert absent.code == 2 and "pip install '.[tensorboard]'" in absent.error_line
+    assert absent.code == 2 and "pip install 'clippan[tensorboard]'" in absent.error_line
     assert not (tmp_path / "log").exists()
 
 

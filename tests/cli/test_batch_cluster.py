@@ -128,7 +128,7 @@ def test_mistakes_of_usage(archive: Path, run_main: RunMain, monkeypatch: pytest
     assert nonsense.code == NO_RESOURCES and "here: no Dask scheduler answers" in nonsense.error_line
     monkeypatch.setitem(sys.modules, "distributed", None)
     absent = run_main(command)
-    assert absent.code == 2 and "pip install '.[cluster]'" in absent.error_line
+    assert absent.code == 2 and "pip install 'clippan[cluster]'" in absent.error_line
     assert not Path("sharp").exists()
 
 
