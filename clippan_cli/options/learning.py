@@ -35,9 +35,12 @@ class _MethodFlags(TypedDict, total=False):
             SharpenOptions.method,
             "NAME",
             "exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
+            any_case=True,
         ),
     ]
-    preset: Annotated[str, METHOD.flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.")]
+    preset: Annotated[
+        str, METHOD.flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.", any_case=True)
+    ]
     steps: Annotated[
         int | None, METHOD.flag(None, "N", "Optimiser steps of the network; those of the preset if not given.")
     ]
@@ -56,6 +59,7 @@ class NetworkFlags(TypedDict, total=False):
             None,
             "TERM[=WEIGHT],...",
             "Loss terms: spec, spat, qnr, rho, ship, d, wald, ei; if not given, those for the backbone.",
+            any_case=True,
         ),
     ]
     backbone: Annotated[
@@ -64,6 +68,7 @@ class NetworkFlags(TypedDict, total=False):
             None,
             "NAME",
             "Architecture of the network, see clippan models list; if not given, that of --weights, else anyband.",
+            any_case=True,
         ),
     ]
     teacher: Annotated[
@@ -73,6 +78,7 @@ class NetworkFlags(TypedDict, total=False):
             "NAME",
             "Method whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa, a backbone such as "
             "ship, or none.",
+            any_case=True,
         ),
     ]
     projection: Annotated[

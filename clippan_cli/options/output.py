@@ -15,8 +15,8 @@ class BandsFlag(TypedDict, total=False):
     """Of `sharpen`."""
 
     bands: Annotated[
-        str | Sequence[int] | None,
-        OUTPUT.flag(SharpenOptions.bands, "N,N,...", "MS bands to write, in this order.", "-b"),
+        list[str] | str | Sequence[int] | None,
+        OUTPUT.flag(SharpenOptions.bands, "N,N,...", "MS bands to write, in this order; can be repeated.", "-b"),
     ]
 
 
@@ -27,8 +27,8 @@ class OverwriteFlag(TypedDict, total=False):
 
 
 class _EncodingFlags(TypedDict, total=False):
-    of: Annotated[Driver, OUTPUT.flag(OutputOptions.driver, "cog|gtiff", "Output format.")]
-    compress: Annotated[str, OUTPUT.flag(OutputOptions.compress, "NAME", "deflate, zstd, lzw, none ...")]
+    of: Annotated[Driver, OUTPUT.flag(OutputOptions.driver, "cog|gtiff", "Output format.", any_case=True)]
+    compress: Annotated[str, OUTPUT.flag(OutputOptions.compress, "NAME", "deflate, zstd, lzw, none ...", any_case=True)]
     co: Annotated[
         list[str] | Mapping[str, Any] | None, OUTPUT.flag(None, "KEY=VALUE", "GDAL creation option; can be repeated.")
     ]
@@ -74,7 +74,8 @@ def band_numbers(bands: str | Sequence[int] | None, option: str = "bands") -> tu
     if bands is None:
         return None
     try:
-        return tuple(int(part) for part in (bands.replace(",", " ").split() if isinstance(bands, str) else bands))
+        listed = [bands] if isinstance(bands, str) else bands
+        return tuple(int(part) for each in listed for part in str(each).replace(",", " ").split())
     except ValueError as error:
         raise UsageError(f"{bands}: must be band numbers separated by commas, e.g. 3,2,1", option) from error
 

@@ -43,7 +43,12 @@ class CoregisterFlag(TypedDict, total=False):
 
     coregister: Annotated[
         Coregister,
-        SCENE.flag(ReadOptions.coregister, "auto|off", "Estimate and correct the shift of each MS band against PAN."),
+        SCENE.flag(
+            ReadOptions.coregister,
+            "auto|off",
+            "Estimate and correct the shift of each MS band against PAN.",
+            any_case=True,
+        ),
     ]
 
 
@@ -106,7 +111,10 @@ class ExtentFlag(TypedDict, total=False):
     """Of commands that know the grid of the output."""
 
     extent: Annotated[
-        Extent, REGION.flag(PairOptions.extent, "intersection|pan", "Output grid: the overlap with MS, or all of PAN.")
+        Extent,
+        REGION.flag(
+            PairOptions.extent, "intersection|pan", "Output grid: the overlap with MS, or all of PAN.", any_case=True
+        ),
     ]
 
 
