@@ -39,8 +39,8 @@ def scene_files(files: list[str] | None, ms: list[str] | None, pan: list[str] | 
     if files:
         if len(files) != 2:
             raise UsageError(
-                f"expected two files, MS then PAN, but got {len(files)}; name the output with -o, and use --ms and --pan "
-                "for bands and tiles"
+                f"expected two files, MS then PAN, but got {len(files)}; name the output with -o, and "
+                "use --ms and --pan for bands and tiles"
             )
         return SceneFiles((files[0],), files[1])
     if not ms or not pan:

@@ -41,7 +41,7 @@ def test_each_place_wins_over_the_next(
 
 
 def test_all_of_a_run_in_a_file(config: Path, desk: Desk, run_main: RunMain) -> None:
-    desk.ms(), desk.pan(), desk.out  # noqa: B018 - makes the folder as well
+    desk.ms(), desk.pan(), desk.out
     config.write_text(
         """
         ms = "ms.tif"
