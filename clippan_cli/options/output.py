@@ -15,8 +15,13 @@ class BandsFlag(TypedDict, total=False):
     """Of `sharpen`."""
 
     bands: Annotated[
-        list[str] | str | Sequence[int] | None,
-        OUTPUT.flag(SharpenOptions.bands, "N,N,...", "MS bands to write, in this order; can be repeated.", "-b"),
+        list[str] | str | Sequence[int | str] | None,
+        OUTPUT.flag(
+            SharpenOptions.bands,
+            "N|NAME,...",
+            "MS bands to write, in this order, by number or name, e.g. red,green,blue; can be repeated.",
+            "-b",
+        ),
     ]
 
 
@@ -74,10 +79,26 @@ def band_numbers(bands: str | Sequence[int] | None, option: str = "bands") -> tu
     if bands is None:
         return None
     try:
-        listed = [bands] if isinstance(bands, str) else bands
-        return tuple(int(part) for each in listed for part in str(each).replace(",", " ").split())
+        return tuple(int(part) for part in (bands.replace(",", " ").split() if isinstance(bands, str) else bands))
     except ValueError as error:
         raise UsageError(f"{bands}: must be band numbers separated by commas, e.g. 3,2,1", option) from error
+
+
+def band_choices(bands: str | Sequence[int | str] | None) -> tuple[int | str, ...] | None:
+    """The numbers and names in "3,2,1" or "red,green", or in a sequence of such texts and of numbers."""
+    if bands is None:
+        return None
+    listed = [bands] if isinstance(bands, str) else bands
+    texts = [part.strip() for each in listed for part in str(each).split(",")]
+    choices: list[int | str] = []
+    for text in filter(None, texts):
+        numbers = text.split()
+        choices += map(int, numbers) if all(map(_is_whole, numbers)) else [text]
+    return tuple(choices)
+
+
+def _is_whole(text: str) -> bool:
+    return text.lstrip("+-").isdecimal() and text.isascii()
 
 
 def _creation_options(given: Sequence[str] | Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

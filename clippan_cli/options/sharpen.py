@@ -15,7 +15,7 @@ from clippan_cli.options.output import (
     EncodingFlags,
     QualityFlag,
     QuicklookFlag,
-    band_numbers,
+    band_choices,
     encoding_options,
 )
 from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag, path_or_none
@@ -68,7 +68,7 @@ def sharpen_options(output: Path, given: Mapping[str, Any]) -> SharpenOptions:
     return SharpenOptions(
         output=output,
         method=options["method"],
-        bands=band_numbers(options["bands"]),
+        bands=band_choices(options["bands"]),
         encoding=encoding_options(given),
         compute=compute_options(given),
         adapt=adapt_options(given),

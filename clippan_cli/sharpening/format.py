@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from affine import Affine
 
 from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_metadata
-from clippan_cli.rasters.source import RasterSource
+from clippan_cli.scene.band_names import chosen_bands, colours_by_name
 from clippan_cli.scene.scene import Scene
 from clippan_cli.writing.encode import PixelFormat, choose_format
 from clippan_cli.writing.grid import OutputGrid
-from clippan_models.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -32,32 +31,22 @@ class OutputFormat:
     grid: OutputGrid
 
 
-def choose_output(scene: Scene, bands: Sequence[int] | None) -> OutputFormat:
+def choose_output(scene: Scene, bands: Sequence[int | str] | None) -> OutputFormat:
     """The type of MS on the grid of PAN.
 
     Args:
         scene: the scene.
-        bands: of MS, counted from 1; None: all.
+        bands: of MS, by number, counted from 1, or by name; None: all.
 
     Raises:
         UsageError: there is no such band.
     """
-    chosen = _chosen_bands(bands, scene.pair.ms)
+    chosen = chosen_bands(scene, bands)
     metadata = _metadata(scene, chosen)
     partial = scene.region.polygon is not None or not scene.pair.ms_covers(scene.window)
     pixels = choose_format(scene.pair, partial=partial, nbits=metadata.nbits)
     metadata = replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits)
     return OutputFormat(chosen, pixels, metadata, _grid(scene, pixels, len(chosen)))
-
-
-def _chosen_bands(bands: Sequence[int] | None, ms: RasterSource) -> tuple[int, ...]:
-    if bands is None:
-        return tuple(range(ms.count))
-    wrong = [b for b in bands if not 1 <= b <= ms.count]
-    if wrong or not bands:
-        shown = ",".join(map(str, wrong)) or "none"
-        raise UsageError(f"--bands {shown}: {ms.name} has bands 1 to {ms.count}")
-    return tuple(b - 1 for b in bands)
 
 
 def _metadata(scene: Scene, bands: Sequence[int]) -> RasterMetadata:
@@ -69,7 +58,7 @@ def _metadata(scene: Scene, bands: Sequence[int]) -> RasterMetadata:
         named = tuple(said or name for said, name in zip(of_ms.descriptions, known, strict=True))
         of_ms = replace(of_ms, descriptions=named)
     return combine(
-        of_ms,
+        replace(of_ms, colors=colours_by_name(scene, bands) or of_ms.colors),
         read_metadata(pan.grid, [pan.bands[0][1]]),
         (scene.window.row, scene.window.col),
     )

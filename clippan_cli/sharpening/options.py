@@ -19,7 +19,7 @@ class SharpenOptions:
     Attributes:
         output: path of the fused raster.
         method: a name in `registry.METHODS`.
-        bands: 1-based MS bands to write, in this order; None: all.
+        bands: MS bands to write, in this order, by number, counted from 1, or by name; None: all.
         encoding: format, compression, overwriting.
         compute: device, threads, memory, tile size.
         adapt: of the network.
@@ -32,7 +32,7 @@ class SharpenOptions:
 
     output: Path
     method: str = DEFAULT_METHOD
-    bands: tuple[int, ...] | None = None
+    bands: tuple[int | str, ...] | None = None
     encoding: OutputOptions = OutputOptions()
     compute: ComputeOptions = ComputeOptions()
     adapt: AdaptOptions = AdaptOptions()
