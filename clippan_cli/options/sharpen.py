@@ -9,7 +9,14 @@ from typing import Annotated, Any, TypedDict
 from clippan_cli.options.compute import ComputeFlags, compute_options
 from clippan_cli.options.flags import OUTPUT, OptionalPath, filled
 from clippan_cli.options.guidance import GuidanceFlags, guidance_options
-from clippan_cli.options.learning import MethodFlags, NetworkFlags, SaveWeightsFlag, adapt_options
+from clippan_cli.options.learning import (
+    MethodFlags,
+    NetworkFlags,
+    SaveWeightsFlag,
+    adapt_options,
+    pan_weights,
+    resampling_kernel,
+)
 from clippan_cli.options.output import (
     BandsFlag,
     EncodingFlags,
@@ -74,6 +81,8 @@ def sharpen_options(output: Path, given: Mapping[str, Any]) -> SharpenOptions:
         adapt=adapt_options(given),
         guidance=guidance_options(given),
         weights=path_or_none(options["weights"]),
+        resampling=resampling_kernel(given),
+        weights_pan=pan_weights(given),
         save_weights=path_or_none(options["save_weights"]),
         quicklook=path_or_none(options["quicklook"]),
         assess=options["quality"],

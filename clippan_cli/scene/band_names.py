@@ -46,9 +46,7 @@ def colours_by_name(scene: Scene, bands: Sequence[int]) -> tuple[ColorInterp, ..
     if set(colours_of(scene.pair.ms)) - _SAID_BY_DEFAULT:
         return None
     names = _names(scene)
-    found = [
-        next((_COLOURS[name] for name in names[band] if name in _COLOURS), ColorInterp.undefined) for band in bands
-    ]
+    found = each_once([_colour(names[band]) for band in bands])
     return found if set(found) - _SAID_BY_DEFAULT else None
 
 

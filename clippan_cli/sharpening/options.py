@@ -8,6 +8,7 @@ from pathlib import Path
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.adaptation.options import AdaptOptions
+from clippan_models.contracts import Kernel
 from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.methods.options import DEFAULT_METHOD
 
@@ -25,6 +26,8 @@ class SharpenOptions:
         adapt: of the network.
         guidance: of the methods with language.
         weights: a file of weights that the network begins with, or None.
+        resampling: how MS is interpolated.
+        weights_pan: the share of each band of MS in PAN; None: as the method finds it.
         save_weights: where what the network learned goes, or None.
         quicklook: path of a PNG with PAN, MS and result side by side, or None.
         assess: measure the result without reference when it is done.
@@ -38,6 +41,8 @@ class SharpenOptions:
     adapt: AdaptOptions = AdaptOptions()
     guidance: GuidanceOptions = GuidanceOptions()
     weights: Path | None = None
+    resampling: Kernel = "lanczos"
+    weights_pan: tuple[float, ...] | None = None
     save_weights: Path | None = None
     quicklook: Path | None = None
     assess: bool = True
