@@ -18,8 +18,8 @@ from clippan_cli.options.learning import (
     resampling_kernel,
 )
 from clippan_cli.options.output import (
-    BandsFlag,
     EncodingFlags,
+    PixelFlags,
     QualityFlag,
     QuicklookFlag,
     band_choices,
@@ -42,7 +42,7 @@ class _DryRunFlag(TypedDict, total=False):
 
 
 class SharpenFlags(
-    BandsFlag,
+    PixelFlags,
     MethodFlags,
     LearningFlags,
     SaveWeightsFlag,

@@ -10,8 +10,12 @@ from affine import Affine
 from clippan_cli.rasters.metadata import RasterMetadata, combine, join, read_metadata
 from clippan_cli.scene.band_names import chosen_bands, colours_by_name
 from clippan_cli.scene.scene import Scene
-from clippan_cli.writing.encode import PixelFormat, choose_format
+from clippan_cli.scene.values import significant_bits
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.writing.encode import PixelFormat, Scaling, choose_format
 from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
+from clippan_models.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -31,22 +35,35 @@ class OutputFormat:
     grid: OutputGrid
 
 
-def choose_output(scene: Scene, bands: Sequence[int | str] | None) -> OutputFormat:
-    """The type of MS on the grid of PAN.
-
-    Args:
-        scene: the scene.
-        bands: of MS, by number, counted from 1, or by name; None: all.
+def choose_output(scene: Scene, options: SharpenOptions) -> OutputFormat:
+    """What the user wants, else the type of MS, on the grid of PAN.
 
     Raises:
-        UsageError: there is no such band.
+        UsageError: there is no such band, or the range of the values to scale is not known.
     """
-    chosen = chosen_bands(scene, bands)
+    chosen, encoding = chosen_bands(scene, options.bands), options.encoding
     metadata = _metadata(scene, chosen)
     partial = scene.region.polygon is not None or not scene.pair.ms_covers(scene.window)
-    pixels = choose_format(scene.pair, partial=partial, nbits=metadata.nbits)
+    scaling = _scaling(scene, encoding)
+    pixels = choose_format(scene.pair, partial=partial, nbits=metadata.nbits, dtype=encoding.dtype, scaling=scaling)
     metadata = replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits)
+    if scaling is not None:
+        physical = [scaling.physical(*each) for each in zip(metadata.scales, metadata.offsets, strict=True)]
+        scales, offsets = zip(*physical, strict=True)
+        metadata = replace(metadata, scales=scales, offsets=offsets)
     return OutputFormat(chosen, pixels, metadata, _grid(scene, pixels, len(chosen)))
+
+
+def _scaling(scene: Scene, encoding: OutputOptions) -> Scaling | None:
+    if encoding.scale_to is None:
+        return None
+    source, bits = encoding.scale_from, significant_bits(scene)
+    if source is None and bits is None and scene.pair.ms.dtype != "uint8":
+        raise UsageError(
+            f"--scale-to: neither {scene.pair.ms.name} nor its sensor says how large values can be; add "
+            "--scale-from LOW,HIGH"
+        )
+    return Scaling(source or (0.0, 2.0 ** (bits or 8) - 1), encoding.scale_to)
 
 
 def _metadata(scene: Scene, bands: Sequence[int]) -> RasterMetadata:

@@ -47,6 +47,13 @@ class SharpenOptions:
     quicklook: Path | None = None
     assess: bool = True
 
+    @property
+    def not_comparable(self) -> str | None:
+        """The option for which the result cannot be measured against MS; None: it can."""
+        if self.bands is not None:
+            return "--bands"
+        return None if self.encoding.scale_to is None else "--scale-to"
+
 
 def bare_sharpening(output: Path, method: str, compute: ComputeOptions) -> SharpenOptions:
     """Options for an image that is only made to be measured."""

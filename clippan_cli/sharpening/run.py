@@ -114,7 +114,7 @@ def _opened_scene(
     if options.weights_pan is not None and len(options.weights_pan) != scene.pair.ms.count:
         given = ",".join(f"{weight:g}" for weight in options.weights_pan)
         raise UsageError(f"{given}: one weight for each of the {scene.pair.ms.count} bands of MS", "weights_pan")
-    choose_output(scene, options.bands)  # refuses bands that are not there
+    choose_output(scene, options)  # refuses bands that are not there
     tell_of_scene(scene, control)
     return scene
 
@@ -128,7 +128,7 @@ def _decided(scene: Scene, options: SharpenOptions, spec: MethodSpec, device: to
         from clippan_cli.weights.cards import load_fitting, scene_card
 
         initial = load_fitting(options.weights, scene_card(scene), options.adapt.backbone, control)
-    run = Run(scene, options, spec, choose_output(scene, options.bands), initial, device, control)
+    run = Run(scene, options, spec, choose_output(scene, options), initial, device, control)
     _warn_of_silence(run)
     return run
 
