@@ -139,3 +139,31 @@ def test_a_value_is_not_taken_for_an_option(argv: list[str], desk: Desk, run_mai
 def test_the_case_of_names_does_not_matter(argv: list[str], desk: Desk, run_main: RunMain) -> None:
     outcome = run_main(desk.sharpen("--dry-run", *argv))
     assert outcome.code == 0, outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["--ms", "ms.tif,band=3", "--ms", "ms.tif,band=1", "--pan", "pan.tif,band=2"], ["ms.tif,band=3", "pan.tif"]],
+)
+def test_bands_in_the_names_of_files(
+    names: list[str], desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    with rasterio.open(desk.ms(), "r+") as dataset:
+        dataset.descriptions = ("one", "two", "three", "four")
+    desk.pan(bands=2 if "pan.tif,band=2" in names else 1)
+    argv = ["sharpen", *names, "-o", str(desk.out), "--method", "gsa", "--no-quality", "-of", "GTiff"]
+    outcome = run_main(argv)
+    assert outcome.code == 0, outcome.stderr
+    with rasterio.open(desk.out) as dataset:
+        assert dataset.descriptions == (("three", "one") if "--ms" in names else ("three",))
+        assert dataset.tags(ns="CLIPPAN")["MS_SIZE"] == f"16x16x{dataset.count}"
+
+
+@pytest.mark.parametrize("name, code", [("ms.tif,band=9", 2), ("ms.tif,band=x", 3), ("gone.tif,band=1", 3)])
+def test_bands_that_are_not_there(
+    name: str, code: int, desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    outcome = run_main(desk.sharpen(ms=desk.ms() and name))
+    assert outcome.code == code and name.split(",")[0] in outcome.error_line
