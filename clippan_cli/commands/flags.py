@@ -37,11 +37,13 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         values = settings.values
         if not values.get("allow_remote"):
             keep_gdal_off_the_network()
-        messages = filled(MessageFlags, values)
-        terminal = Terminal(**{name: value for name, value in messages.items() if name != "config"})
+        messages: dict[str, Any] = {**filled(MessageFlags, values)}
+        others = {name: value for name, value in values.items() if name not in messages}
+        del messages["config"]
+        terminal = Terminal(**messages)
         if settings.note:
             terminal.note(settings.note)
-        function(terminal, **{name: value for name, value in values.items() if name not in messages})
+        function(terminal, **others)
 
     typed = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
     run.__signature__ = signature.replace(parameters=[*own, typed, *map(_parameter, options)])  # type: ignore[attr-defined]

@@ -141,7 +141,7 @@ def _read(path: Path, source: str | bytes, driver: str, selection: Selection) ->
             raise InputError(f"{shown(path)} cannot be read: {in_one_line(error)}; is it damaged?") from error
         if known != driver:
             raise InputError(f"{shown(path)} is not the {driver} that it seems to be")
-        wanted = {"layer": layer, "where": selection.where, "columns": None if selection.where else []}
+        wanted: dict[str, Any] = {"layer": layer, "where": selection.where, "columns": None if selection.where else []}
         try:
             meta, _, geometries, _ = pyogrio.raw.read(source, **wanted, force_2d=True, max_features=MOST_FEATURES + 1)
         except failures as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rasterio
@@ -13,7 +14,7 @@ from tests.cli.conftest import Desk, RunMain
 ORDER = ("Blue", "Green", "Red", "NIR")
 
 
-def described(desk: Desk, names: tuple[str | None, ...], **profile: object) -> str:
+def described(desk: Desk, names: tuple[str | None, ...], **profile: Any) -> str:
     path = desk.ms(bands=len(names), **profile)
     with rasterio.open(path, "r+") as dataset:
         dataset.descriptions = names

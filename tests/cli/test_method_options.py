@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def fused(desk: Desk, run_main: RunMain, *argv: str, **scene: Any) -> NDArray[np
 
 def keys(x: NDArray[np.float64]) -> NDArray[np.float64]:
     x = np.abs(x)
-    return np.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0))
+    outer = np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0)
+    return np.asarray(np.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, outer))
 
 
-KERNELS = {
+KERNELS: dict[str, Callable[[Any], Any]] = {
     "nearest": lambda x: ((x >= -0.5) & (x < 0.5)).astype(float),
     "bilinear": lambda x: np.clip(1 - np.abs(x), 0, None),
     "cubic": keys,

@@ -127,7 +127,7 @@ def decimate(pan: Tensor, pan_window: Window, ms_window: Window, sampling: Sampl
 
 
 def _lanczos(offset: Tensor) -> Tensor:
-    lobes = torch.special.sinc(offset) * torch.special.sinc(offset / INTERPOLATION_RADIUS)
+    lobes: Tensor = torch.special.sinc(offset) * torch.special.sinc(offset / INTERPOLATION_RADIUS)
     return lobes * (offset.abs() < INTERPOLATION_RADIUS)
 
 
