@@ -116,7 +116,8 @@ def _habits() -> str:
     rows = []
     for habit in HABITS:
         spellings = ", ".join(f"`{spelling}`" for spelling in habit.spellings)
-        rows.append((spellings, f"`{habit.ours}`" if habit.ours else habit.instead))
+        ours = " ".join(filter(None, (habit.ours, habit.key)))
+        rows.append((spellings, f"`{ours}`" if ours else habit.instead))
     return _table(("elsewhere", "in clippan"), rows)
 
 

@@ -24,12 +24,14 @@ class Habit:
         ours: the option here that means the same; None: there is none.
         instead: what to do where there is none.
         order: of the numbers of a box, as ours has them.
+        key: what our value begins with.
     """
 
     spellings: tuple[str, ...]
     ours: str | None = None
     instead: str = ""
     order: tuple[int, ...] = (0, 1, 2, 3)
+    key: str = ""
 
 
 def _same(spellings: str, ours: str, **more: Any) -> Habit:
@@ -50,6 +52,7 @@ _VALUES: Mapping[str, Mapping[str, str | None]] = {
 HABITS = (
     _same("-f --format --driver --output-format", "of"),
     _same("--creation-option --profile", "co"),
+    _same("-bitdepth --bit-depth -nbits", "co", key="NBITS="),
     _same("--bidx --band -band", "bands"),
     _same("-r --r-method -interpolator --interpolator", "resampling"),
     _same("-w --weight -weight", "weights-pan"),
@@ -66,7 +69,6 @@ HABITS = (
     _same("-inxs -inms", "ms"),
     _same("-inp", "pan"),
     _same("-out --dst_path", "output"),
-    _none("-bitdepth --bit-depth -nbits", "the result has the bits that MS declares; to declare others: --co NBITS=N"),
     _none("-spat_adjust --spatial-extent-adjustment", "use --extent intersection or --extent pan"),
     _none("-scale -unscale", "use --scale-to LOW,HIGH"),
     _none("-crop_to_cutline", "leave it out: --aoi crops to the polygons"),
@@ -167,7 +169,7 @@ class _Translation:
         else:
             value = self._left.pop(0)
             meant = _VALUES.get(ours, {}).get(value.lower(), value)
-            yield from () if meant is None else (ours, meant)
+            yield from () if meant is None else (ours, habit.key + meant)
 
     def _box(self) -> list[str]:
         """A box in one word or in four."""

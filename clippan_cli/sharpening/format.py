@@ -45,7 +45,9 @@ def choose_output(scene: Scene, options: SharpenOptions) -> OutputFormat:
     metadata = _metadata(scene, chosen)
     partial = scene.region.polygon is not None or not scene.pair.ms_covers(scene.window)
     scaling = _scaling(scene, encoding)
-    pixels = choose_format(scene.pair, partial=partial, nbits=metadata.nbits, dtype=encoding.dtype, scaling=scaling)
+    as_ms = encoding.dtype in (None, scene.pair.ms.dtype) and scaling is None
+    nbits = encoding.nbits or (metadata.nbits if as_ms else None)
+    pixels = choose_format(scene.pair, partial=partial, nbits=nbits, dtype=encoding.dtype, scaling=scaling)
     metadata = replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits)
     if scaling is not None:
         physical = [scaling.physical(*each) for each in zip(metadata.scales, metadata.offsets, strict=True)]

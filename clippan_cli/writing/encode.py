@@ -105,13 +105,11 @@ def choose_format(
     Args:
         pair: the open files.
         partial: part of the output lies outside MS or the region.
-        nbits: bits in use according to MS.
+        nbits: bits in use.
         dtype: of the pixels, where the user has chosen it.
         scaling: of the values, where the user wants it.
     """
-    own = cast(DataType, "float32" if pair.ms.dtype == "float64" else pair.ms.dtype)
-    dtype = dtype or own
-    nbits = nbits if dtype == own and scaling is None else None
+    dtype = dtype or cast(DataType, "float32" if pair.ms.dtype == "float64" else pair.ms.dtype)
     nodata = next((n for n in pair.ms.nodata if n is not None and _representable(n, dtype, nbits)), None)
     if nodata is None and dtype == "float32":
         nodata = math.nan

@@ -59,6 +59,12 @@ class OutputOptions:
         return {key.upper(): value for key, value in self.creation_options}
 
     @property
+    def nbits(self) -> int | None:
+        """The bits of a sample that the user wants; None: those of MS."""
+        value = self.user_options.get("NBITS", "")
+        return int(value) if value.isascii() and value.isdecimal() else None
+
+    @property
     def compression(self) -> str:
         """The compression that will be used, in upper case."""
         return self.user_options.get("COMPRESS", self.compress).upper()

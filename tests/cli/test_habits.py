@@ -89,7 +89,6 @@ def test_the_options_of_the_orfeo_toolbox(desk: Desk, run_main: RunMain) -> None
 @pytest.mark.parametrize(
     "argv, words",
     [
-        (["-bitdepth", "11"], "--co NBITS"),
         (["-spat_adjust", "union"], "--extent"),
         (["-t_srs", "EPSG:4326"], "gdalwarp"),
         (["-crop_to_cutline"], "--aoi"),

@@ -45,6 +45,15 @@ def test_a_float_of_an_integer(desk: Desk, run_main: RunMain) -> None:
     np.testing.assert_array_equal(pixels, blocks(ms))
 
 
+@pytest.mark.parametrize("argv", [["-bitdepth", "10"], ["--co", "nbits=10"]])
+def test_fewer_bits_clip(argv: list[str], desk: Desk, run_main: RunMain) -> None:
+    ms = ramp(desk)
+    pixels, *_ = fused(desk, run_main, *argv, ms=ms)
+    np.testing.assert_array_equal(pixels, np.clip(blocks(ms), 0, 1023))
+    with rasterio.open(desk.out) as dataset:
+        assert dataset.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "10"
+
+
 @pytest.mark.parametrize(
     "argv, profile, low, high",
     [

@@ -84,7 +84,7 @@ def test_a_file_that_was_only_found_is_not_trusted(option: str, config: Path, de
 @pytest.mark.parametrize(
     "text, words",
     [
-        ('metod = "gsa"', ["metod", "did you mean method?"]),
+        ('methods = "gsa"', ["methods", "did you mean method?"]),
         ("[sharpen]\nworkers = 2", ["[sharpen]", "workers", "clippan sharpen"]),
         ("[sharpn]\nram = 1000", ["sharpn", "did you mean sharpen?"]),
         ('ram = "2048"', ["ram", "'2048'", "whole number"]),
