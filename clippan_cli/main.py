@@ -12,19 +12,20 @@ from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
+import typer.main
 
 from clippan_cli import __version__
 from clippan_cli.commands.adapt import adapt
 from clippan_cli.commands.assess import assess
 from clippan_cli.commands.batch import batch
 from clippan_cli.commands.demo import demo
+from clippan_cli.commands.habits import translated
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.sharpen import sharpen
 from clippan_cli.console import one_line, printable
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
-from clippan_cli.running.network import keep_gdal_off_the_network
 from clippan_models.errors import DISK_FULL, ClippanError, Interrupted, OutputError, UsageError
 
 app = typer.Typer(
@@ -74,8 +75,6 @@ def main() -> NoReturn:
     # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. torch reads this
     # when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if "--allow-remote" not in sys.argv:
-        keep_gdal_off_the_network()
     handle_stop_signals(_leave)
     code = _run()
     # Python takes a while to end; a signal meanwhile would show a traceback, and hide how the run ended.
@@ -112,7 +111,7 @@ def _run() -> int:
 
 def _code_of_app() -> int:
     try:
-        app()
+        app(translated(sys.argv[1:], typer.main.get_command(app)))
     except SystemExit as leaving:  # the only way in which Typer ends
         code = leaving.code if isinstance(leaving.code, int) else 0
         if code > 128:  # a second signal has broken off the work

@@ -23,6 +23,7 @@ import typer.main
 
 import clippan
 from clippan.calls import in_python
+from clippan_cli.commands.habits import HABITS
 from clippan_cli.main import app
 from clippan_cli.options.flags import group_of, options_of
 from clippan_cli.running.warnings import KINDS
@@ -49,7 +50,7 @@ def commands() -> dict[str, Any]:
 def parts() -> dict[str, Callable[[], str]]:
     """What makes each generated part, by key."""
     made: dict[str, Callable[[], str]] = {"exit codes": _exit_codes, "sensors": _sensors, "backbones": _backbones}
-    made |= {"warnings": _warnings, "extras": _extras}
+    made |= {"warnings": _warnings, "extras": _extras, "habits": _habits}
     made |= {"functions": _functions, "keywords": _keywords, "types": _types}
     return made | {f"options {name}": partial(_options, command) for name, command in commands().items()}
 
@@ -109,6 +110,15 @@ def _default(parameter: Any) -> str:
     if isinstance(default, bool) or getattr(parameter, "count", False):
         return ""
     return f"`{default}`" if isinstance(default, str | int | float | Path) else ""
+
+
+def _habits() -> str:
+    rows = []
+    for habit in HABITS:
+        spellings = ", ".join(f"`{spelling}`" for spelling in habit.spellings)
+        ours = " ".join(filter(None, (habit.ours, habit.key)))
+        rows.append((spellings, f"`{ours}`" if ours else habit.instead))
+    return _table(("elsewhere", "in clippan"), rows)
 
 
 def _exit_codes() -> str:

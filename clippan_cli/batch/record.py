@@ -17,6 +17,7 @@ from clippan_cli.rasters.metadata import PROVENANCE_DOMAIN, origin_of
 from clippan_cli.rasters.names import public_name
 from clippan_cli.rasters.options import Declared, Trust
 from clippan_cli.rasters.source import open_source
+from clippan_cli.rasters.vector import files_of_vector
 from clippan_cli.report.files import write_text
 from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -137,7 +138,8 @@ def with_key(job: Job) -> Job:
     """
     read, options = job.read, job.options
     compute, learns = options.compute, find_method(options.method).learns
-    used = [options.weights, read.aoi, *(Path(name) for name in (read.sensor, options.guidance.clip))]
+    areas = [] if read.aoi is None else files_of_vector(read.aoi)
+    used = [options.weights, *areas, *(Path(name) for name in (read.sensor, options.guidance.clip))]
     parameters: dict[str, Any] = {
         "version": __version__,
         "read": asdict(replace(read, aoi=None)),

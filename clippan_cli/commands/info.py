@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from clippan_cli.commands.flags import command
-from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, found_scene, scene_files
+from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, found_scene, scene_and_bands
 from clippan_cli.console import Terminal
 from clippan_cli.options.scene import InfoFlags, read_options
 
@@ -23,7 +23,8 @@ def info(
     """
     from clippan_cli.tasks import info as task
 
-    named, read = scene_files(files, ms, pan), read_options(flags)
+    named, bands = scene_and_bands(files, ms, pan)
+    read = read_options({**flags, **bands})
     with terminal.running() as control:
         found = task.info(found_scene(named, read.pair.trust, control), read, control)
     if terminal.as_json:

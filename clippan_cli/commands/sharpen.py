@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 import typer
 
 from clippan_cli.commands.flags import command
-from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, found_scene, scene_files
+from clippan_cli.commands.scene_arguments import Files, MsFiles, PanFiles, found_scene, scene_and_bands
 from clippan_cli.console import Terminal
 from clippan_cli.options.flags import OUTPUT
 from clippan_cli.options.scene import path_or_none, read_options
@@ -52,7 +52,8 @@ def sharpen(
     """
     if output is None:
         raise UsageError("say where to write the result: -o FILE")
-    named, read = scene_files(files, ms, pan), read_options(flags)
+    named, bands = scene_and_bands(files, ms, pan)
+    read = read_options({**flags, **bands})
     sharpening, report = sharpen_options(output, flags), path_or_none(flags["report"])
     from clippan_cli.tasks.sharpen_report import plan_with_addresses, sharpen_with_report
 

@@ -29,14 +29,16 @@ class ReferenceFlag(TypedDict, total=False):
 class _ComparisonFlags(TypedDict, total=False):
     qnr: Annotated[
         Convention,
-        _COMPARISON.flag(AssessOptions.convention, "toolbox|paper", "Definition of D_lambda and D_s to use."),
+        _COMPARISON.flag(
+            AssessOptions.convention, "toolbox|paper", "Definition of D_lambda and D_s to use.", any_case=True
+        ),
     ]
     baselines: Annotated[
         bool, _COMPARISON.flag(True, None, "Compare with EXP, which only interpolates MS, and with GSA.")
     ]
     wald: Annotated[
         str | Sequence[str] | None,
-        _COMPARISON.flag(None, "METHOD,...", "Also assess these methods by Wald's protocol."),
+        _COMPARISON.flag(None, "METHOD,...", "Also assess these methods by Wald's protocol.", any_case=True),
     ]
     peak: Annotated[
         float | None, _COMPARISON.flag(AssessOptions.peak, "DN", "Largest possible value, for PSNR and SSIM.")

@@ -10,7 +10,7 @@ from clippan_cli.batch.options import BatchOptions
 from clippan_cli.options.compute import ComputeFlags
 from clippan_cli.options.flags import BATCH, OUTPUT, OptionalPath, filled
 from clippan_cli.options.learning import MethodFlags
-from clippan_cli.options.output import BandsFlag, EncodingFlags, QualityFlag, StacFlag
+from clippan_cli.options.output import EncodingFlags, PixelFlags, QualityFlag, StacFlag
 from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag
 from clippan_cli.options.sharpen import LearningFlags, sharpen_options
 from clippan_cli.sharpening.options import SharpenOptions
@@ -79,7 +79,7 @@ class _RunFlags(StacFlag, total=False):
 
 class BatchFlags(
     _RunFlags,
-    BandsFlag,
+    PixelFlags,
     MethodFlags,
     LearningFlags,
     SeedFlag,

@@ -12,7 +12,9 @@ from clippan_cli.running.options import ComputeOptions
 class DeviceFlags(TypedDict, total=False):
     """Of every command that computes."""
 
-    device: Annotated[str, COMPUTE.flag(ComputeOptions.device, "auto|cpu|cuda[:i]|mps", "Where to compute.")]
+    device: Annotated[
+        str, COMPUTE.flag(ComputeOptions.device, "auto|cpu|cuda[:i]|mps", "Where to compute.", any_case=True)
+    ]
     threads: Annotated[
         int | None, COMPUTE.flag(ComputeOptions.threads, "N", "CPU threads; all available ones if not given.", "-j")
     ]

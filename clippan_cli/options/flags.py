@@ -37,6 +37,7 @@ class Flag:
         panel: the heading of --help that it stands under; None: the general one.
         short: a flag of one letter, such as "-j".
         counted: the value is how many times the flag is given.
+        any_case: its values are names, whose case does not matter.
     """
 
     default: Any
@@ -45,6 +46,7 @@ class Flag:
     panel: str | None = None
     short: str | None = None
     counted: bool = False
+    any_case: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,17 @@ class Panel:
     name: str
 
     def flag(
-        self, default: Any, metavar: str | None, help: str, short: str | None = None, *, counted: bool = False
+        self,
+        default: Any,
+        metavar: str | None,
+        help: str,
+        short: str | None = None,
+        *,
+        counted: bool = False,
+        any_case: bool = False,
     ) -> Flag:
         """An option under this heading."""
-        return Flag(default, metavar, help, self.name, short, counted)
+        return Flag(default, metavar, help, self.name, short, counted, any_case)
 
 
 SCENE, REGION, COMPUTE, LEARNING, METHOD = map(Panel, ("Scene", "Region", "Compute", "Learning", "Method"))
@@ -92,6 +101,11 @@ class Option:
         first = str if get_origin(kinds[0]) is Literal else kinds[0]
         return first | None if NoneType in kinds else first
 
+    def value_of(self, given: Mapping[str, Any]) -> Any:
+        """The value given, else the default; of a name, in lower case."""
+        value = given.get(self.name, self.flag.default)
+        return value.lower() if self.flag.any_case and isinstance(value, str) else value
+
 
 def spelled(name: str) -> str:
     """The flag of an option."""
@@ -107,7 +121,7 @@ def options_of(group: type[Mapping[str, Any]]) -> tuple[Option, ...]:
 
 def filled(group: type[Group], given: Mapping[str, Any]) -> Group:
     """The options of a group: those given, and the defaults of the others. Options of other groups are left out."""
-    return cast(Group, {each.name: given.get(each.name, each.flag.default) for each in options_of(group)})
+    return cast(Group, {each.name: each.value_of(given) for each in options_of(group)})
 
 
 def refuse_unknown(function: str, group: type[Mapping[str, Any]], given: Mapping[str, Any]) -> None:

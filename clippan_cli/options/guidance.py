@@ -33,7 +33,10 @@ class GuidanceFlags(TypedDict, total=False):
     stem: Annotated[
         StemKind,
         LEARNING.flag(
-            GuidanceOptions.stem, "NAME", "How the MS bands become the three channels of CLIP: conv, pca, rgb, gbnir."
+            GuidanceOptions.stem,
+            "NAME",
+            "How the MS bands become the three channels of CLIP: conv, pca, rgb, gbnir.",
+            any_case=True,
         ),
     ]
     stage1_steps: Annotated[
@@ -45,7 +48,10 @@ class GuidanceFlags(TypedDict, total=False):
     stage1_loss: Annotated[
         str | Sequence[str],
         LEARNING.flag(
-            ",".join(GuidanceOptions.terms), "TERM,...", "Loss of the CLIP adaptation: inter, intra, fusion."
+            ",".join(GuidanceOptions.terms),
+            "TERM,...",
+            "Loss of the CLIP adaptation: inter, intra, fusion.",
+            any_case=True,
         ),
     ]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypedDict, get_args
 
 from clippan_cli.options.flags import LEARNING, METHOD, OptionalPath, filled
-from clippan_cli.options.scene import SeedFlag, path_or_none
+from clippan_cli.options.scene import SeedFlag, one_of, path_or_none
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.adaptation.options import (
     DEFAULT_PRESET,
@@ -16,6 +17,7 @@ from clippan_models.adaptation.options import (
     LossWeights,
     find_preset,
 )
+from clippan_models.contracts import Kernel
 from clippan_models.errors import UsageError
 from clippan_models.networks.names import find_fusing_traits
 
@@ -35,15 +37,39 @@ class _MethodFlags(TypedDict, total=False):
             SharpenOptions.method,
             "NAME",
             "exp, brovey, gsa, mtf-glp-fs, mtf-glp-hpm-r, bdsd-pc, sr-d, network, or clippan.",
+            any_case=True,
         ),
     ]
-    preset: Annotated[str, METHOD.flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.")]
+    preset: Annotated[
+        str, METHOD.flag(DEFAULT_PRESET, "NAME", "How much time to spend: fast, balanced or best.", any_case=True)
+    ]
     steps: Annotated[
         int | None, METHOD.flag(None, "N", "Optimiser steps of the network; those of the preset if not given.")
     ]
 
 
-class MethodFlags(_MethodFlags, TimeLimitFlag, total=False):
+class _ClassicalFlags(TypedDict, total=False):
+    resampling: Annotated[
+        Kernel,
+        METHOD.flag(
+            SharpenOptions.resampling,
+            "NAME",
+            "How classical methods interpolate MS: lanczos, cubic, bilinear or nearest.",
+            any_case=True,
+        ),
+    ]
+    weights_pan: Annotated[
+        list[str] | str | Sequence[float] | None,
+        METHOD.flag(
+            SharpenOptions.weights_pan,
+            "W,W,...",
+            "Share of each MS band in PAN, for brovey and gsa; can be repeated. If not given, brovey takes all alike, "
+            "and gsa estimates them.",
+        ),
+    ]
+
+
+class MethodFlags(_MethodFlags, TimeLimitFlag, _ClassicalFlags, total=False):
     """Which method, and how much time it gets."""
 
 
@@ -56,6 +82,7 @@ class NetworkFlags(TypedDict, total=False):
             None,
             "TERM[=WEIGHT],...",
             "Loss terms: spec, spat, qnr, rho, ship, d, wald, ei; if not given, those for the backbone.",
+            any_case=True,
         ),
     ]
     backbone: Annotated[
@@ -64,6 +91,7 @@ class NetworkFlags(TypedDict, total=False):
             None,
             "NAME",
             "Architecture of the network, see clippan models list; if not given, that of --weights, else anyband.",
+            any_case=True,
         ),
     ]
     teacher: Annotated[
@@ -73,6 +101,7 @@ class NetworkFlags(TypedDict, total=False):
             "NAME",
             "Method whose images the network also learns from: self, bdsd-pc, mtf-glp-hpm-r, gsa, a backbone such as "
             "ship, or none.",
+            any_case=True,
         ),
     ]
     projection: Annotated[
@@ -174,3 +203,34 @@ def _named_weights(terms: str | Mapping[str, float]) -> list[tuple[str, str | fl
         return list(terms.items())
     parts = [item.partition("=") for item in terms.split(",")]
     return [(name.strip(), weight.strip() if equals else None) for name, equals, weight in parts]
+
+
+def resampling_kernel(given: Mapping[str, Any]) -> Kernel:
+    """How MS is interpolated.
+
+    Raises:
+        UsageError: there is no such way.
+    """
+    chosen: Kernel = filled(_ClassicalFlags, given)["resampling"]
+    one_of("resampling", chosen, get_args(Kernel))
+    return chosen
+
+
+def pan_weights(given: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """The share of each band in PAN.
+
+    Raises:
+        UsageError: something is not a number, or the sum is not positive.
+    """
+    weights = filled(_ClassicalFlags, given)["weights_pan"]
+    if weights is None:
+        return None
+    listed = [weights] if isinstance(weights, str) else weights
+    text = ",".join(map(str, listed))
+    try:
+        numbers = tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise UsageError(f"{text}: must be numbers, one for each band, e.g. 0.2,0.3,0.4,0.1", "weights_pan") from error
+    if not all(map(math.isfinite, numbers)) or not sum(numbers) > 0:
+        raise UsageError(f"{text}: the sum of the weights must be more than 0", "weights_pan")
+    return numbers

@@ -43,7 +43,12 @@ class CoregisterFlag(TypedDict, total=False):
 
     coregister: Annotated[
         Coregister,
-        SCENE.flag(ReadOptions.coregister, "auto|off", "Estimate and correct the shift of each MS band against PAN."),
+        SCENE.flag(
+            ReadOptions.coregister,
+            "auto|off",
+            "Estimate and correct the shift of each MS band against PAN.",
+            any_case=True,
+        ),
     ]
 
 
@@ -114,7 +119,10 @@ class ExtentFlag(TypedDict, total=False):
     """Of commands that know the grid of the output."""
 
     extent: Annotated[
-        Extent, REGION.flag(PairOptions.extent, "intersection|pan", "Output grid: the overlap with MS, or all of PAN.")
+        Extent,
+        REGION.flag(
+            PairOptions.extent, "intersection|pan", "Output grid: the overlap with MS, or all of PAN.", any_case=True
+        ),
     ]
 
 
@@ -128,7 +136,19 @@ class RegionFlags(ExtentFlag, total=False):
     bbox_crs: Annotated[
         str | None, REGION.flag(ReadOptions.bbox_crs, "CRS", "CRS of --bbox, e.g. EPSG:4326; that of PAN if not given.")
     ]
-    aoi: Annotated[OptionalPath, REGION.flag(ReadOptions.aoi, "FILE.geojson", "Only the polygons of this file.")]
+    aoi: Annotated[
+        OptionalPath,
+        REGION.flag(
+            ReadOptions.aoi, "FILE", "Only the polygons of this GeoJSON, Shapefile, GeoPackage or FlatGeobuf file."
+        ),
+    ]
+    aoi_layer: Annotated[
+        str | None, REGION.flag(ReadOptions.aoi_layer, "NAME", "Layer of --aoi, where the file has several.")
+    ]
+    aoi_where: Annotated[
+        str | None,
+        REGION.flag(ReadOptions.aoi_where, "SQL", 'Only the polygons of --aoi with these attributes, e.g. "id = 7".'),
+    ]
 
 
 class InfoFlags(ReadFlags, ExtentFlag, total=False):
@@ -151,6 +171,9 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
         raise UsageError("--bbox and --aoi both name a region; give one of them")
     if bbox_crs is not None and bbox is None:
         raise UsageError(f"--bbox-crs {bbox_crs} needs a --bbox")
+    for name in ("aoi_layer", "aoi_where"):
+        if options[name] is not None and options["aoi"] is None:
+            raise UsageError(f"{options[name]}: needs an --aoi", name)
     one_of("extent", options["extent"], get_args(Extent))
     one_of("coregister", options["coregister"], get_args(Coregister))
     one_of("quality_mask", options["quality_mask"], get_args(QualityMask))
@@ -168,6 +191,8 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
         bbox=_box(bbox) if bbox is not None else None,
         bbox_crs=bbox_crs,
         aoi=path_or_none(options["aoi"]),
+        aoi_layer=options["aoi_layer"],
+        aoi_where=options["aoi_where"],
         sensor=options["sensor"],
         sensor_bands=_names(options["sensor_bands"]),
         coregister=options["coregister"],

@@ -9,14 +9,21 @@ from typing import Annotated, Any, TypedDict
 from clippan_cli.options.compute import ComputeFlags, compute_options
 from clippan_cli.options.flags import OUTPUT, OptionalPath, filled
 from clippan_cli.options.guidance import GuidanceFlags, guidance_options
-from clippan_cli.options.learning import MethodFlags, NetworkFlags, SaveWeightsFlag, adapt_options
+from clippan_cli.options.learning import (
+    MethodFlags,
+    NetworkFlags,
+    SaveWeightsFlag,
+    adapt_options,
+    pan_weights,
+    resampling_kernel,
+)
 from clippan_cli.options.output import (
-    BandsFlag,
     EncodingFlags,
+    PixelFlags,
     QualityFlag,
     QuicklookFlag,
     StacFlag,
-    band_numbers,
+    band_choices,
     encoding_options,
 )
 from clippan_cli.options.scene import ReadFlags, RegionFlags, SeedFlag, path_or_none
@@ -36,7 +43,7 @@ class _DryRunFlag(TypedDict, total=False):
 
 
 class SharpenFlags(
-    BandsFlag,
+    PixelFlags,
     MethodFlags,
     LearningFlags,
     SaveWeightsFlag,
@@ -70,12 +77,14 @@ def sharpen_options(output: Path, given: Mapping[str, Any]) -> SharpenOptions:
     return SharpenOptions(
         output=output,
         method=options["method"],
-        bands=band_numbers(options["bands"]),
+        bands=band_choices(options["bands"]),
         encoding=encoding_options(given),
         compute=compute_options(given),
         adapt=adapt_options(given),
         guidance=guidance_options(given),
         weights=path_or_none(options["weights"]),
+        resampling=resampling_kernel(given),
+        weights_pan=pan_weights(given),
         save_weights=path_or_none(options["save_weights"]),
         quicklook=path_or_none(options["quicklook"]),
         assess=options["quality"],

@@ -44,7 +44,7 @@ def _classical(scene: Scene, place: Window, options: AssessOptions, control: Con
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clippan-baseline-")))
     path = folder / f"{options.baseline_method}.tif"
     sharpening = bare_sharpening(path, options.baseline_method, options.compute)
-    whole = replace(scene.options, bbox=None, aoi=None)
+    whole = replace(scene.options, bbox=None, aoi=None, aoi_layer=None, aoi_where=None)
     sharpen_files(scene.files, whole, sharpening, Control(stop_signal=control.stop_signal))
     control.check()
     source = open_source([str(path)], "fused", scene.options.pair.trust, stack)

@@ -11,8 +11,9 @@ from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
-from clippan_cli.rasters.geojson import LARGEST_COORDINATE, Move, cannot_be_projected, moves_to_pan, read_geojson
+from clippan_cli.rasters.geojson import LARGEST_COORDINATE, Move, cannot_be_projected, moves_to_pan
 from clippan_cli.rasters.pair import Pair, first_centre
+from clippan_cli.rasters.vector import ALL, Selection, read_shapes
 from clippan_models.contracts import Window
 from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 
@@ -56,18 +57,26 @@ def region_from_bbox(pair: Pair, bbox: tuple[float, float, float, float], crs: s
     return _region(_to_pan_crs(box(left, bottom, right, top), crs, pair, "--bbox"), pair, "--bbox")
 
 
-def region_from_file(pair: Pair, path: Path) -> Region:
-    """The polygons of a GeoJSON file.
+def region_from_file(pair: Pair, path: Path, selection: Selection = ALL) -> Region:
+    """The polygons of a file.
+
+    Args:
+        pair: the scene.
+        path: see `read_shapes`.
+        selection: which of its features count.
 
     Raises:
-        InputError: not a GeoJSON file of polygons.
+        InputError: not a file of polygons, or it does not say its CRS although the scene does.
+        UsageError: see `read_shapes`.
         IncompatiblePairError: the area lies outside the scene.
     """
-    document = read_geojson(path)
-    union = unary_union([area for shape in document.shapes for area in _areas(shapely.force_2d(shape))])
+    found = read_shapes(path, selection)
+    union = unary_union([area for shape in found.shapes for area in _areas(shapely.force_2d(shape))])
     if union.is_empty or union.area == 0:
         raise InputError(f"{path} holds no polygon with an area")
-    return _region(_to_pan_crs(union, document.crs, pair, str(path)), pair, str(path))
+    if found.crs is None and pair.crs is not None:
+        raise InputError(f"{path} does not say its CRS; write it into a copy with ogr2ogr -a_srs")
+    return _region(_to_pan_crs(union, found.crs, pair, str(path)), pair, str(path))
 
 
 def _areas(geometry: BaseGeometry) -> list[BaseGeometry]:

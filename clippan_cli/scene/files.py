@@ -78,7 +78,9 @@ class ReadOptions:
         pair: how to relate MS and PAN.
         bbox: read only this box (left, bottom, right, top).
         bbox_crs: its CRS; None: that of PAN.
-        aoi: read only the polygons of this GeoJSON file.
+        aoi: read only the polygons of this file.
+        aoi_layer: which of its layers; None: the only one.
+        aoi_where: which of its features, as SQL has it after WHERE; None: all.
         sensor: "auto", a known name, or the path of a TOML file.
         sensor_bands: which of the sensor's bands those of MS are, by name; empty: as the files tell.
         coregister: estimate and compensate the shift of each band, or trust the geotransforms.
@@ -90,6 +92,8 @@ class ReadOptions:
     bbox: tuple[float, float, float, float] | None = None
     bbox_crs: str | None = None
     aoi: Path | None = None
+    aoi_layer: str | None = None
+    aoi_where: str | None = None
     sensor: str = "auto"
     sensor_bands: tuple[str, ...] = ()
     coregister: Coregister = "auto"

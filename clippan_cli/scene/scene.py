@@ -12,6 +12,7 @@ from clippan_cli.rasters.metadata import named_domains
 from clippan_cli.rasters.pair import Pair, open_pair
 from clippan_cli.rasters.region import Region, region_from_bbox, region_from_file
 from clippan_cli.rasters.tiles import TileReader
+from clippan_cli.rasters.vector import Selection
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.band_clues import band_clues
@@ -105,7 +106,7 @@ def file_doubts(scene: Scene) -> tuple[RunWarning, ...]:
 def region_of(pair: Pair, options: ReadOptions) -> Region:
     """What is wanted of a pair, by the options."""
     if options.aoi is not None:
-        return region_from_file(pair, options.aoi)
+        return region_from_file(pair, options.aoi, Selection(options.aoi_layer, options.aoi_where))
     if options.bbox is not None:
         return region_from_bbox(pair, options.bbox, options.bbox_crs)
     return Region(pair.window)

@@ -69,6 +69,7 @@ def fuse_scene(run: Run, estimate: Estimate | None = None) -> Sharpened:
     with control.timed("write"), SafeWriter(options.output, output.grid, run.encoding, output.metadata) as writer:
         method = run.method(_opened_guide(run))
         estimate = estimate or estimate_scene(scene, control)
+        estimate = replace(estimate, observation=replace(estimate.observation, kernel=options.resampling))
         planned = _planned(run, method, estimate)
         release_memory()
         fitted = method.fit(FileSource(scene, estimate, run.device, control))

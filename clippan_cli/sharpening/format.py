@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from affine import Affine
 
 from clippan_cli.rasters.metadata import RasterMetadata, as_product_says, combine, join, read_metadata
-from clippan_cli.rasters.source import RasterSource
+from clippan_cli.scene.band_names import chosen_bands, colours_by_name
 from clippan_cli.scene.scene import Scene
-from clippan_cli.writing.encode import PixelFormat, choose_format
+from clippan_cli.scene.values import significant_bits
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.writing.encode import PixelFormat, Scaling, choose_format
 from clippan_cli.writing.grid import OutputGrid
+from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import UsageError
 
 
@@ -32,32 +35,37 @@ class OutputFormat:
     grid: OutputGrid
 
 
-def choose_output(scene: Scene, bands: Sequence[int] | None) -> OutputFormat:
-    """The type of MS on the grid of PAN.
-
-    Args:
-        scene: the scene.
-        bands: of MS, counted from 1; None: all.
+def choose_output(scene: Scene, options: SharpenOptions) -> OutputFormat:
+    """What the user wants, else the type of MS, on the grid of PAN.
 
     Raises:
-        UsageError: there is no such band.
+        UsageError: there is no such band, or the range of the values to scale is not known.
     """
-    chosen = _chosen_bands(bands, scene.pair.ms)
+    chosen, encoding = chosen_bands(scene, options.bands), options.encoding
     metadata = _metadata(scene, chosen)
     partial = scene.region.polygon is not None or not scene.pair.ms_covers(scene.window)
-    pixels = choose_format(scene.pair, partial=partial, nbits=metadata.nbits)
+    scaling = _scaling(scene, encoding)
+    as_ms = encoding.dtype in (None, scene.pair.ms.dtype) and scaling is None
+    nbits = encoding.nbits or (metadata.nbits if as_ms else None)
+    pixels = choose_format(scene.pair, partial=partial, nbits=nbits, dtype=encoding.dtype, scaling=scaling)
     metadata = replace(metadata, nodata=pixels.nodata, nbits=pixels.nbits)
+    if scaling is not None:
+        physical = [scaling.physical(*each) for each in zip(metadata.scales, metadata.offsets, strict=True)]
+        scales, offsets = zip(*physical, strict=True)
+        metadata = replace(metadata, scales=scales, offsets=offsets)
     return OutputFormat(chosen, pixels, metadata, _grid(scene, pixels, len(chosen)))
 
 
-def _chosen_bands(bands: Sequence[int] | None, ms: RasterSource) -> tuple[int, ...]:
-    if bands is None:
-        return tuple(range(ms.count))
-    wrong = [b for b in bands if not 1 <= b <= ms.count]
-    if wrong or not bands:
-        shown = ",".join(map(str, wrong)) or "none"
-        raise UsageError(f"--bands {shown}: {ms.name} has bands 1 to {ms.count}")
-    return tuple(b - 1 for b in bands)
+def _scaling(scene: Scene, encoding: OutputOptions) -> Scaling | None:
+    if encoding.scale_to is None:
+        return None
+    source, bits = encoding.scale_from, significant_bits(scene)
+    if source is None and bits is None and scene.pair.ms.dtype != "uint8":
+        raise UsageError(
+            f"--scale-to: neither {scene.pair.ms.name} nor its sensor says how large values can be; add "
+            "--scale-from LOW,HIGH"
+        )
+    return Scaling(source or (0.0, 2.0 ** (bits or 8) - 1), encoding.scale_to)
 
 
 def _metadata(scene: Scene, bands: Sequence[int]) -> RasterMetadata:
@@ -70,7 +78,7 @@ def _metadata(scene: Scene, bands: Sequence[int]) -> RasterMetadata:
         named = tuple(said or name for said, name in zip(of_ms.descriptions, known, strict=True))
         of_ms = replace(of_ms, descriptions=named)
     return combine(
-        of_ms,
+        replace(of_ms, colors=colours_by_name(scene, bands) or of_ms.colors),
         read_metadata(pan.grid, [pan.bands[0][1]]),
         (scene.window.row, scene.window.col),
     )

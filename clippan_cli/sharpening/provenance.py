@@ -44,6 +44,8 @@ def describe_run(run: Run, method: Method, estimate: Estimate, plan: Plan) -> di
         "PAN_R2": f"{observation.pan_r2:.4f}",
         "NOTES": json.dumps(list(pair.notes)),
         **method.tags(),
+        **({"RESAMPLING": options.resampling} if options.resampling != "lanczos" else {}),
+        **({"PAN_WEIGHTS": json.dumps(options.weights_pan)} if options.weights_pan else {}),
         **_describe_weights(run),
     }
 

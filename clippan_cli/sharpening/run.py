@@ -20,11 +20,11 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.weights.path import check_weights_path
 from clippan_cli.writing.options import OutputOptions
-from clippan_cli.writing.path import check_output_path
+from clippan_cli.writing.path import check_output_path, check_raster_name
 from clippan_models.errors import UsageError
 from clippan_models.guidance.options import NONE
 from clippan_models.methods.method import Method, MethodOptions
-from clippan_models.methods.registry import MethodSpec, find_method
+from clippan_models.methods.registry import METHODS, MethodSpec, find_method
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ class Run:
     def method(self, guide: Guide | None = None) -> Method:
         """The method with its options, its weights to begin with, and its guide."""
         network = self.initial.network if self.initial else None
-        return self.spec.build(MethodOptions(self.options.adapt, guide, network))
+        return self.spec.build(MethodOptions(self.options.adapt, guide, network, self.options.weights_pan))
 
 
 @contextmanager
@@ -111,7 +111,10 @@ def _opened_scene(
 
     check_compression(options.encoding)
     scene = scene_as_referenced(files, read, control, stack)
-    choose_output(scene, options.bands)  # refuses bands that are not there
+    if options.weights_pan is not None and len(options.weights_pan) != scene.pair.ms.count:
+        given = ",".join(f"{weight:g}" for weight in options.weights_pan)
+        raise UsageError(f"{given}: one weight for each of the {scene.pair.ms.count} bands of MS", "weights_pan")
+    choose_output(scene, options)  # refuses bands that are not there
     tell_of_scene(scene, control)
     return scene
 
@@ -125,7 +128,7 @@ def _decided(scene: Scene, options: SharpenOptions, spec: MethodSpec, device: to
         from clippan_cli.weights.cards import load_fitting, scene_card
 
         initial = load_fitting(options.weights, scene_card(scene), options.adapt.backbone, control)
-    run = Run(scene, options, spec, choose_output(scene, options.bands), initial, device, control)
+    run = Run(scene, options, spec, choose_output(scene, options), initial, device, control)
     _warn_of_silence(run)
     return run
 
@@ -140,12 +143,21 @@ def _warn_of_silence(run: Run) -> None:
 def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -> None:
     inputs, overwrite = files.paths, options.encoding.overwrite
     check_output_path(options.output, inputs, overwrite)
+    check_raster_name(options.output)
     for beside in (options.quicklook, options.stac):
         if beside is not None:
             check_output_path(beside, [*inputs, options.output], overwrite)
     for option, path in (("--weights", options.weights), ("--save-weights", options.save_weights)):
         if path is not None and not spec.learns:
             raise UsageError(f"{option} needs a network, and --method {options.method} has none")
+    if options.resampling != "lanczos" and spec.learns:
+        raise UsageError(
+            f"{options.resampling}: the networks have learned with lanczos; use a classical --method such as gsa",
+            "resampling",
+        )
+    if options.weights_pan is not None and not spec.weighs:
+        weighing = " or ".join(f"--method {name}" for name, each in METHODS.items() if each.weighs)
+        raise UsageError(f"--weights-pan needs {weighing}; --method {options.method} has no such weights")
     if options.save_weights is not None:
         others = [*inputs, options.output, *([options.weights] if options.weights else [])]
         check_weights_path(options.save_weights, others, overwrite=overwrite)

@@ -176,8 +176,8 @@ def _save_weights(run: Run, sharpened: Sharpened) -> None:
 
 def _measure(run: Run, limits: Limits) -> Assessment | None:
     options, control = run.options, run.control
-    if options.bands is not None:
-        control.on_note("quality is not measured with --bands: the indices compare all bands")
+    if option := options.not_comparable:
+        control.on_note(f"quality is not measured with {option}: the indices compare all bands in the values of MS")
         return None
     with control.timed("start"):
         from clippan_cli.quality.measure import assess_image

@@ -106,8 +106,8 @@ def _sharpened(
 
 def _checked(report: Path, pair: SceneFiles, sharpening: SharpenOptions) -> ReportFiles:
     """What to write, refused where it cannot be."""
-    if sharpening.bands is not None:
-        raise UsageError("--report needs all bands: the indices compare the result with all of MS; leave out --bands")
+    if option := sharpening.not_comparable:
+        raise UsageError(f"--report compares all bands in the values of MS; leave out {option}")
     files = ReportFiles(page=report, overwrite=sharpening.encoding.overwrite)
     files.check([sharpening.output, *pair.paths])
     return files

@@ -12,7 +12,34 @@ from numpy.typing import NDArray
 from clippan_cli.rasters.nodata import is_nodata, nodata_tolerance
 from clippan_cli.rasters.pair import Pair
 from clippan_cli.rasters.source import Mask, Values
-from clippan_cli.writing.grid import DataType
+from clippan_cli.writing.options import DataType
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How values become those of the file, linearly.
+
+    Attributes:
+        source: two values.
+        target: what they become; what lies beyond is clipped.
+    """
+
+    source: tuple[float, float]
+    target: tuple[float, float]
+
+    @property
+    def factor(self) -> float:
+        """Steps of the target per step of the source."""
+        return (self.target[1] - self.target[0]) / (self.source[1] - self.source[0])
+
+    def scaled(self, values: Values) -> Values:
+        """Values of the file."""
+        moved = self.target[0] + (values.astype(np.float64) - self.source[0]) * self.factor
+        return np.clip(moved, *self.target).astype(np.float32)
+
+    def physical(self, scale: float, offset: float) -> tuple[float, float]:
+        """The scale and the offset of values of the file, from those of the source."""
+        return scale / self.factor, offset + scale * (self.source[0] - self.target[0] / self.factor)
 
 
 @dataclass(frozen=True)
@@ -24,12 +51,14 @@ class PixelFormat:
         nodata: value of invalid pixels, or None.
         mask: whether the file has a mask band instead.
         nbits: bits in use, where fewer than the type has.
+        scaling: of the values; None: they stay as they are.
     """
 
     dtype: DataType
     nodata: float | None
     mask: bool
     nbits: int | None
+    scaling: Scaling | None = None
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -43,6 +72,8 @@ class PixelFormat:
     def encode(self, fused: Values, valid: Mask) -> NDArray[Any]:
         """Values `[C, h, w]` as they are stored; invalid ones become nodata, valid ones never do."""
         low, high = self.limits
+        if self.scaling is not None:
+            fused = self.scaling.scaled(fused)
         if self.dtype == "float32":
             pixels = fused.astype(np.float32, copy=True)
         else:
@@ -66,21 +97,25 @@ class PixelFormat:
         return nodata + 1 if nodata + 1 <= self.limits[1] else nodata - 1
 
 
-def choose_format(pair: Pair, *, partial: bool, nbits: int | None) -> PixelFormat:
-    """The pixel format of the fused image: that of MS.
+def choose_format(
+    pair: Pair, *, partial: bool, nbits: int | None, dtype: DataType | None = None, scaling: Scaling | None = None
+) -> PixelFormat:
+    """The pixel format of the fused image: that of MS, unless the user wants another.
 
     Args:
         pair: the open files.
         partial: part of the output lies outside MS or the region.
-        nbits: bits in use according to MS.
+        nbits: bits in use.
+        dtype: of the pixels, where the user has chosen it.
+        scaling: of the values, where the user wants it.
     """
-    dtype = cast(DataType, "float32" if pair.ms.dtype == "float64" else pair.ms.dtype)
+    dtype = dtype or cast(DataType, "float32" if pair.ms.dtype == "float64" else pair.ms.dtype)
     nodata = next((n for n in pair.ms.nodata if n is not None and _representable(n, dtype, nbits)), None)
     if nodata is None and dtype == "float32":
         nodata = math.nan
     pan_hides = pair.pan.masked or any(n is not None for n in pair.pan.nodata)
     hidden = partial or pair.ms.masked or pan_hides or any(n is not None for n in pair.ms.nodata)
-    return PixelFormat(dtype, nodata, nodata is None and hidden, nbits if dtype != "float32" else None)
+    return PixelFormat(dtype, nodata, nodata is None and hidden, nbits if dtype != "float32" else None, scaling)
 
 
 def _representable(value: float, dtype: str, nbits: int | None) -> bool:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from rasterio import Affine
 from rasterio.crs import CRS
 
-from clippan_cli.writing.options import OutputOptions
+from clippan_cli.writing.options import DataType, OutputOptions
 from clippan_models.contracts import Window
 from clippan_models.errors import UsageError
-
-DataType = Literal["uint8", "uint16", "int16", "float32"]
 
 _BIGTIFF_ABOVE_BYTES = 2_000_000_000
 _OVERVIEW_SHARE = 1 / 3

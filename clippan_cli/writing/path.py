@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+RASTER_ENDINGS = (".tif", ".tiff")
+"""Of the names of rasters; both formats share them."""
+
 _SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr", ".ovr.msk")
 _ENDINGS = re.compile(r"((\.cog)?\.tif(\.aux\.xml)?|(\.cog\.tif|\.cog_[0-9]+_[0-9]+)(\.msk)?\.ovr\.tmp)?")
 """After `.part`: of a raster's raw file, its COG, and the overviews that GDAL builds beside it or in its CPL_TMPDIR."""
@@ -61,6 +64,19 @@ def check_output_name(path: Path) -> None:
         os.fsencode(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise OutputError(f"{shown(path)} is not a UTF-8 name; choose another one") from error
+
+
+def check_raster_name(path: Path) -> None:
+    """Refuse the name of a raster that would not tell what is in the file.
+
+    Raises:
+        OutputError: the ending is not that of a format that clippan writes.
+    """
+    if path.suffix.lower() not in RASTER_ENDINGS:
+        raise OutputError(
+            f"{shown(path)}: clippan writes GeoTIFF and COG; give the output a name that ends in "
+            f"{' or '.join(RASTER_ENDINGS)}, and convert it with gdal_translate where you need another format"
+        )
 
 
 def make_folder(folder: Path) -> None:

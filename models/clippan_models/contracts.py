@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+Kernel = Literal["lanczos", "cubic", "bilinear", "nearest"]
+"""How MS is interpolated to the PAN grid; Keys' cubic with a = -0.5, as GDAL has it."""
 
 INTERPOLATION_RADIUS = 3
 """MS samples on either side of a PAN pixel that its interpolated value depends on."""
@@ -160,6 +163,7 @@ class Observation:
         pan_weights: regression weights of PAN on the bands, or None when PAN does not follow from them.
         pan_offset: intercept of that regression, DN.
         pan_r2: share of the variance of the low-pass PAN that the bands explain, 0 .. 1.
+        kernel: that methods interpolate MS with.
     """
 
     sampling: Sampling
@@ -168,6 +172,7 @@ class Observation:
     pan_weights: tuple[float, ...] | None = None
     pan_offset: float = 0.0
     pan_r2: float = 0.0
+    kernel: Kernel = "lanczos"
 
     @property
     def certainty(self) -> float:

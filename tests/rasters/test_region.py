@@ -218,6 +218,28 @@ def test_an_area_gives_the_pixels_whose_centre_lies_in_it(place: Place, tmp_path
     assert output.grid.height <= rows[-1] - rows[0] + 3 and output.grid.width <= cols[-1] - cols[0] + 3
 
 
+def test_an_area_of_a_layer(place: Place, tmp_path: Path) -> None:
+    pyogrio = pytest.importorskip("pyogrio", reason="pyogrio is the extra [vector]")
+    path = tmp_path / "areas.gpkg"
+    for layer, areas in {
+        "fields": [to_wgs84(area) for area in FIELDS.geoms],
+        "country": [to_wgs84(box(X - 500, Y - 500, X + 500, Y + 500))],
+    }.items():
+        names = [np.array([f"{layer} {n}" for n in range(len(areas))], object)]
+        pyogrio.raw.write(
+            path,
+            shapely.to_wkb(areas),
+            names,
+            ["name"],
+            layer=layer,
+            geometry_type="Polygon",
+            crs=WGS84,
+            append=path.exists(),
+        )
+    output = place.part(aoi=path, aoi_layer="fields", aoi_where="name = 'fields 1'")
+    place.check(output, to_wgs84(FIELDS.geoms[1]), WGS84)
+
+
 @pytest.mark.parametrize("tile", [64, 77])
 def test_an_area_does_not_depend_on_the_tiles(place: Place, tmp_path: Path, tile: int) -> None:
     path = tmp_path / "area.geojson"

@@ -34,7 +34,9 @@ class GsaFitter:
 
     halo = 0
 
-    def __init__(self) -> None:
+    def __init__(self, weights: tuple[float, ...] | None = None) -> None:
+        """Begin, with the share of each band in the intensity; None: regressed."""
+        self._weights = weights
         self._at_pan = Moments()
         self._at_ms = Moments()
 
@@ -47,13 +49,18 @@ class GsaFitter:
         """The fitted method; InputError when no pixel of the scene is valid."""
         moments = self._at_pan.nonempty()
         mean, cov = moments.mean, moments.cov
-        weights = _regress(self._at_ms.cov) if self._at_ms.count else torch.zeros_like(mean[:-1])
+        weights = self._chosen_weights(mean)
         cov_i = cov[:-1, :-1] @ weights
         var_i = float(weights @ cov_i)
         related = not moments.flat[-1] and var_i > _UNRELATED * float(cov[-1, -1])
         gains = cov_i / var_i if related else torch.zeros_like(cov_i)
         offset = float(weights @ mean[:-1] - mean[-1])
         return GsaSharpener(tuple(weights.tolist()), tuple(gains.tolist()), offset)
+
+    def _chosen_weights(self, mean: Tensor) -> Tensor:
+        if self._weights is not None:
+            return mean.new_tensor(self._weights)
+        return _regress(self._at_ms.cov) if self._at_ms.count else torch.zeros_like(mean[:-1])
 
 
 def _regress(cov: Tensor) -> Tensor:

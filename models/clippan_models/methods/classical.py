@@ -35,7 +35,7 @@ class ClassicalMethod:
 
     Attributes:
         name: what a user types.
-        fitter: makes the object that gathers the statistics of a scene.
+        fitter: makes the object that gathers the statistics of a scene; of some methods by the weights of the bands.
         halo: PAN pixels around a pixel that its result depends on; 0: none but the pixel.
         gathers: the views that its pass over the scene needs; empty: it needs no pass.
         gathering_halo: PAN pixels around a tile that those views need.
@@ -43,7 +43,7 @@ class ClassicalMethod:
     """
 
     name: str
-    fitter: Callable[[], Fitter]
+    fitter: Callable[..., Fitter]
     halo: Callable[[Observation], int] = _no_halo
     gathers: tuple[str, ...] = ("ms_up", "core")
     gathering_halo: Callable[[Observation], int] = fit_halo

@@ -115,17 +115,19 @@ class Fitted:
 
 @dataclass(frozen=True)
 class MethodOptions:
-    """What a method is built with; classical methods need none of it.
+    """What a method is built with; classical methods need the weights only.
 
     Attributes:
         adapt: how the network learns.
         guide: the CLIP and the prompts that judge it; None: no language.
         initial: a network of the backbone to begin with, which is left as it is; None: one with random weights.
+        pan_weights: the share of each band in the intensity that PAN replaces; None: as the method finds it.
     """
 
     adapt: AdaptOptions = AdaptOptions()
     guide: Guide | None = None
     initial: nn.Module | None = None
+    pan_weights: tuple[float, ...] | None = None
 
 
 class Method(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,17 +22,22 @@ class MethodSpec:
         build: makes the method with its options.
         learns: a network learns on the scene: it can begin with weights, and what it learned can be kept.
         language: a CLIP judges the image while the network learns.
+        weighs: PAN replaces a weighted sum of the bands, whose weights can be given.
     """
 
     build: Callable[[MethodOptions], Method]
     learns: bool = False
     language: bool = False
+    weighs: bool = False
 
 
 def _classical(name: str, options: MethodOptions) -> Method:
     from clippan_models.methods.classical import CLASSICAL
 
-    return next(method for method in CLASSICAL if method.name == name)
+    method = next(method for method in CLASSICAL if method.name == name)
+    if options.pan_weights is None:
+        return method
+    return replace(method, fitter=partial(method.fitter, options.pan_weights))
 
 
 def _network(options: MethodOptions, language: bool = False) -> Method:
@@ -41,8 +46,10 @@ def _network(options: MethodOptions, language: bool = False) -> Method:
     return NetworkMethod.of(options, language=language)
 
 
+_WEIGHING = ("brovey", "gsa")
+
 METHODS: dict[str, MethodSpec] = {
-    **{name: MethodSpec(partial(_classical, name)) for name in CLASSICAL_METHODS},
+    **{name: MethodSpec(partial(_classical, name), weighs=name in _WEIGHING) for name in CLASSICAL_METHODS},
     "network": MethodSpec(_network, learns=True),
     "clippan": MethodSpec(partial(_network, language=True), learns=True, language=True),
 }

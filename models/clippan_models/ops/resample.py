@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clippan_models.contracts import INTERPOLATION_RADIUS, Sampling, Window
+from clippan_models.contracts import INTERPOLATION_RADIUS, Kernel, Sampling, Window
 
 _BLOCK = 128  # rows of a matrix multiplied at once: long enough for speed, short enough to skip the zeros of the band
 
@@ -74,7 +74,9 @@ class Banded:
         )
 
 
-def upsample(ms: Tensor, ms_window: Window, pan_window: Window, sampling: Sampling) -> Tensor:
+def upsample(
+    ms: Tensor, ms_window: Window, pan_window: Window, sampling: Sampling, kernel: Kernel = "lanczos"
+) -> Tensor:
     """Interpolate MS samples at PAN pixels, each band where it really lies: `[C, h, w] -> [C, H, W]`.
 
     Args:
@@ -82,11 +84,12 @@ def upsample(ms: Tensor, ms_window: Window, pan_window: Window, sampling: Sampli
         ms_window: should reach `INTERPOLATION_RADIUS` MS samples beyond `pan_window`; edges are repeated otherwise.
         pan_window: the part of the PAN grid wanted.
         sampling: relation of the two grids, one phase per band.
+        kernel: see `Kernel`.
     """
 
     def one(bands: Tensor, phase_y: float, phase_x: float) -> Tensor:
-        rows = interpolation_matrix(window_rows(pan_window), window_rows(ms_window), phase_y, sampling.ratio_y)
-        cols = interpolation_matrix(window_cols(pan_window), window_cols(ms_window), phase_x, sampling.ratio_x)
+        rows = interpolation_matrix(window_rows(pan_window), window_rows(ms_window), phase_y, sampling.ratio_y, kernel)
+        cols = interpolation_matrix(window_cols(pan_window), window_cols(ms_window), phase_x, sampling.ratio_x, kernel)
         return rows.times_rows(cols.times_cols(bands))
 
     pieces = [one(ms[bands], *phase) for bands, phase in _bands_by_phase(sampling)]
@@ -123,24 +126,48 @@ def decimate(pan: Tensor, pan_window: Window, ms_window: Window, sampling: Sampl
     return torch.stack(pieces)[:, : ms_window.height, : ms_window.width]
 
 
+def _lanczos(offset: Tensor) -> Tensor:
+    lobes: Tensor = torch.special.sinc(offset) * torch.special.sinc(offset / INTERPOLATION_RADIUS)
+    return lobes * (offset.abs() < INTERPOLATION_RADIUS)
+
+
+def _cubic(offset: Tensor) -> Tensor:
+    x = offset.abs()
+    outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, (1.5 * x - 2.5) * x**2 + 1, outer * (x < 2))
+
+
+def _bilinear(offset: Tensor) -> Tensor:
+    return (1 - offset.abs()).clamp(min=0)
+
+
+def _nearest(offset: Tensor) -> Tensor:
+    return ((offset >= -0.5) & (offset < 0.5)).to(offset.dtype)
+
+
+_KERNELS = {"lanczos": _lanczos, "cubic": _cubic, "bilinear": _bilinear, "nearest": _nearest}
+
+
 @lru_cache(maxsize=512)
-def interpolation_matrix(target: range, source: range, phase: float, ratio: float) -> Banded:
+def interpolation_matrix(
+    target: range, source: range, phase: float, ratio: float, kernel: Kernel = "lanczos"
+) -> Banded:
     """Weights that interpolate source samples at target indexes, `[len(target), len(source)]`, float32.
 
-    Lanczos kernel of three lobes, rows sum to one: interpolating (samples keep their value where grids meet).
+    Rows sum to one, and samples keep their value where grids meet.
 
     Args:
         target: indexes on the fine (PAN) grid.
         source: indexes on the coarse (MS) grid; taps beyond its ends repeat the end sample.
         phase: fine index of coarse sample 0.
         ratio: fine samples per coarse sample.
+        kernel: Lanczos has three lobes.
     """
     position = (torch.arange(target.start, target.stop, dtype=torch.float64) - phase) / ratio
     taps = torch.arange(1 - INTERPOLATION_RADIUS, INTERPOLATION_RADIUS + 1, dtype=torch.float64)
     index = torch.floor(position)[:, None] + taps
     offset = position[:, None] - index
-    weight = torch.special.sinc(offset) * torch.special.sinc(offset / INTERPOLATION_RADIUS)
-    weight = weight * (offset.abs() < INTERPOLATION_RADIUS)
+    weight = _KERNELS[kernel](offset)
     weight = weight / weight.sum(1, keepdim=True)
     column = (index.long() - source.start).clamp(0, len(source) - 1)
     dense = torch.zeros(len(target), len(source), dtype=torch.float64).scatter_add_(1, column, weight)

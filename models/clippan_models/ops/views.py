@@ -172,7 +172,7 @@ class TileViews:
 
     def up(self, ms: Tensor) -> Tensor:
         """Interpolate samples on this tile's MS grid to its PAN grid: `[C, h, w] -> [C, H, W]`."""
-        return upsample(ms, self.tile.ms_window, self.tile.pan_window, self.sampling)
+        return upsample(ms, self.tile.ms_window, self.tile.pan_window, self.sampling, self.observation.kernel)
 
     def down(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """MTF-degrade an image on the PAN grid, `[C, H, W]`, to MS samples `[C, h, w]`, with their valid share."""

@@ -164,8 +164,8 @@ def band_nine(desk: Desk) -> list[str]:
     return desk.sharpen("--bands", "1,9")
 
 
-@fails(USAGE, "--bands abc", "3,2,1")
-def bands_that_are_no_numbers(desk: Desk) -> list[str]:
+@fails(USAGE, "--bands abc", "no band of this name", "1, 2, 3, 4")
+def bands_that_have_no_name(desk: Desk) -> list[str]:
     return desk.sharpen("--bands", "abc")
 
 

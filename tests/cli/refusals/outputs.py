@@ -49,6 +49,16 @@ def output_is_a_folder(desk: Desk) -> list[str]:
     return [*desk.sharpen("--overwrite"), "-o", str(desk.out.parent)]
 
 
+@fails(OUTPUT, "fused.png", ".tif or .tiff", "gdal_translate")
+def output_of_another_format(desk: Desk) -> list[str]:
+    return [*desk.sharpen(), "-o", desk.path("fused.png")]
+
+
+@fails(OUTPUT, "-: ", ".tif or .tiff")
+def output_on_stdout(desk: Desk) -> list[str]:
+    return [*desk.sharpen(), "-o", "-"]
+
+
 @fails(OUTPUT, "ms.tif", "same file")
 def quicklook_is_ms(desk: Desk) -> list[str]:
     return desk.sharpen("--quicklook", desk.path("ms.tif"))
