@@ -113,10 +113,9 @@ def _navigation(pages: list[Path]) -> list[object]:
         if section:
             sections.append((section, []))
         else:
-            listed.add(target := DOCS / link)
+            listed.add(target := (DOCS / link).resolve())
             sections[-1][1].append({title.replace("`", ""): str(_place(target))})
-    rest = [str(_place(page)) for page in pages if page not in listed and page.suffix in {".md", *_CODE}]
-    sections.append(("More", [page for page in rest]))
+    sections.append(("More", [str(_place(page)) for page in pages if page not in listed and page.is_relative_to(DOCS)]))
     return [{"Home": str(_place(_CONTENTS))}, *({name: entries} for name, entries in sections if entries)]
 
 

@@ -27,7 +27,7 @@ class Markup(Extension):
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802, the name is that of Markdown
         """Register what reads them."""
-        md.preprocessors.register(_Fences(md), "equations", 40)  # before other fences, 25
+        md.preprocessors.register(_Fences(md), "equations", 28)  # before other fences, 25
         md.inlinePatterns.register(_Inline(_INLINE, md), "equation", 185)  # before escapes, 180, after code, 190
         md.treeprocessors.register(_Terms(md), "terms", 5)  # after the text of lines has been read, 20
 
