@@ -115,7 +115,8 @@ def _navigation(pages: list[Path]) -> list[object]:
         else:
             listed.add(target := (DOCS / link).resolve())
             sections[-1][1].append({title.replace("`", ""): str(_place(target))})
-    sections.append(("More", [str(_place(page)) for page in pages if page not in listed and page.is_relative_to(DOCS)]))
+    own = (page for page in pages if page.suffix == ".md" and page.is_relative_to(DOCS))
+    sections.append(("More", [str(_place(page)) for page in own if page not in listed]))
     return [{"Home": str(_place(_CONTENTS))}, *({name: entries} for name, entries in sections if entries)]
 
 
