@@ -96,9 +96,7 @@ def _terms(page: Path) -> str:
     """The terms that the glossary explains, as references; markup.py links to them where the page uses them first."""
     glossary = _relative(page, _GLOSSARY)
     terms = _TERM.findall(_GLOSSARY.read_text())
-    return "".join(
-        f"[term {name}]: {glossary}#{_anchor(name)} '{' '.join(about.split())}'\n" for name, about in terms
-    )
+    return "".join(f"[term {name}]: {glossary}#{_anchor(name)} '{' '.join(about.split())}'\n" for name, about in terms)
 
 
 def _anchor(title: str) -> str:

@@ -25,7 +25,7 @@ _TERM = "term "
 class Markup(Extension):
     """Adds equations and links to terms."""
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802, the name is that of Markdown
+    def extendMarkdown(self, md: Markdown) -> None:
         """Register what reads them."""
         md.preprocessors.register(_Fences(md), "equations", 28)  # before other fences, 25
         md.inlinePatterns.register(_Inline(_INLINE, md), "equation", 185)  # before escapes, 180, after code, 190
@@ -41,7 +41,7 @@ class _Fences(Preprocessor):
 
 
 class _Inline(InlineProcessor):
-    def handleMatch(self, m: re.Match[str], data: str) -> tuple[str, int, int]:  # type: ignore[override]  # noqa: N802
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[str, int, int]:  # type: ignore[override]
         return self.md.htmlStash.store(_mathml(m[1], block=False)), m.start(0), m.end(0)
 
 
@@ -82,6 +82,6 @@ def _texts(element: Element) -> Iterator[tuple[Element, Element | None, str]]:
             yield element, child, child.tail
 
 
-def makeExtension(**settings: object) -> Markup:  # noqa: N802
+def makeExtension(**settings: object) -> Markup:
     """What Markdown calls to load this module."""
     return Markup(**settings)

@@ -205,7 +205,9 @@ def refusals(text: str) -> list[str]:
 
 def labels(text: str) -> set[str]:
     """The first words of all lines, without warnings: what is told, apart from its numbers."""
-    return {line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith(("warning:", "code "))}
+    return {
+        line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith(("warning:", "code "))
+    }
 
 
 def links(page: Path) -> Iterator[str]:
