@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 DOCS = Path(__file__).resolve().parent
-_WIDE, _NAMES, _ROW, _TOP, _BOTTOM = 720, 190, 24, 60, 34
+_WIDE, _NAMES, _ROW, _TOP, _BOTTOM = 560, 110, 24, 60, 34
 _COLOURS = ("#9aa0a6", "#e07b39", "#3b6fb6", "#1a936f")  # told apart without red and green, on white and on black
 _GREY = "#80868b"
 
@@ -81,7 +81,8 @@ def draw(plot: Plot, page: str) -> str:
         parts.append(_text(_NAMES - 14, y + 4, line, anchor="end"))
         parts += [_dot(across(dots[name][row]), y, number) for number, name in enumerate(plot.series)]
     style = f"font: 13px system-ui, sans-serif; fill: {_GREY}"
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {tall}" style="{style}">'
+    size = f'width="{_WIDE}" height="{tall}" viewBox="0 0 {_WIDE} {tall}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{style}">'
     return "\n".join([head, f"<title>{escape(plot.title)}</title>", *parts, "</svg>\n"])
 
 
@@ -96,7 +97,7 @@ def _numbers(plot: Plot, page: str) -> tuple[list[str], dict[str, list[float]]]:
 
 
 def _legend(number: int, name: str) -> str:
-    x = _NAMES + 130 * number
+    x = 8 + 130 * number
     return _dot(x, 34, number) + _text(x + 12, 38, name)
 
 
