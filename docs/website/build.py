@@ -1,4 +1,4 @@
-"""Builds these pages as a site that needs neither a server nor the network.
+"""Builds these pages as a site that needs no network; from a disk, all of it works but the search.
 
     python docs/website/build.py FOLDER
 
