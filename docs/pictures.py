@@ -1,8 +1,9 @@
-"""Draws the pictures of these pages from the demo.
+"""Draws the pictures of these pages from the demo, and those of the slider from a pair of Landsat 8.
 
     clippan demo clippan-demo
     clippan demo clippan-demo --synthetic
     python docs/pictures.py clippan-demo
+    python docs/pictures.py MS.tif PAN.tif
 
 The pictures lie in docs/images.
 """
@@ -10,6 +11,7 @@ The pictures lie in docs/images.
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.windows import Window
 
+import clippan
+
 IMAGES = Path(__file__).resolve().parent / "images"
 _STEP = 8  # grey values that a PNG tells apart: the eye does not, and the file is half as large
 _GAP = 6
 _SPOT = Window(205, 225, 100, 100)  # PAN pixels shown close up: a crossing, houses, fields
 _RGB = (3, 2, 1)  # bands of the synthetic scene that are red, green and blue
+_PLACE = Window(238, 150, 400, 250)  # PAN pixels of the slider: the old town of Pamplona and the river Arga
 
 Picture = NDArray[np.uint8]
 
@@ -36,6 +41,24 @@ def main(folder: Path) -> None:
     pan_limits = _limits(_read(folder / "pan.tif", (1,)))
     close_pan = _paint(_read(folder / "pan.tif", (1,), _SPOT), pan_limits)
     _save(_side_by_side([close_pan, close["exp"], close["hrms"], close["truth"]], 3), "close-up")
+
+
+def draw_slider(ms: Path, pan: Path) -> None:
+    """Draw MS and the result at one place, as the slider of docs/README.md shows them; the bands are R, G, B, NIR."""
+    with tempfile.TemporaryDirectory() as scratch:
+        sharp = Path(scratch) / "sharp.tif"
+        clippan.sharpen(ms, pan, sharp, preset="fast", sensor_bands="red,green,blue,nir", quality=False)
+        after = _read(sharp, (1, 2, 3), _PLACE)
+    before = _read(ms, (1, 2, 3), Window(*(side / 2 for side in _PLACE.flatten())))  # of pixels twice as large
+    limits = np.percentile(after, [0.5, 99], axis=(1, 2))[:, :, None, None]
+    for image, magnified, name in ((before, 4, "before"), (after, 2, "after")):
+        large = _brighter(_paint(image, limits)).repeat(magnified, 0).repeat(magnified, 1)
+        Image.fromarray(large).save(IMAGES / f"{name}.webp", quality=80)
+
+
+def _brighter(picture: Picture) -> Picture:
+    """Dark ground is shown lighter, as the eye sees a landscape."""
+    return np.asarray(255 * (picture / 255) ** 0.7 + 0.5, np.uint8)
 
 
 def _read(path: Path, bands: tuple[int, ...], window: Window | None = None) -> NDArray[np.float64]:
@@ -65,6 +88,7 @@ def _save(picture: Image.Image, name: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python docs/pictures.py DEMO_FOLDER")
-    main(Path(sys.argv[1]))
+    given = list(map(Path, sys.argv[1:]))
+    if len(given) not in (1, 2):
+        sys.exit("usage: python docs/pictures.py DEMO_FOLDER | MS PAN")
+    main(*given) if len(given) == 1 else draw_slider(*given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 import typer.main
+from affine import Affine
 
+import clippan
 from clippan_cli.main import app
 from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.tasks.demo import write_demo_scene
 from clippan_models.methods.registry import METHODS
+from tests.cli.conftest import RunMain
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "models" / "README.md"]
@@ -55,9 +60,34 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_shown_commands_exist(page: Path) -> None:
-    shown = set(re.findall(r"^(?:\$ )?clippan ([a-z]+)", code(page), re.MULTILINE))
-    assert shown <= set(COMMANDS)
+def test_shown_commands_are_understood(page: Path, tmp_path: Path) -> None:
+    for shown in arguments("\n".join(commands(page)), tmp_path):
+        command, given = GROUP, list(shown)
+        while inner := getattr(command, "commands", None):
+            command = inner[given.pop(0)]
+        command.make_context(command.name, given)  # fails as the command line does
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if "```console" in page.read_text()], ids=named)
+def test_examples_do_what_the_page_shows(
+    page: Path, tmp_path: Path, demo: Path, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("clippan_cli.tasks.demo._SIDE", SIDE)
+    if page.name != "first-steps.md":  # which makes it
+        shutil.copytree(demo, "clippan-demo")
+    for command, shown in examples(page):
+        if "HF_HUB_OFFLINE" not in command:  # which needs a process that begins so; test_models.py has one
+            for given in arguments(command, tmp_path):
+                done = run_main([*given, *quick(given)])
+                assert refusals(done.stderr) == refusals(shown)
+                assert done.code == code_shown(shown, done.code)
+                assert bool(done.code) == bool(refusals(shown))
+                if "|" not in command and not done.code:
+                    assert (
+                        not labels(shown) - labels(done.stdout + done.stderr) - {"CLIP"}
+                    )  # which takes part in learning
 
 
 @pytest.mark.slow
@@ -74,6 +104,45 @@ def test_the_python_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow
+def test_recipes_read_the_products_that_they_name(
+    tmp_path: Path, demo: Path, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_products(demo, tmp_path)
+    recipes = arguments("\n".join(commands(ROOT / "docs" / "cookbook.md")), tmp_path)
+    local = [given for given in recipes if not {"--allow-remote", "--weights"} & set(given)]
+    assert {given[0] for given in local} == {"info", "sharpen", "batch", "adapt"}
+    for given in local:
+        planned = given[0] != "info" and "--dry-run" not in given
+        done = run_main([*given, "--dry-run"] if planned else given)
+        assert (done.code, refusals(done.stderr)) == (0, [])
+
+
+def lay_products(demo: Path, folder: Path) -> None:
+    """The demo under the names of the products in the cookbook: bands in files of their own, and an archive."""
+    with rasterio.open(demo / "ms.tif") as dataset:
+        ms, ms_grid = dataset.read(), dataset.profile
+    with rasterio.open(demo / "pan.tif") as dataset:
+        pan, pan_grid = dataset.read(), dataset.profile
+    half = pan.reshape(1, SIDE // 2, 2, SIDE // 2, 2).mean(axis=(2, 4)).astype(pan.dtype)
+    half_grid = {**pan_grid, "transform": pan_grid["transform"] @ Affine.scale(2)}
+    scene = "LC09_L1TP_200030_20230705_20230705_02_T1"
+    neo, worldview = "IMG_PNEO3_{}.TIF", "23JUL05104501-{}-WV03.TIF"
+    images = {f"{scene}_B{band + 2}.TIF": (ms[band : band + 1], ms_grid) for band in range(4)}
+    images |= {f"{scene}_B8.TIF": (half, half_grid)}
+    images |= {neo.format(f"MS-FS_ORT_{part}"): (ms[:3], ms_grid) for part in ("RGB", "NED")}
+    images |= {neo.format("PAN_ORT"): (pan, pan_grid)}
+    for prefix in ("", "archive/a_", "archive/b_"):
+        images |= {f"{prefix}ms.tif": (ms, ms_grid), f"{prefix}pan.tif": (pan, pan_grid)}
+    images |= {worldview.format("M2AS"): (ms, ms_grid), worldview.format("P2AS"): (pan, pan_grid)}
+    (folder / "archive").mkdir()
+    for name, (pixels, grid) in images.items():
+        count, height, width = pixels.shape
+        with rasterio.open(folder / name, "w", **grid | {"count": count, "height": height, "width": width}) as dataset:
+            dataset.write(pixels)
+
+
 def test_every_folder_of_code_is_in_the_tour() -> None:
     tour = (ROOT / "docs" / "design.md").read_text()
     packages = (ROOT / name for name in ("clippan", "clippan_cli", "models/clippan_models", "models/clip_training"))
@@ -82,8 +151,65 @@ def test_every_folder_of_code_is_in_the_tour() -> None:
     assert not {room for room in rooms if f"| `{room}/` |" not in tour}
 
 
-def code(page: Path) -> str:
-    return "".join(re.findall(r"```\w*\n(.*?)```", page.read_text(), re.DOTALL))
+SIDE = 128  # PAN pixels of the demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small one of what `clippan demo` makes."""
+    folder = tmp_path_factory.mktemp("demo")
+    ms, pan, truth = (folder / f"{name}.tif" for name in ("ms", "pan", "truth"))
+    write_demo_scene(make_demo_scene(SIDE), ms, pan, truth)
+    for name, method in (("exp", "exp"), ("hrms", "mtf-glp-fs")):
+        clippan.sharpen(ms, pan, folder / f"{name}.tif", method=method, quality=False, sensor="generic")
+    return folder
+
+
+def examples(page: Path) -> Iterator[tuple[str, str]]:
+    """The commands of the `console` blocks, each with what the page shows that it prints."""
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
+        for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = example.partition("\n")
+            yield command, shown
+
+
+def commands(page: Path) -> Iterator[str]:
+    """What the page tells a reader to type into a shell."""
+    yield from (command for command, _ in examples(page))
+    yield from re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def arguments(script: str, folder: Path) -> list[list[str]]:
+    """The arguments of each `clippan` in a script, as a shell gives them; nothing is run."""
+    record = folder / "arguments"
+    record.write_text("")
+    spy = f"clippan() {{ printf '%s\\t' \"$@\" >>'{record}'; echo >>'{record}'; }}; PATH=\n"
+    subprocess.run([shutil.which("bash") or "bash", "-c", spy + script], cwd=folder, capture_output=True, check=False)
+    return [line.rstrip("\t").split("\t") for line in record.read_text().splitlines()]
+
+
+def quick(given: list[str]) -> list[str]:
+    """Use the network as it is where the example lets it learn, which takes half a minute each time."""
+    learns = given[0] in {"sharpen", "demo"}
+    return ["--steps", "0"] if learns and not {"--method", "--dry-run", "--steps", "--preset"} & set(given) else []
+
+
+def code_shown(shown: str, otherwise: int) -> int:
+    stated = re.search(r"^code (\d+)$", shown, re.MULTILINE)
+    return int(stated[1]) if stated else otherwise
+
+
+def refusals(text: str) -> list[str]:
+    """The lines that say why a run has failed, whatever the values."""
+    found = [line.rstrip() for line in text.splitlines() if line.startswith("clippan: ")]
+    return [re.sub(r"\d+\.\d+", "#", line) for line in found]
+
+
+def labels(text: str) -> set[str]:
+    """The first words of all lines, without warnings: what is told, apart from its numbers."""
+    return {
+        line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith(("warning:", "code "))
+    }
 
 
 def links(page: Path) -> Iterator[str]:
