@@ -1,0 +1,190 @@
+"""What all algorithms share: parameters become options, clippan runs, its output becomes results."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Any, ClassVar, Optional
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterDefinition,
+)
+from qgis.PyQt.QtGui import QIcon
+
+from clippan_qgis.arguments import Joined, Repeated, Value, arguments, split
+from clippan_qgis.executable import ClippanNotFoundError, environment
+from clippan_qgis.layers import file_of
+from clippan_qgis.process import ClippanError, run_clippan
+
+EXTRA = "ARGUMENTS"
+"""The parameter with arguments that the user has typed."""
+
+Option = tuple[Optional[str], QgsProcessingParameterDefinition]
+"""An option of clippan as `arguments` takes it, or None, and the parameter of QGIS that gives its value."""
+
+
+class ClippanAlgorithm(QgsProcessingAlgorithm):
+    """A command of clippan.
+
+    Attributes:
+        command: its name.
+        fixed: options that it is always given.
+        title: what it does, in a few words.
+        text: what the dialog says of it, in HTML.
+    """
+
+    command: ClassVar[str]
+    fixed: ClassVar[tuple[str, ...]] = ()
+    title: ClassVar[str]
+    text: ClassVar[str]
+
+    def options(self) -> list[Option]:
+        """The parameters, in the order of the dialog, with the options that they set."""
+        raise NotImplementedError
+
+    def initAlgorithm(self, configuration: Any = None) -> None:  # noqa: N802
+        """Declare the parameters."""
+        self._options: dict[str, str | None] = {}
+        for option, parameter in self.options():
+            self._options[parameter.name()] = option
+            self.addParameter(parameter)
+
+    def prepareAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
+        """Build the command line; here, because layers belong to the main thread."""
+        reader = _Reader(self, parameters, context, feedback)
+        values = {each.name(): reader.value(each) for each in self.parameterDefinitions()}
+        self._outputs = {each.name(): values[each.name()] for each in self.destinationParameterDefinitions()}
+        chosen = [(option, values[name]) for name, option in self._options.items() if option is not None]
+        try:
+            command = [*self.provider().command(), self.command]
+            extra = split(str(values[EXTRA] or ""))
+        except (ClippanNotFoundError, ValueError) as error:
+            raise QgsProcessingException(str(error)) from error
+        self._command_line = [*command, *arguments(chosen), *self.fixed, *extra, "--progress=json"]
+        return True
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        """Run clippan."""
+        feedback.pushCommandInfo(shlex.join(self._command_line))
+        try:
+            text = run_clippan(self._command_line, environment(os.environ), feedback)
+        except ClippanError as error:
+            raise QgsProcessingException(str(error)) from error
+        return {} if text is None else self.results(text)
+
+    def results(self, text: str) -> dict[str, Any]:
+        """The results by the names of their parameters.
+
+        Args:
+            text: what clippan wrote on stdout.
+        """
+        return {name: path for name, path in self._outputs.items() if path}
+
+    def canExecute(self) -> tuple[bool, str]:  # noqa: N802
+        """Whether clippan is there; if not, the dialog does not open but says why."""
+        try:
+            self.provider().command()
+        except ClippanNotFoundError as error:
+            return False, str(error)
+        return True, ""
+
+    def name(self) -> str:
+        """Its name in identifiers, `clippan:sharpen`."""
+        return self.command
+
+    def displayName(self) -> str:  # noqa: N802
+        """Its name in the toolbox."""
+        return self.title
+
+    def shortHelpString(self) -> str:  # noqa: N802
+        """The text beside the parameters."""
+        return self.text
+
+    def icon(self) -> QIcon:
+        """The picture of the provider."""
+        return self.provider().icon()
+
+    def createInstance(self) -> ClippanAlgorithm:  # noqa: N802
+        """Another one, as QGIS makes for each run."""
+        return type(self)()
+
+
+class _Reader:
+    """Values of parameters, in the form of options."""
+
+    def __init__(
+        self,
+        algorithm: ClippanAlgorithm,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> None:
+        self._algorithm, self._parameters, self._context = algorithm, parameters, context
+        self._feedback = feedback
+
+    def value(self, parameter: QgsProcessingParameterDefinition) -> Value:
+        """The value of a parameter; None where it is not given.
+
+        Raises:
+            QgsProcessingException: a layer is not a file.
+        """
+        name = parameter.name()
+        given = self._parameters.get(name, parameter.defaultValue())
+        if given is None or given == "":
+            return None
+        return getattr(self, f"_{parameter.type()}")(name)
+
+    def _of(self, name: str) -> tuple[dict[str, Any], str, QgsProcessingContext]:
+        return self._parameters, name, self._context
+
+    def _raster(self, name: str) -> str:
+        return file_of(self._algorithm.parameterAsRasterLayer(*self._of(name)))
+
+    def _multilayer(self, name: str) -> Repeated:
+        return Repeated(tuple(map(file_of, self._algorithm.parameterAsLayerList(*self._of(name)))))
+
+    def _source(self, name: str) -> str:
+        return str(
+            self._algorithm.parameterAsCompatibleSourceLayerPath(*self._of(name), ["geojson"], "geojson", self._feedback)
+        )
+
+    def _extent(self, name: str) -> Joined | None:
+        crs = self._algorithm.parameterAsRasterLayer(*self._of("PAN")).crs()
+        box = self._algorithm.parameterAsExtent(*self._of(name), crs)
+        if box.isNull():
+            return None
+        return Joined((box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()))
+
+    def _band(self, name: str) -> Joined:
+        return Joined(tuple(self._algorithm.parameterAsInts(*self._of(name))))
+
+    def _enum(self, name: str) -> Joined:
+        return Joined(tuple(self._algorithm.parameterAsEnumStrings(*self._of(name))))
+
+    def _number(self, name: str) -> int:
+        return int(self._algorithm.parameterAsInt(*self._of(name)))
+
+    def _boolean(self, name: str) -> bool:
+        return bool(self._algorithm.parameterAsBool(*self._of(name)))
+
+    def _string(self, name: str) -> str:
+        return str(self._algorithm.parameterAsString(*self._of(name)))
+
+    def _file(self, name: str) -> str:
+        return str(self._algorithm.parameterAsFile(*self._of(name)))
+
+    def _rasterDestination(self, name: str) -> str:  # noqa: N802
+        return str(self._algorithm.parameterAsOutputLayer(*self._of(name)))
+
+    def _fileDestination(self, name: str) -> str:  # noqa: N802
+        return str(self._algorithm.parameterAsFileOutput(*self._of(name)))
+
+    _folderDestination = _string  # noqa: N815
