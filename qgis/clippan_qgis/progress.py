@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 _BOX = re.compile("[\u2500-\u257f]+")  # Typer draws its messages in boxes
 _USAGE = re.compile(r"^Usage: .* for help\.( Error:?)? ")  # and begin with where to find help
+_FOLDERS = re.compile(r"\S*[/\\]")  # of a file, whose name says enough
 _ERROR = "clippan: "
 
 
@@ -61,7 +62,7 @@ class Listener:
             self._feedback.pushDebugInfo(str(document.get("log", line)))
 
     def _show(self, document: dict[str, Any]) -> None:
-        stage, done, total = document["stage"], document.get("done"), document.get("total")
+        stage, done, total = _FOLDERS.sub("", document["stage"]), document.get("done"), document.get("total")
         if not total or done is None:
             return
         if stage != self._stage:

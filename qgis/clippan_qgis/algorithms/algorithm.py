@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from typing import Any, ClassVar, Optional
 
 from qgis.core import (
@@ -56,37 +57,46 @@ class ClippanAlgorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        """Build the command line; here, because layers belong to the main thread."""
+        """Read the inputs; here, because layers belong to the main thread."""
         reader = _Reader(self, parameters, context, feedback)
-        values = {each.name(): reader.value(each) for each in self.parameterDefinitions()}
-        self._outputs = {each.name(): values[each.name()] for each in self.destinationParameterDefinitions()}
-        chosen = [(option, values[name]) for name, option in self._options.items() if option is not None]
+        inputs = [each.name() for each in self.parameterDefinitions() if not each.isDestination()]
+        values = {name: reader.value(name) for name in inputs}
         try:
-            command = [*self.provider().command(), self.command]
-            extra = split(str(values[EXTRA] or ""))
+            self._command_line = [*self.provider().command(), self.command, *self._arguments(values), *self.fixed]
+            self._extra = split(str(values[EXTRA] or ""))
         except (ClippanNotFoundError, ValueError) as error:
             raise QgsProcessingException(str(error)) from error
-        self._command_line = [*command, *arguments(chosen), *self.fixed, *extra, "--progress=json"]
         return True
 
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        """Run clippan."""
-        feedback.pushCommandInfo(shlex.join(self._command_line))
+        """Run clippan; outputs are read here, where QGIS notes that it has to load them."""
+        reader = _Reader(self, parameters, context, feedback)
+        outputs = {each.name(): reader.value(each.name()) for each in self.destinationParameterDefinitions()}
+        command_line = [*self._command_line, *self._arguments(outputs), *self._extra, "--progress=json"]
+        feedback.pushCommandInfo(shlex.join(command_line))
         try:
-            text = run_clippan(self._command_line, environment(os.environ), feedback)
+            text = run_clippan(command_line, environment(os.environ), feedback)
         except ClippanError as error:
             raise QgsProcessingException(str(error)) from error
-        return {} if text is None else self.results(text)
+        if text is None:
+            return {}
+        results = {name: str(path) for name, path in outputs.items() if path}
+        self.finish(text, results)
+        return results
 
-    def results(self, text: str) -> dict[str, Any]:
-        """The results by the names of their parameters.
+    def finish(self, text: str, results: Mapping[str, str]) -> None:
+        """Write what clippan itself does not.
 
         Args:
             text: what clippan wrote on stdout.
+            results: paths by the names of their parameters.
         """
-        return {name: path for name, path in self._outputs.items() if path}
+
+    def _arguments(self, values: Mapping[str, Value]) -> list[str]:
+        options = ((self._options[name], value) for name, value in values.items())
+        return arguments((option, value) for option, value in options if option is not None)
 
     def canExecute(self) -> tuple[bool, str]:  # noqa: N802
         """Whether clippan is there; if not, the dialog does not open but says why."""
@@ -106,7 +116,7 @@ class ClippanAlgorithm(QgsProcessingAlgorithm):
 
     def shortHelpString(self) -> str:  # noqa: N802
         """The text beside the parameters."""
-        return self.text
+        return " ".join(self.text.split())  # QGIS would begin a paragraph at each line break
 
     def icon(self) -> QIcon:
         """The picture of the provider."""
@@ -130,13 +140,13 @@ class _Reader:
         self._algorithm, self._parameters, self._context = algorithm, parameters, context
         self._feedback = feedback
 
-    def value(self, parameter: QgsProcessingParameterDefinition) -> Value:
+    def value(self, name: str) -> Value:
         """The value of a parameter; None where it is not given.
 
         Raises:
             QgsProcessingException: a layer is not a file.
         """
-        name = parameter.name()
+        parameter = self._algorithm.parameterDefinition(name)
         given = self._parameters.get(name, parameter.defaultValue())
         if given is None or given == "":
             return None

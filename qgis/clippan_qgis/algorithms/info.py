@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from qgis.core import QgsProcessingParameterFileDestination
 
@@ -30,8 +30,7 @@ band is shifted from the position that its georeferencing gives. Run it first on
             (None, page),
         ]
 
-    def results(self, text: str) -> dict[str, Any]:
+    def finish(self, text: str, results: Mapping[str, str]) -> None:
         """A page with the text."""
         page = f'<!doctype html><meta charset="utf-8"><title>clippan info</title><pre>{html.escape(text)}</pre>\n'
-        Path(str(self._outputs["OUTPUT"])).write_text(page, encoding="utf-8")
-        return super().results(text)
+        Path(results["OUTPUT"]).write_text(page, encoding="utf-8")
