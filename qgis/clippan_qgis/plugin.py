@@ -16,12 +16,12 @@ class ClippanPlugin:
         """The interface of QGIS is not needed, nor there in qgis_process."""
         self.provider: ClippanProvider | None = None
 
-    def initProcessing(self) -> None:  # noqa: N802
+    def initProcessing(self) -> None:
         """Add the provider; qgis_process calls this alone."""
         self.provider = ClippanProvider()
         QgsApplication.processingRegistry().addProvider(self.provider)
 
-    def initGui(self) -> None:  # noqa: N802
+    def initGui(self) -> None:
         """Add the provider to QGIS."""
         self.initProcessing()
 

@@ -15,19 +15,19 @@ _ERROR = "clippan: "
 class Feedback(Protocol):
     """The part of QgsProcessingFeedback that is used here."""
 
-    def setProgress(self, percent: float) -> None: ...  # noqa: D102, N802
+    def setProgress(self, percent: float) -> None: ...
 
-    def setProgressText(self, text: str) -> None: ...  # noqa: D102, N802
+    def setProgressText(self, text: str) -> None: ...
 
-    def pushInfo(self, info: str) -> None: ...  # noqa: D102, N802
+    def pushInfo(self, info: str) -> None: ...
 
-    def pushWarning(self, warning: str) -> None: ...  # noqa: D102, N802
+    def pushWarning(self, warning: str) -> None: ...
 
-    def pushDebugInfo(self, info: str) -> None: ...  # noqa: D102, N802
+    def pushDebugInfo(self, info: str) -> None: ...
 
-    def pushConsoleInfo(self, info: str) -> None: ...  # noqa: D102, N802
+    def pushConsoleInfo(self, info: str) -> None: ...
 
-    def isCanceled(self) -> bool: ...  # noqa: D102, N802
+    def isCanceled(self) -> bool: ...
 
 
 class Listener:

@@ -34,7 +34,7 @@ class ClippanProvider(QgsProcessingProvider):
         """Take the setting away."""
         ProcessingConfig.removeSetting(SETTING)
 
-    def loadAlgorithms(self) -> None:  # noqa: N802
+    def loadAlgorithms(self) -> None:
         """Add the algorithms."""
         for algorithm in (SharpenAlgorithm, AssessAlgorithm, InfoAlgorithm, BatchAlgorithm):
             self.addAlgorithm(algorithm())
@@ -59,6 +59,6 @@ class ClippanProvider(QgsProcessingProvider):
         """Its picture."""
         return QIcon(str(Path(__file__).with_name("icon.svg")))
 
-    def supportedOutputRasterLayerExtensions(self) -> list[str]:  # noqa: N802
+    def supportedOutputRasterLayerExtensions(self) -> list[str]:
         """What clippan writes."""
         return ["tif", "tiff"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Optional
 
 from qgis.core import (
@@ -47,14 +47,14 @@ class ClippanAlgorithm(QgsProcessingAlgorithm):
         """The parameters, in the order of the dialog, with the options that they set."""
         raise NotImplementedError
 
-    def initAlgorithm(self, configuration: Any = None) -> None:  # noqa: N802
+    def initAlgorithm(self, configuration: Any = None) -> None:
         """Declare the parameters."""
         self._options: dict[str, str | None] = {}
         for option, parameter in self.options():
             self._options[parameter.name()] = option
             self.addParameter(parameter)
 
-    def prepareAlgorithm(  # noqa: N802
+    def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         """Read the inputs; here, because layers belong to the main thread."""
@@ -68,7 +68,7 @@ class ClippanAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(str(error)) from error
         return True
 
-    def processAlgorithm(  # noqa: N802
+    def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         """Run clippan; outputs are read here, where QGIS notes that it has to load them."""
@@ -98,7 +98,7 @@ class ClippanAlgorithm(QgsProcessingAlgorithm):
         options = ((self._options[name], value) for name, value in values.items())
         return arguments((option, value) for option, value in options if option is not None)
 
-    def canExecute(self) -> tuple[bool, str]:  # noqa: N802
+    def canExecute(self) -> tuple[bool, str]:
         """Whether clippan is there; if not, the dialog does not open but says why."""
         try:
             self.provider().command()
@@ -110,11 +110,11 @@ class ClippanAlgorithm(QgsProcessingAlgorithm):
         """Its name in identifiers, `clippan:sharpen`."""
         return self.command
 
-    def displayName(self) -> str:  # noqa: N802
+    def displayName(self) -> str:
         """Its name in the toolbox."""
         return self.title
 
-    def shortHelpString(self) -> str:  # noqa: N802
+    def shortHelpString(self) -> str:
         """The text beside the parameters."""
         return " ".join(self.text.split())  # QGIS would begin a paragraph at each line break
 
@@ -122,7 +122,7 @@ class ClippanAlgorithm(QgsProcessingAlgorithm):
         """The picture of the provider."""
         return self.provider().icon()
 
-    def createInstance(self) -> ClippanAlgorithm:  # noqa: N802
+    def createInstance(self) -> ClippanAlgorithm:
         """Another one, as QGIS makes for each run."""
         return type(self)()
 
@@ -150,7 +150,8 @@ class _Reader:
         given = self._parameters.get(name, parameter.defaultValue())
         if given is None or given == "":
             return None
-        return getattr(self, f"_{parameter.type()}")(name)
+        read: Callable[[str], Value] = getattr(self, f"_{parameter.type()}")
+        return read(name)
 
     def _of(self, name: str) -> tuple[dict[str, Any], str, QgsProcessingContext]:
         return self._parameters, name, self._context
@@ -163,7 +164,9 @@ class _Reader:
 
     def _source(self, name: str) -> str:
         return str(
-            self._algorithm.parameterAsCompatibleSourceLayerPath(*self._of(name), ["geojson"], "geojson", self._feedback)
+            self._algorithm.parameterAsCompatibleSourceLayerPath(
+                *self._of(name), ["geojson"], "geojson", self._feedback
+            )
         )
 
     def _extent(self, name: str) -> Joined | None:
@@ -191,10 +194,10 @@ class _Reader:
     def _file(self, name: str) -> str:
         return str(self._algorithm.parameterAsFile(*self._of(name)))
 
-    def _rasterDestination(self, name: str) -> str:  # noqa: N802
+    def _rasterDestination(self, name: str) -> str:
         return str(self._algorithm.parameterAsOutputLayer(*self._of(name)))
 
-    def _fileDestination(self, name: str) -> str:  # noqa: N802
+    def _fileDestination(self, name: str) -> str:
         return str(self._algorithm.parameterAsFileOutput(*self._of(name)))
 
-    _folderDestination = _string  # noqa: N815
+    _folderDestination = _string

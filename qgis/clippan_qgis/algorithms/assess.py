@@ -22,9 +22,10 @@ class AssessAlgorithm(ClippanAlgorithm):
     command = "assess"
     fixed = ("--overwrite",)  # QGIS has asked before
     title = "Assess sharpened images"
-    text = """<p>Measures sharpened images of one pair, also those of other programs, if they lie on the grid of PAN.</p>
-<p>A <b>reference</b> is not needed, but it is used where there is one. <b>Baselines</b> are the interpolated MS (EXP) and a
-classical method (GSA), measured beside the images, because a single number can mislead.</p>
+    text = """<p>Measures sharpened images of one pair, also those of other programs, if they lie on the grid
+of PAN.</p>
+<p>A <b>reference</b> is not needed, but it is used where there is one. <i>EXP</i> is the interpolated MS, <i>GSA</i> a
+classical method. They are measured beside the images, because a single number can mislead.</p>
 <p><b>Wald's protocol</b> measures the methods that you select on the degraded pair, with MS as the reference.</p>
 <p>The <b>report</b> is shown in the Results Viewer, the numbers also in the log.</p>"""
 
@@ -43,8 +44,14 @@ classical method (GSA), measured beside the images, because a single number can 
         return [
             ("", images),
             *parameters.pair(),
-            ("--reference", QgsProcessingParameterRasterLayer("REFERENCE", "Reference on the grid of PAN", optional=True)),
-            ("--baselines/--no-baselines", QgsProcessingParameterBoolean("BASELINES", "Compare with EXP and GSA", True)),
+            (
+                "--reference",
+                QgsProcessingParameterRasterLayer("REFERENCE", "Reference on the grid of PAN", optional=True),
+            ),
+            (
+                "--baselines/--no-baselines",
+                QgsProcessingParameterBoolean("BASELINES", "Compare with EXP and GSA", True),
+            ),
             ("--wald", wald),
             *parameters.more_of_the_pair(),
             *parameters.computing(),

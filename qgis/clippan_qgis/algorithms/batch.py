@@ -20,8 +20,8 @@ class BatchAlgorithm(ClippanAlgorithm):
 
     command = "batch"
     title = "Sharpen many pairs"
-    text = """<p>Finds the pairs in a folder and its subfolders, or reads them from a CSV file with the columns <i>ms</i> and
-<i>pan</i> or from a STAC file, and sharpens each into the folder of the results.</p>
+    text = """<p>Finds the pairs in a folder and its subfolders, or reads them from a CSV file with the columns
+<i>ms</i> and <i>pan</i> or from a STAC file, and sharpens each into the folder of the results.</p>
 <p>A second run with the same folder sharpens only what is new or has changed, and continues a run that was stopped.</p>
 <p>If some scenes fail, the others are complete all the same, and the log says why each has failed.</p>"""
 
@@ -48,11 +48,10 @@ class BatchAlgorithm(ClippanAlgorithm):
             parameters.report(),
         ]
 
-    def checkParameterValues(  # noqa: N802
-        self, values: dict[str, Any], context: QgsProcessingContext
-    ) -> tuple[bool, str]:
+    def checkParameterValues(self, values: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
         """Also that the pairs come from one place."""
         given = [name for name in ("FOLDER", "TABLE") if self.parameterAsString(values, name, context)]
         if len(given) != 1:
             return False, "Give a folder with pairs or a list of pairs, one of the two"
-        return super().checkParameterValues(values, context)
+        allowed, why = super().checkParameterValues(values, context)
+        return bool(allowed), str(why)

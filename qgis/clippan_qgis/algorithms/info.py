@@ -17,8 +17,9 @@ class InfoAlgorithm(ClippanAlgorithm):
 
     command = "info"
     title = "Describe a pair"
-    text = """<p>Shows what a pair is and what sharpening would do with it: grids, overlap, nodata, sensor, and how far each
-band is shifted from the position that its georeferencing gives. Run it first on a product that you do not know.</p>"""
+    text = """<p>Shows what a pair is and what sharpening would do with it: grids, overlap, nodata, sensor, and how
+far each band is shifted from the position that its georeferencing gives.</p>
+<p>Run it first on a product that you do not know.</p>"""
 
     def options(self) -> list[Option]:
         """The pair, and a page for what is said of it."""

@@ -32,7 +32,10 @@ def pair() -> list[Option]:
 def more_of_the_pair() -> list[Option]:
     """What describes a pair further."""
     more = QgsProcessingParameterMultipleLayers(
-        "MORE_MS", "More MS rasters on the same grid, such as one for each band", QgsProcessing.TypeRaster, optional=True
+        "MORE_MS",
+        "More MS rasters on the same grid, such as one for each band",
+        QgsProcessing.TypeRaster,
+        optional=True,
     )
     band = QgsProcessingParameterBand("PAN_BAND", "Band of PAN", parentLayerParameterName="PAN", optional=True)
     return [("--ms", advanced(more)), ("--pan-band", advanced(band)), *sensor()]
@@ -80,9 +83,7 @@ def report(created: bool = False) -> Option:
 
 def whole(name: str, text: str, least: int) -> QgsProcessingParameterNumber:
     """An optional whole number."""
-    return QgsProcessingParameterNumber(
-        name, text, QgsProcessingParameterNumber.Integer, optional=True, minValue=least
-    )
+    return QgsProcessingParameterNumber(name, text, QgsProcessingParameterNumber.Integer, optional=True, minValue=least)
 
 
 def advanced(parameter: Any) -> QgsProcessingParameterDefinition:
