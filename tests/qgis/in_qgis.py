@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from qgis.core import (
+    NULL,
     QgsApplication,
     QgsFeature,
     QgsGeometry,
@@ -92,7 +93,7 @@ def mask_in_memory(folder):
     feature.setGeometry(QgsGeometry.fromRect(box))
     field.dataProvider().addFeature(feature)
     QgsProject.instance().addMapLayer(field)
-    names = {"MS": str(folder / "ms.tif"), "PAN": pan, "MASK": field.id(), "OUTPUT": str(folder / "out.tif")}
+    names = {"MS": str(folder / "ms.tif"), "PAN": pan, "MASK": field.id(), "THREADS": NULL, "OUTPUT": str(folder / "out.tif")}
     return run({**names, "METHOD": "exp", "QUALITY": False})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Optional
 
 from qgis.core import (
+    NULL,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
@@ -148,7 +149,7 @@ class _Reader:
         """
         parameter = self._algorithm.parameterDefinition(name)
         given = self._parameters.get(name, parameter.defaultValue())
-        if given is None or given == "":
+        if given is None or given == "" or given == NULL:  # NULL comes from expressions and models
             return None
         read: Callable[[str], Value] = getattr(self, f"_{parameter.type()}")
         return read(name)
