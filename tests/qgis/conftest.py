@@ -41,7 +41,13 @@ class Qgis:
 
     def _run(self, command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self.environ | environ, capture_output=True, text=True, encoding="utf-8", check=False
+            command,
+            env=self.environ | environ,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            timeout=200,
         )
 
 

@@ -15,12 +15,15 @@ from qgis.core import (
     QgsApplication,
     QgsFeature,
     QgsGeometry,
+    QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
     QgsProcessingFeedback,
+    QgsProcessingOutputLayerDefinition,
     QgsProject,
     QgsRasterLayer,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtCore import QEventLoop
 
 PROFILE = os.path.join(os.environ["QGIS_CUSTOM_CONFIG_PATH"], "profiles", "default", "")
 QgsApplication.setPrefixPath("/usr", True)
@@ -55,15 +58,20 @@ class Feedback(QgsProcessingFeedback):
 
 
 def run(parameters, cancels=False):
-    """Sharpen, and tell how it ended."""
+    """Sharpen in the background, as the dialog does, and tell how it ended."""
     algorithm = QgsApplication.processingRegistry().createAlgorithmById("clippan:sharpen")
     allowed, why = algorithm.canExecute()
     if not allowed:
         return {"refused": why}
     context, feedback = QgsProcessingContext(), Feedback(cancels)
     context.setProject(QgsProject.instance())
-    results, _ = algorithm.run(parameters, context, feedback)
-    return {"results": results, "errors": feedback.errors, "canceled": feedback.isCanceled()}
+    task, loop, ended = QgsProcessingAlgRunnerTask(algorithm, parameters, context, feedback), QEventLoop(), [{}]
+    task.executed.connect(lambda succeeded, results: (ended.append(results), loop.quit()))
+    if not task.isCanceled():  # as it is where the parameters cannot be read
+        QgsApplication.taskManager().addTask(task)
+        loop.exec_()
+    loaded = [details.name for details in context.layersToLoadOnCompletion().values()]
+    return {"results": ended[-1], "errors": feedback.errors, "canceled": feedback.isCanceled(), "loaded": loaded}
 
 
 def layer(*arguments):
@@ -93,8 +101,9 @@ def mask_in_memory(folder):
     feature.setGeometry(QgsGeometry.fromRect(box))
     field.dataProvider().addFeature(feature)
     QgsProject.instance().addMapLayer(field)
-    names = {"MS": str(folder / "ms.tif"), "PAN": pan, "MASK": field.id(), "THREADS": NULL, "OUTPUT": str(folder / "out.tif")}
-    return run({**names, "METHOD": "exp", "QUALITY": False})
+    output = QgsProcessingOutputLayerDefinition(str(folder / "out.tif"), QgsProject.instance())
+    names = {"MS": str(folder / "ms.tif"), "PAN": pan, "MASK": field.id(), "OUTPUT": output}
+    return run({**names, "METHOD": "exp", "QUALITY": False, "THREADS": NULL})
 
 
 def setting(folder):

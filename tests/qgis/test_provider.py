@@ -122,7 +122,8 @@ def test_batch_sharpens_a_list_of_pairs(qgis: Qgis, pair: dict[str, str], tmp_pa
 
 def test_cancelling_leaves_nothing(qgis: Qgis, pair: dict[str, str], tmp_path: Path) -> None:
     before = sorted(os.listdir(tmp_path))
-    assert in_qgis(qgis, "cancel", tmp_path) == {"results": {}, "errors": [], "canceled": True}
+    ended = in_qgis(qgis, "cancel", tmp_path)
+    assert ended == {"results": {}, "errors": [], "canceled": True, "loaded": []}
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -131,8 +132,10 @@ def test_a_layer_of_a_server_is_refused(qgis: Qgis, pair: dict[str, str], tmp_pa
     assert errors == ["the layer map is not a local raster file: save it as GeoTIFF first (Layer > Save As)"]
 
 
-def test_a_layer_in_memory_is_a_mask(qgis: Qgis, pair: dict[str, str], tmp_path: Path) -> None:
-    assert in_qgis(qgis, "mask_in_memory", tmp_path)["results"] == {"OUTPUT": str(tmp_path / "out.tif")}
+def test_a_layer_in_memory_is_a_mask_and_the_result_is_loaded(qgis: Qgis, pair: dict[str, str], tmp_path: Path) -> None:
+    ended = in_qgis(qgis, "mask_in_memory", tmp_path)
+    assert ended["errors"] == [] and ended["results"] == {"OUTPUT": str(tmp_path / "out.tif")}
+    assert ended["loaded"] == ["Sharpened"]
     with rasterio.open(tmp_path / "out.tif") as image:
         assert (image.width, image.height) == (64, 128)
 
