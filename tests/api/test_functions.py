@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,13 +161,40 @@ def test_typed_options(pair: tuple[str, str], tmp_path: Path) -> None:
     assert dataclasses.is_dataclass(options)
 
 
+def execute(notebook: Any, folder: Path) -> None:
+    """Run a notebook in a folder, as Jupyter does."""
+    nbclient = pytest.importorskip("nbclient")
+    resources = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(notebook, timeout=300, coalesce_streams=True, resources=resources).execute()
+
+
 @pytest.mark.slow
 def test_a_notebook_shows_a_bar(pair: tuple[str, str], tmp_path: Path) -> None:
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    nbformat = pytest.importorskip("nbformat")
     cell = nbformat.v4.new_code_cell(f"import clippan\nclippan.sharpen(*{pair!r}, 'out.tif', **{FAST!r}).plan.width")
     notebook = nbformat.v4.new_notebook(cells=[cell])
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    execute(notebook, tmp_path)
     kinds = {output["output_type"]: output for output in notebook.cells[0].outputs}
     bar, value = kinds["display_data"], kinds["execute_result"]
     assert '<progress value="1" max="1"></progress> sharpen 1/1' in bar["data"]["text/html"]
     assert value["data"]["text/plain"] == "128"
+
+
+@pytest.mark.slow
+def test_the_notebook_of_the_docs_runs_and_its_outputs_are_those_of_its_cells(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("rioxarray")
+    stored = nbformat.read(Path(__file__).parents[2] / "docs" / "notebook.ipynb", as_version=4)
+    assert any(cell.get("outputs") for cell in stored.cells)
+    fresh = copy.deepcopy(stored)
+    execute(fresh, tmp_path)
+    for before, after in zip(stored.cells, fresh.cells, strict=True):
+        assert kinds_of_output(before) == kinds_of_output(after), f"run docs/notebook.py: {after.source}"
+
+
+def kinds_of_output(cell: Any) -> list[tuple[str, list[str], list[str]]]:
+    """What a cell put out: words and kinds of pictures, but no numbers, which differ a little between machines."""
+    return [
+        (output.output_type, re.findall(r"[^\W\d]+", output.get("text", "")), sorted(output.get("data", {})))
+        for output in cell.get("outputs", [])
+    ]

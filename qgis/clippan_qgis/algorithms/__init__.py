@@ -1,0 +1,1 @@
+"""The algorithms, one file for each command of clippan."""
