@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -34,6 +34,7 @@ TIMEOUT = 3600.0
 
 _OPTION = re.compile(r"[A-Za-z][\w.-]*")
 _VERSION = re.compile(r"\d+(\.\d+)+\S*")
+_ERROR = re.compile(r"\b(error|fatal)\b", re.IGNORECASE)
 _LONGEST_LINE = 500
 _OTB_TYPES = {"uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32", "uint32": "uint32"}
 _GRASS_TYPES = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16"}
@@ -150,7 +151,7 @@ def run_external(
         control: the request to stop.
 
     Raises:
-        ClippanError: it failed; the message ends with the last line that it wrote.
+        ClippanError: it failed; the message ends with the last line that it wrote of an error, or at all.
         Interrupted: a signal asked to stop; the program was stopped, too.
         InputError: what it made is not an image on the grid of PAN with the bands of MS.
         OutputError: the output cannot be written.
@@ -194,7 +195,7 @@ def _run(name: str, command: Sequence[str], folder: Path, timeout: float, contro
         seconds = time.perf_counter() - started
         if child.returncode:
             messages.seek(0)
-            raise ClippanError(f"{name} failed{_end(child.returncode)}: {_last_line(messages.read())}")
+            raise ClippanError(f"{name} failed{_end(child.returncode)}: {_last_words(messages.read())}")
     return seconds
 
 
@@ -202,9 +203,10 @@ def _end(code: int) -> str:
     return f" by signal {-code}" if code < 0 else f" with exit code {code}"
 
 
-def _last_line(messages: bytes) -> str:
-    lines = [" ".join(line.split()) for line in messages.decode(errors="replace").splitlines()]
-    told = next((line for line in reversed(lines) if line), "it does not say why")
+def _last_words(messages: bytes) -> str:
+    lines = [" ".join(line.split()) for line in messages.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.search(line)]  # some tell of their tidying up last
+    told = (errors or lines or ["it does not say why"])[-1]
     return "".join(each if each.isprintable() else "?" for each in told)[:_LONGEST_LINE]
 
 
@@ -223,8 +225,10 @@ def _check(name: str, task: Task) -> None:
             raise InputError(f"{name} made an image whose corners are {apart:.2f} PAN pixels from those of PAN")
 
 
-def _opened(path: Path) -> Any:
-    return open_dataset(str(path), Trust())
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    with rasterio.Env(), open_dataset(str(path), Trust()) as dataset:
+        yield dataset
 
 
 def _given(options: Options, dash: str) -> list[str]:

@@ -253,7 +253,7 @@ def _write_onnx(network: nn.Module, about: dict[str, Any], path: Path) -> None:
         torch.onnx.export(
             network,
             _random_images(about, _TRACED),
-            content,
+            content,  # type: ignore[arg-type]  # the older exporter writes to it
             dynamo=False,  # the newer exporter takes ten times as long, and refuses recorded statistics
             opset_version=_OPSET,
             input_names=[each["name"] for each in about["inputs"]],
@@ -286,7 +286,9 @@ def _write_torchscript(network: nn.Module, about: dict[str, Any], path: Path) ->
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(network, _random_images(about, _TRACED), check_trace=False)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, _random_images(about, _TRACED), check_trace=False
+        )
         torch.jit.save(traced, content, _extra_files={f"{METADATA}.json": json.dumps(about)})
     path.write_bytes(content.getvalue())
 
@@ -294,7 +296,7 @@ def _write_torchscript(network: nn.Module, about: dict[str, Any], path: Path) ->
 def _open_torchscript(path: Path) -> Run:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loaded = torch.jit.load(str(path), map_location="cpu")
+        loaded = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
 
     def run(images: Sequence[Tensor]) -> Tensor:
         image: Tensor = loaded(*images)

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 
 from clippan_cli.bench.external import PROGRAMS, Task, find_program, run_external
 from clippan_cli.running.control import Control
@@ -27,7 +29,7 @@ STAND_IN = "orthority"
 Script = Callable[[str], None]
 
 
-def write(path: Path, pixels: np.ndarray, transform: Affine) -> Path:
+def write(path: Path, pixels: NDArray[Any], transform: Affine) -> Path:
     count, height, width = pixels.shape
     profile = {"driver": "GTiff", "dtype": "uint16", "crs": "EPSG:32633", "transform": transform}
     with rasterio.open(path, "w", count=count, height=height, width=width, **profile) as dataset:
@@ -92,6 +94,11 @@ def test_the_image_and_the_time_of_a_program(pair: tuple[Path, Path], tmp_path: 
             "print('reading', flush=True); sys.exit('first\\nno  weights\\n\\n')",
             ClippanError,
             "exit code 1: no weights",
+        ),
+        (
+            "print('ERROR: no such method', flush=True); sys.exit('Cleaning up')",
+            ClippanError,
+            ": ERROR: no such method",
         ),
         ("os.kill(os.getpid(), 9)", ClippanError, "by signal 9: it does not say why"),
         ("pass", InputError, "wrote no image"),
@@ -190,8 +197,7 @@ def test_an_installed_program_sharpens(name: str, pair: tuple[Path, Path], tmp_p
     program = PROGRAMS[name]
     if program.absent:
         pytest.skip(program.absent)
-    options = {"grass": {"method": "brovey"}}
-    run_external(name, *pair, tmp_path / "sharp.tif", options.get(name), timeout=120)
+    run_external(name, *pair, tmp_path / "sharp.tif", timeout=120)
     assert program.version()
     with rasterio.open(tmp_path / "sharp.tif") as made, rasterio.open(pair[0]) as ms, rasterio.open(pair[1]) as pan:
         sharp, coarse, sharpest = made.read().astype(float), ms.read(), pan.read(1)

@@ -64,7 +64,7 @@ def opened(path: Path) -> tuple[dict[str, Any], Any]:
 
         return about, run
     extra = {"clippan.json": ""}
-    loaded = torch.jit.load(str(path), _extra_files=extra)
+    loaded = torch.jit.load(str(path), _extra_files=extra)  # type: ignore[no-untyped-call]
     return json.loads(extra["clippan.json"]), loaded
 
 
@@ -167,7 +167,7 @@ def test_a_file_that_computes_something_else_does_not_replace_a_good_one(
     target.write_text("the good one")
     again = run_main(["models", "export", weights, "-o", str(target)])
     assert again.code == OUTPUT and "--overwrite" in again.error_line
-    trace = torch.jit.trace
+    trace: Any = torch.jit.trace
     monkeypatch.setattr("torch.jit.trace", lambda network, *rest, **more: trace(trained("pnn"), *rest, **more))
     outcome = run_main(["models", "export", weights, "-o", str(target), "--overwrite"])
     assert outcome.code == WEIGHTS and "nothing was written" in outcome.error_line
