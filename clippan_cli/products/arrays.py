@@ -20,7 +20,7 @@ from clippan_cli.scene.names import safe_name
 from clippan_models.errors import IncompatiblePairError, InputError
 
 _MS, _PAN, _TRUTH = ("ms", "I_MS_LR"), ("pan", "I_PAN"), ("gt", "I_GT")
-"""What PanCollection and the toolboxes call them. MS on the PAN grid, lms or I_MS, can be made of MS, so it is not read."""
+"""What PanCollection and the toolboxes call them. MS resampled to PAN (lms, I_MS) can be made of MS: it is not read."""
 
 _LEAST_RATIO = 2
 _MOST_SAMPLES = 200_000
@@ -117,8 +117,8 @@ def _checked_count(file: Path, arrays: Mapping[str, Array], ms: str, pan: str, t
         ratio * columns,
     ) or not _LEAST_RATIO <= ratio <= MAX_RATIO:
         raise IncompatiblePairError(
-            f"{shapes}; with the axes {axes}, {pan} must have one band and {_LEAST_RATIO} to {MAX_RATIO:g} times as many "
-            f"rows and columns as {ms}, a whole number"
+            f"{shapes}; with the axes {axes}, {pan} must have one band, and the rows and columns of {ms} "
+            f"times a whole number from {_LEAST_RATIO} to {MAX_RATIO:g}"
         )
     if truth is not None and arrays[truth].axes != (count, bands, pan_rows, pan_columns):
         raise IncompatiblePairError(

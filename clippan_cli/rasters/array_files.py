@@ -130,8 +130,8 @@ def _check(path: Path, name: str, array: Array) -> None:
         )
     if bands * rows * columns * array.dtype.itemsize > LARGEST_IMAGE:
         raise InputError(
-            f"{path}: one image of {name} has {bands} x {rows} x {columns} values, more than {size_text(LARGEST_IMAGE)}; "
-            "write it to a GeoTIFF"
+            f"{path}: an image of {name} has {bands} x {rows} x {columns} values, more than {size_text(LARGEST_IMAGE)}"
+            "; write it to a GeoTIFF"
         )
 
 
@@ -260,7 +260,7 @@ class _Mat:
         values: NDArray[Any] = loadmat(self._path, variable_names=[name], appendmat=False)[name]
         if values.dtype.kind not in "iuf":  # complex numbers are called double
             raise InputError(f"{self._path}: the array {name} holds {values.dtype}, not numbers")
-        return values
+        return values.astype(array.dtype, copy=False)  # MATLAB stores whole numbers of any type in small ones
 
 
 def _check_variables(path: Path) -> None:
