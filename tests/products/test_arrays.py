@@ -138,6 +138,15 @@ def test_a_sample_is_sharpened_as_the_same_pixels_in_two_geotiffs(write: Callabl
     np.testing.assert_array_equal(read_image(scene.reference), DATA.one("gt"))
 
 
+def test_arrays_of_any_name_can_be_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", low=DATA.ms, broad=DATA.pan)
+    scene = SceneFiles((f"{tmp_path}/a.npz#2:low",), f"{tmp_path}/a.npz#2:broad")
+    (files,) = samples(Path(pancollection(tmp_path).replace("#1", "#2")))
+    np.testing.assert_array_equal(*(fused(each, tmp_path / f"{n}.tif")[0] for n, each in enumerate((scene, files))))
+    with pytest.raises(IncompatiblePairError, match="--assume-aligned"):
+        fused(SceneFiles(scene.ms, scene.pan.replace("#2", "#1")), tmp_path / "other.tif")
+
+
 def test_all_samples_are_scenes_of_their_own(tmp_path: Path) -> None:
     path = pancollection(tmp_path).partition("#")[0]
     scenes = find_scenes(Path(path), Trust(), Control()).pairs
@@ -185,7 +194,7 @@ def test_the_checksum_of_an_image_is_that_of_its_pixels(tmp_path: Path) -> None:
     assert before and file_sha256(name) != before
 
 
-SHAPES: dict[str, tuple[dict[str, Pixels], str]] = {
+SHAPES: dict[str, tuple[dict[str, Any], str]] = {
     "bands last": (
         {"ms": np.moveaxis(DATA.ms, 1, -1), "pan": np.moveaxis(DATA.pan, 1, -1)},
         r"ms has the shape \(3, 8, 8, 4\), pan has the shape \(3, 32, 32, 1\); with the axes samples, bands, rows",
