@@ -46,6 +46,15 @@ def test_a_sample_of_a_data_set_is_sharpened_and_compared_with_its_truth(run_mai
     assert failed.code == 8, failed
 
 
+def test_a_batch_makes_all_samples_of_a_data_set_once(run_main: RunMain, tmp_path: Path) -> None:
+    data = tmp_path / "wv3.npz"
+    np.savez(data, ms=np.stack([ground(4, 16, seed) for seed in (1, 2)]), pan=np.stack([ground(1, 64)] * 2))
+    command = ["batch", str(data), "-o", str(tmp_path / "sharp"), *FAST, "--json"]
+    for outcome in ("done", "unchanged"):
+        scenes = json.loads(run_main(command).stdout)["scenes"]
+        assert {scene["id"]: scene["outcome"] for scene in scenes} == {"wv3-0": outcome, "wv3-1": outcome}
+
+
 def test_a_bound_that_needs_the_truth_is_refused_where_the_product_has_none(
     shelf: Shelf, run_main: RunMain, tmp_path: Path
 ) -> None:

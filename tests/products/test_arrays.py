@@ -142,7 +142,8 @@ def test_arrays_of_any_name_can_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", low=DATA.ms, broad=DATA.pan)
     scene = SceneFiles((f"{tmp_path}/a.npz#2:low",), f"{tmp_path}/a.npz#2:broad")
     (files,) = samples(Path(pancollection(tmp_path).replace("#1", "#2")))
-    np.testing.assert_array_equal(*(fused(each, tmp_path / f"{n}.tif")[0] for n, each in enumerate((scene, files))))
+    one, other = (fused(each, tmp_path / f"{n}.tif")[0] for n, each in enumerate((scene, files)))
+    np.testing.assert_array_equal(one, other)
     with pytest.raises(IncompatiblePairError, match="--assume-aligned"):
         fused(SceneFiles(scene.ms, scene.pan.replace("#2", "#1")), tmp_path / "other.tif")
 
@@ -268,6 +269,14 @@ def npz_that_lies(folder: Path) -> Path:
     return path
 
 
+def npz_of_version_2(folder: Path) -> Path:
+    """Such a header may have 4 GB."""
+    path = npz_with()(folder)
+    with ZipFile(path, "a") as file, file.open("ms.npy", "w") as content:
+        np.lib.format.write_array(content, DATA.ms, version=(2, 0))
+    return path
+
+
 def npz_that_leads_out(folder: Path) -> Path:
     path = npz_with(ms=DATA.ms)(folder)
     with ZipFile(path, "a") as file:
@@ -300,6 +309,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no MS": (with_ms(lambda file, _: None), "holds no MS, an array called ms or I_MS_LR"),
     "pickled": (npz_with(ms=np.array([{}, {}], object)), "not numbers"),
     "truncated": (npz_that_lies, "cannot be read"),
+    "long header": (npz_of_version_2, "ms is not in the format"),
     "name that leads out": (npz_that_leads_out, "leads out of the archive"),
     "empty": (npz_with(ms=DATA.ms[:0]), r"ms has the shape \(0, 4, 8, 8\)"),
     "five axes": (npz_with(ms=DATA.ms[None]), r"ms has the shape \(1, 3, 4, 8, 8\)"),
