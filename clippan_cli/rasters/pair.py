@@ -13,6 +13,7 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.array_names import same_sample
 from clippan_cli.rasters.declared import as_declared
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
@@ -251,8 +252,8 @@ def _without_geotransforms(
     else:
         return None
     related = relate_by_ground(ms, pan)
-    if related is None and options.assume_aligned:
-        related = relate_by_size(ms, pan)
+    if related is None and (options.assume_aligned or same_sample(ms.names[0], pan.names[0])):
+        related = relate_by_size(ms, pan, "--assume-aligned" if options.assume_aligned else "one sample")
     if related is not None:
         to_pan, note = related
         notes.append(f"{why}: {note}")
