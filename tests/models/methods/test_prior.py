@@ -18,7 +18,7 @@ from clippan_models.ops.resample import decimate
 from clippan_models.ops.views import TileViews
 from prior_training.images import synthetic_images
 from prior_training.pairs import with_bands
-from tests.models.methods.conftest import TileSource
+from clippan_models.testing.scenes import TileSource
 
 SIDE, MARGIN, HALO = 128, 32, 180
 PRIOR = AdaptOptions(steps=0, backbone="anyband")
