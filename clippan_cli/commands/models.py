@@ -114,7 +114,9 @@ def list_(terminal: Terminal, bands: _Bands = 4) -> None:
     columns = ["backbone", "parameters", "kMAC/px", "CPU s/Mpx", "tile MB", "halo px", "tiles"]
     terminal.table(f"backbones, for {bands} bands", columns, rows)
     if others.methods:
-        terminal.table("methods of other packages", ["method", "package"], [list(each) for each in others.methods.items()])
+        terminal.table(
+            "methods of other packages", ["method", "package"], [list(each) for each in others.methods.items()]
+        )
 
 
 @models.command()
@@ -162,8 +164,9 @@ def show(
         terminal.say(f"global     {'; '.join(found.global_operations)}")
     terminal.say(f"edges      {found.padding}")
     terminal.say(f"learning   rate {found.learning_rate:g}")
-    terminal.say(f"paper      {found.paper}, doi:{found.doi}")
-    terminal.say(f"differs    {'; '.join(found.deviations)}")
+    terminal.say(f"paper      {found.paper}" + (f", doi:{found.doi}" if found.doi else ""))
+    if found.deviations:
+        terminal.say(f"differs    {'; '.join(found.deviations)}")
     terminal.say(f"licence    {found.licence}")
     if found.package:
         terminal.say(f"package    {found.package}")

@@ -1,8 +1,9 @@
 """A backbone of one's own: two convolutions that correct the initial fusion."""
 
 import torch
-from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 from torch import Tensor, nn
+
+from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
 FEATURES = 32
 HALO = 3 + 1  # half of the kernels of 7 and of 3 pixels
@@ -39,5 +40,5 @@ SPEC = BackboneSpec(
         cpu_seconds=ByBands(0.3, 0.2),
     ),
     training=Training(learning_rate=5e-4),
-    provenance=Provenance(paper="unpublished", doi=""),
+    provenance=Provenance(paper="unpublished", doi="", licence="Apache-2.0"),
 )

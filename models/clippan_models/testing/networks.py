@@ -89,12 +89,13 @@ class Reach:
     Attributes:
         before: how many pixels it looks up or left.
         behind: how many it looks down or right.
-        offset: where the centre of all other pixels lies that influence it, in rows and columns from it.
+        offset: how far from it the other pixels lie that influence it, on average over those of one image, in the
+            direction and the image where this is most.
     """
 
     before: int
     behind: int
-    offset: tuple[float, float]
+    offset: float
 
 
 def reach(spec: BackboneSpec) -> Reach:
@@ -106,15 +107,16 @@ def reach(spec: BackboneSpec) -> Reach:
     out = network(*shown)
     maps = [image for image in shown if image.ndim == 4]
     first = side // 2 // spec.align * spec.align
+    position = torch.arange(side, dtype=torch.float64)
     before, behind, centres = [], [], []
     for place in range(first, first + spec.align):  # how far depends on where in a window a pixel lies
         gradients = torch.autograd.grad(out[0, 0, place, place], maps, retain_graph=True)
-        influence = torch.cat(gradients, 1).abs().sum((0, 1))
-        seen = torch.nonzero(influence)
+        influence = torch.cat(gradients, 1).abs()[0]
+        seen = torch.nonzero(influence.sum(0))
         before.append(place - int(seen.min()))
         behind.append(int(seen.max()) - place)
-        influence[place, place] = 0  # the start itself passes through
-        position = torch.arange(side, dtype=torch.float64) - place
-        centres.append([float((each * position).sum() / each.sum()) for each in (influence.sum(1), influence.sum(0))])
-    rows, cols = zip(*centres, strict=True)
-    return Reach(max(before), max(behind), (sum(rows) / len(rows), sum(cols) / len(cols)))
+        influence[:, place, place] = 0  # the start itself passes through
+        along = torch.stack([influence.sum(2), influence.sum(1)])  # rows, columns
+        along = along / along.sum(2, keepdim=True).clamp(min=torch.finfo(along.dtype).tiny)
+        centres.append((along * (position - place)).sum(2))
+    return Reach(max(before), max(behind), float(torch.stack(centres).mean(0).abs().max()))

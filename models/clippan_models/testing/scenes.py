@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from clippan_models.contracts import INTERPOLATION_RADIUS, Observation, Sampling, Tile, Window
+from clippan_models.contracts import MS_MARGIN, Observation, Sampling, Tile, Window
 from clippan_models.ops.resample import decimate
 
 RATIO = 4
@@ -30,15 +30,19 @@ class TileSource:
 
     @contextmanager
     def tiles(self, halo: int) -> Iterator[Iterator[Tile]]:
+        """All tiles."""
         yield iter(self.cut)
 
     def training_tiles(self, core: int, halo: int) -> Sequence[Tile]:
+        """All tiles."""
         return self.cut
 
     def stage(self, name: str) -> AbstractContextManager[None]:
+        """A stage that nobody times."""
         return nullcontext()
 
     def report(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Remember the stage."""
         self.reports.append(stage)
 
 
@@ -62,7 +66,7 @@ class MadeScene:
 
     @classmethod
     def of(cls, side: int) -> MadeScene:
-        """A scene of `side` x `side` PAN pixels, a multiple of 16: fields with fine texture, bands of different levels."""
+        """A scene of `side` x `side` PAN pixels, a multiple of 16: fields with texture, bands of different levels."""
         generator = torch.Generator().manual_seed(3)
         y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
         fields = torch.rand(3, side // 16, side // 16, generator=generator)
@@ -96,7 +100,7 @@ class MadeScene:
         """A tile with its halo; `core` and `halo` are multiples of the ratio."""
         window = core.grown(halo)
         below = Window(*(length // RATIO for length in (window.row, window.col, window.height, window.width)))
-        ms_window = below.grown(INTERPOLATION_RADIUS + 1)
+        ms_window = below.grown(MS_MARGIN)
         at, at_ms = (..., *window.inside(Window(0, 0, 0, 0))), (..., *ms_window.inside(Window(0, 0, 0, 0)))
         nearest = self.ms_valid.repeat_interleave(RATIO, 1).repeat_interleave(RATIO, 2)
         pan_valid = self.pan_valid[at]

@@ -30,9 +30,10 @@ CASES += [("network", name) for name in chosen_backbones() if name in BACKBONE_P
 every_method = pytest.mark.parametrize(("name", "backbone"), CASES, ids=[_id(*case) for case in CASES])
 
 
-def built(name: str, backbone: str, seed: int = 0) -> Method:
+def built(name: str, backbone: str) -> Method:
     """The method, which learns for two steps if it is one that learns."""
-    return find_method(name).build(MethodOptions(AdaptOptions(steps=2, seed=seed, backbone=backbone, teacher=NO_TEACHER)))
+    adapt = AdaptOptions(steps=2, backbone=backbone, teacher=NO_TEACHER)
+    return find_method(name).build(MethodOptions(adapt))
 
 
 class Fusion:
