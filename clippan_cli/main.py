@@ -22,6 +22,7 @@ from clippan_cli.commands.demo import demo
 from clippan_cli.commands.habits import translated
 from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
+from clippan_cli.commands.names import WithPlugins
 from clippan_cli.commands.sharpen import sharpen
 from clippan_cli.console import one_line, printable
 from clippan_cli.options.flags import spelled
@@ -37,9 +38,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 unexpected, 2 usage, 3 unreadable input, 4 incompatible inputs, 5 output, "
     "6 resources, 7 weights, 8 quality gate, 9 some scenes of a batch, 129, 130 and 143 stopped by a signal.",
 )
-app.command()(sharpen)
-app.command()(batch)
-app.command()(adapt)
+app.command(cls=WithPlugins)(sharpen)
+app.command(cls=WithPlugins)(batch)
+app.command(cls=WithPlugins)(adapt)
 app.command()(assess)
 app.command()(info)
 app.command()(demo)

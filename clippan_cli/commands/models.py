@@ -85,16 +85,19 @@ _Bands = Annotated[
 @models.command("list")
 @command
 def list_(terminal: Terminal, bands: _Bands = 4) -> None:
-    """List the backbones for --backbone and --teacher, with their costs.
+    """List the backbones for --backbone and --teacher, with their costs, and the methods of other packages.
 
     Example: clippan models list
     """
-    from clippan_cli.weights.backbones import list_backbones
+    from clippan_cli.weights.backbones import list_backbones, list_others
     from clippan_models.plain import plain
 
-    found = list_backbones(bands)
+    others = list_others(bands)
+    found = [*list_backbones(bands), *others.backbones]
+    for problem in others.problems:
+        terminal.note(problem)
     if terminal.as_json:
-        terminal.json({"backbones": plain(found)})
+        terminal.json({"backbones": plain(found), "methods": others.methods})
         return
     rows = [
         [
@@ -110,6 +113,10 @@ def list_(terminal: Terminal, bands: _Bands = 4) -> None:
     ]
     columns = ["backbone", "parameters", "kMAC/px", "CPU s/Mpx", "tile MB", "halo px", "tiles"]
     terminal.table(f"backbones, for {bands} bands", columns, rows)
+    if others.methods:
+        terminal.table(
+            "methods of other packages", ["method", "package"], [list(each) for each in others.methods.items()]
+        )
 
 
 @models.command()
@@ -157,9 +164,12 @@ def show(
         terminal.say(f"global     {'; '.join(found.global_operations)}")
     terminal.say(f"edges      {found.padding}")
     terminal.say(f"learning   rate {found.learning_rate:g}")
-    terminal.say(f"paper      {found.paper}, doi:{found.doi}")
-    terminal.say(f"differs    {'; '.join(found.deviations)}")
+    terminal.say(f"paper      {found.paper}" + (f", doi:{found.doi}" if found.doi else ""))
+    if found.deviations:
+        terminal.say(f"differs    {'; '.join(found.deviations)}")
     terminal.say(f"licence    {found.licence}")
+    if found.package:
+        terminal.say(f"package    {found.package}")
     if found.extra:
         terminal.say(f"faster     with {found.extra}, on a GPU of NVIDIA")
 

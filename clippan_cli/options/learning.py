@@ -12,10 +12,10 @@ from clippan_cli.sharpening.options import SharpenOptions
 from clippan_models.adaptation.options import (
     DEFAULT_PRESET,
     LOSS_NAMES,
-    TEACHERS,
     AdaptOptions,
     LossWeights,
     find_preset,
+    teachers,
 )
 from clippan_models.contracts import Kernel
 from clippan_models.errors import UsageError
@@ -143,8 +143,8 @@ def adapt_options(given: Mapping[str, Any]) -> AdaptOptions:
         raise UsageError(f"{steps}: must be 0 or more", "steps")
     if time_limit is not None and not time_limit > 0:
         raise UsageError(f"{time_limit:g}: must be more than 0 seconds", "time_limit")
-    if teacher not in TEACHERS:
-        raise UsageError(f"{teacher}: choose one of {', '.join(TEACHERS)}", "teacher")
+    if teacher != AdaptOptions.teacher and teacher not in teachers():
+        raise UsageError(f"{teacher}: choose one of {', '.join(teachers())}", "teacher")
     backbone = _chosen_backbone(options) or AdaptOptions.backbone
     traits = find_fusing_traits(backbone)
     if steps is None:

@@ -11,12 +11,15 @@ from clippan_cli.scene.band_clues import colours_of
 from clippan_cli.scene.scene import Scene
 from clippan_models.errors import UsageError
 
-_COLOURS = {
-    **{name: ColorInterp.coastal for name in ("coastal", "coastal blue", "deepblue", "deep blue")},
-    **{name: ColorInterp.rededge for name in ("rededge", "red edge", "rededge1", "rededge2")},
-    **{name: ColorInterp.nir for name in ("nir", "nir1", "nir2", "near infrared", "near-infrared")},
-    **{name: ColorInterp.swir for name in ("swir", "swir1", "swir2")},
-    **{name: ColorInterp[name] for name in ("red", "green", "blue", "yellow")},
+_NAMES = {
+    "coastal": ("coastal", "coastal blue", "deepblue", "deep blue"),
+    "rededge": ("rededge", "red edge", "rededge1", "rededge2"),
+    "nir": ("nir", "nir1", "nir2", "near infrared", "near-infrared"),
+    "swir": ("swir", "swir1", "swir2"),
+    **{name: (name,) for name in ("red", "green", "blue", "yellow")},
+}
+_COLOURS = {  # rasterio knows those beside red, green, blue and yellow since 1.4.4
+    name: ColorInterp[colour] for colour, names in _NAMES.items() if colour in ColorInterp.__members__ for name in names
 }
 _SAID_BY_DEFAULT = frozenset({ColorInterp.undefined, ColorInterp.gray})
 

@@ -24,7 +24,8 @@ from clippan_cli.writing.path import check_output_path, check_raster_name
 from clippan_models.errors import UsageError
 from clippan_models.guidance.options import NONE
 from clippan_models.methods.method import Method, MethodOptions
-from clippan_models.methods.registry import METHODS, MethodSpec, find_method
+from clippan_models.methods.registry import METHOD_PLUGINS, METHODS, MethodSpec, find_method
+from clippan_models.networks.names import BACKBONE_PLUGINS
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +84,8 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
         ClippanError: one of its children: a path, a device, a file or an option that will not do.
     """
     spec = find_method(options.method)
+    for refused in (*METHOD_PLUGINS.refused(), *BACKBONE_PLUGINS.refused()):
+        control.on_note(refused)
     with ExitStack() as stack:
         with control.timed("open"):
             _check_paths(files, options, spec)

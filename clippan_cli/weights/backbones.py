@@ -8,6 +8,8 @@ from pathlib import Path
 from clippan_cli.writing.path import check_output_path
 from clippan_models.adaptation.patches import REDUCED_SIDE
 from clippan_models.errors import OutputError, UsageError
+from clippan_models.methods.registry import METHOD_PLUGINS
+from clippan_models.networks.names import BACKBONE_PLUGINS
 from clippan_models.networks.registry import BACKBONES, find_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.store.checkpoint import Checkpoint, save_checkpoint
@@ -41,6 +43,7 @@ class BackboneInfo:
         deviations: from the paper or its code.
         licence: of our code.
         extra: of the package that makes it faster.
+        package: that registers it; None: clippan.
     """
 
     name: str
@@ -63,6 +66,7 @@ class BackboneInfo:
     deviations: tuple[str, ...]
     licence: str
     extra: str | None
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,40 @@ class Converted:
 
 
 def list_backbones(bands: int = 4) -> list[BackboneInfo]:
-    """All backbones, in the order of the registry.
+    """The backbones of clippan, in the order of the registry.
 
     Raises:
         UsageError: the number of bands is out of range.
     """
     _check_bands(bands)
     return [_describe(spec, bands) for spec in BACKBONES.values()]
+
+
+@dataclass(frozen=True)
+class Others:
+    """What other packages register.
+
+    Attributes:
+        backbones: those that can be used.
+        methods: by name, the package of each.
+        problems: why others cannot be used, a line for each.
+    """
+
+    backbones: list[BackboneInfo]
+    methods: dict[str, str]
+    problems: list[str]
+
+
+def list_others(bands: int = 4) -> Others:
+    """The backbones and methods of other packages; each backbone is loaded and described."""
+    backbones: list[BackboneInfo] = []
+    problems = BACKBONE_PLUGINS.refused() + METHOD_PLUGINS.refused()
+    for name in BACKBONE_PLUGINS.names():
+        try:
+            backbones.append(_describe(find_backbone(name), bands))
+        except Exception as error:  # whatever the code of others raises
+            problems.append(str(BACKBONE_PLUGINS.unusable(name, error)))
+    return Others(backbones, {name: METHOD_PLUGINS.package(name) for name in METHOD_PLUGINS.names()}, problems)
 
 
 def show_backbone(name: str, bands: int = 4) -> BackboneInfo:
@@ -184,4 +215,5 @@ def _describe(spec: BackboneSpec, bands: int) -> BackboneInfo:
         deviations=spec.provenance.deviations,
         licence=spec.provenance.licence,
         extra=None if spec.extra is None else f"clippan[{spec.extra}]",
+        package=None if spec.name in BACKBONES else BACKBONE_PLUGINS.package(spec.name),
     )

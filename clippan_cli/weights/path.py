@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clippan_cli.writing.path import check_output_path
 from clippan_models.errors import UsageError, shown
-from clippan_models.networks.names import BACKBONE_TRAITS
+from clippan_models.networks.names import BACKBONE_PLUGINS
 
 _ENDING = ".safetensors"
 
@@ -26,7 +26,7 @@ def backbone_of(path: Path) -> str:
         if path.is_file():
             with safe_open(path, "numpy") as file:
                 name = json.loads(file.metadata()["clippan"])["backbone"]
-            if name in BACKBONE_TRAITS:
+            if name in BACKBONE_PLUGINS.known():
                 return str(name)
     from clippan_models.store.checkpoint import load_checkpoint  # says what is wrong with it
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from clippan_models.errors import UsageError
-from clippan_models.networks.names import BACKBONE_TRAITS, find_traits
+from clippan_models.networks.names import BACKBONE_PLUGINS, find_traits
 
 DEFAULT_BACKBONE = "anyband"
 """The only one that can sharpen before it learns, and the best after it; see docs/benchmarks.md."""
@@ -18,8 +18,6 @@ SELF = "self"
 
 CLASSICAL_TEACHERS = ("bdsd-pc", "mtf-glp-hpm-r", "gsa")
 """Teachers that need no training."""
-
-TEACHERS = (SELF, *CLASSICAL_TEACHERS, *BACKBONE_TRAITS, NO_TEACHER)
 
 OnStep = Callable[[str, int, int, float], None]
 """Called after each step of a training with its stage ("CLIP adaptation", "teacher" or "adapt"), the number of the
@@ -49,6 +47,11 @@ PRESETS = {
 """By name."""
 
 DEFAULT_PRESET = "balanced"
+
+
+def teachers() -> list[str]:
+    """The names of all teachers."""
+    return [SELF, *CLASSICAL_TEACHERS, *BACKBONE_PLUGINS.known(), NO_TEACHER]
 
 
 def find_preset(name: str) -> Preset:
@@ -132,7 +135,7 @@ class AdaptOptions:
         validate_every: steps between validations.
         rounds: projections onto PAN and MS after the network, in training and for the result.
         weights: of the terms of the loss. None: those for the backbone.
-        teacher: whose images `loss.ship` pulls to, one of `TEACHERS`.
+        teacher: whose images `loss.ship` pulls to, one of `teachers()`.
         orientations: of the image whose results are averaged, 1 or 8.
     """
 

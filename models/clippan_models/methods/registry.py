@@ -1,4 +1,4 @@
-"""The sharpening methods by name; free of torch until one is built."""
+"""The sharpening methods by name, also those of other packages; clippan's are free of torch until one is built."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clippan_models.errors import unknown_name
 from clippan_models.methods.options import CLASSICAL_METHODS
+from clippan_models.plugins import Plugins
 
 if TYPE_CHECKING:
     from clippan_models.methods.method import Method, MethodOptions
@@ -54,13 +54,15 @@ METHODS: dict[str, MethodSpec] = {
     "clippan": MethodSpec(partial(_network, language=True), learns=True, language=True),
 }
 
+METHOD_PLUGINS = Plugins("method", tuple(METHODS))
+"""Methods of other packages."""
+
 
 def find_method(name: str) -> MethodSpec:
     """The method of a name.
 
     Raises:
-        UsageError: there is no such method; the message lists those that are available.
+        UsageError: there is no such method; the message lists those that are available. Or the package that registers
+            it cannot be used.
     """
-    if name not in METHODS:
-        raise unknown_name("method", name, list(METHODS))
-    return METHODS[name]
+    return METHODS[name] if name in METHODS else METHOD_PLUGINS.load(name, MethodSpec)

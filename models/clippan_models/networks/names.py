@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clippan_models.errors import UsageError, unknown_name
+from clippan_models.errors import UsageError
+from clippan_models.plugins import Plugins
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,24 @@ BACKBONE_TRAITS: dict[str, Traits] = {
 }
 """By the names in `registry.BACKBONES`, in the same order."""
 
+BACKBONE_PLUGINS = Plugins("backbone", tuple(BACKBONE_TRAITS))
+"""Backbones of other packages."""
+
 
 def find_traits(name: str) -> Traits:
     """The traits of a backbone.
 
     Raises:
-        UsageError: there is none of that name; the message lists those there are.
+        UsageError: there is none of that name; the message lists those there are. Or the package that registers it
+            cannot be used.
     """
     if name in BACKBONE_TRAITS:
         return BACKBONE_TRAITS[name]
-    raise unknown_name("backbone", name, list(BACKBONE_TRAITS))
+    BACKBONE_PLUGINS.check(name)
+    from clippan_models.networks.registry import find_backbone  # only now, as it needs torch
+
+    spec = find_backbone(name)
+    return Traits(spec.fuses, spec.weights is not None)
 
 
 def find_fusing_traits(name: str) -> Traits:

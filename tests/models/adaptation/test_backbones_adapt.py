@@ -24,9 +24,10 @@ from clippan_models.networks.statistics import is_recorded
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
 from clippan_models.store.checkpoint import load_checkpoint, save_checkpoint
-from tests.models.methods.conftest import TileSource, fit_network
+from clippan_models.testing.networks import small
+from clippan_models.testing.scenes import TileSource
+from tests.models.methods.conftest import fit_network
 from tests.models.methods.test_network_method import tiles
-from tests.models.networks.test_backbones import small
 
 TILES = tiles(2, side=64)
 OBSERVATION, _ = estimate_observation(TILES, Observation(Sampling.area_registered(4, 3), (0.3,) * 3, 0.15))

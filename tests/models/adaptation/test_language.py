@@ -24,7 +24,8 @@ from clippan_models.guidance.prompts import PROMPTS, find_prompts
 from clippan_models.methods.network import NetworkSharpener
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.views import TileViews
-from tests.models.methods.conftest import TileSource, fit_network
+from clippan_models.testing.scenes import TileSource
+from tests.models.methods.conftest import fit_network
 from tests.models.methods.test_network_method import tiles
 
 TILES = tiles(4, side=64)

@@ -15,7 +15,8 @@ from clippan_models.methods.network import NetworkSharpener
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
 from clippan_models.ops.views import TileViews
-from tests.models.methods.conftest import TileSource, fit_network
+from clippan_models.testing.scenes import TileSource
+from tests.models.methods.conftest import fit_network
 
 WEIGHTS = (0.25, 0.35, 0.4)
 

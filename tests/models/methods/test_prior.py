@@ -16,9 +16,9 @@ from clippan_models.methods.network import NetworkMethod
 from clippan_models.observation import estimate_observation
 from clippan_models.ops.resample import decimate
 from clippan_models.ops.views import TileViews
+from clippan_models.testing.scenes import TileSource
 from prior_training.images import synthetic_images
 from prior_training.pairs import with_bands
-from tests.models.methods.conftest import TileSource
 
 SIDE, MARGIN, HALO = 128, 32, 180
 PRIOR = AdaptOptions(steps=0, backbone="anyband")

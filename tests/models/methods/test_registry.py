@@ -11,7 +11,7 @@ from clippan_models.methods.method import MethodOptions
 from clippan_models.methods.options import CLASSICAL_METHODS, DEFAULT_METHOD
 from clippan_models.methods.registry import METHODS, find_method
 from clippan_models.ops.views import lowpass_halo
-from tests.models.methods.conftest import TileSource
+from clippan_models.testing.scenes import TileSource
 from tests.models.methods.test_network_method import tiles
 
 BANDS = 3

@@ -1,4 +1,4 @@
-"""Does every backbone keep the contract: size, reach, tiles, shapes, and a start that it leaves as it is?"""
+"""The backbones of clippan: published size, stated costs, and names; `clippan_models.testing` tests their contract."""
 
 from __future__ import annotations
 
@@ -24,18 +24,9 @@ from clippan_models.networks.pnn import PNN
 from clippan_models.networks.registry import BACKBONES, find_backbone, find_fusing_backbone
 from clippan_models.networks.ship import Ship, correlate
 from clippan_models.networks.spec import BackboneSpec
-from clippan_models.networks.statistics import recording, statistics_of
+from clippan_models.testing.networks import images, inputs, small
 
 ALL = list(BACKBONES.values())
-FUSING = [spec for spec in ALL if spec.fuses]
-LOCAL = [spec for spec in ALL if spec.halo is not None]
-SMALL: dict[str, dict[str, int]] = {
-    "anyband": {"features": 4, "shared": 8},
-    "arbrpn": {"features": 2},
-    "lformer": {"features": 8, "details": 4},
-    "pan-mamba": {"width": 16, "layers": 1, "swaps": 1, "crossings": 1},
-}
-"""Options that make a large network quick, with the same reach."""
 
 
 @dataclass(frozen=True)
@@ -67,130 +58,11 @@ def named(spec: BackboneSpec) -> str:
     return spec.name
 
 
-def small(spec: BackboneSpec, bands: int, seed: int = 0) -> nn.Module:
-    """The backbone with few features, if it is a large one, and not zero anywhere; its statistics are recorded."""
-    torch.manual_seed(seed)
-    network = spec.network(bands, **{**spec.options, **SMALL.get(spec.name, {})})
-    for parameter in network.parameters():
-        if parameter.ndim > 1 and not bool(parameter.any()):
-            nn.init.normal_(parameter, std=0.1)
-    network.eval()
-    with recording(network) as needed, torch.no_grad():
-        if needed:
-            network(*images(bands, 24, 24))
-    return network
-
-
-def images(bands: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(height * width)
-    image = torch.randn(1, bands + 1, height, width, generator=generator)
-    return image[:, :bands], image[:, bands:]
-
-
-def inputs(spec: BackboneSpec, bands: int, height: int, width: int) -> tuple[Tensor, ...]:
-    """All that the backbone is called with: the initial fusion, PAN, and more where it is an informed one."""
-    start, pan = images(bands, height, width)
-    if not spec.projections:
-        return start, pan
-    ms_up, detail, missing = (start.roll(shift, -1) for shift in (1, 2, 3))
-    return start, pan, ms_up, detail, pan.roll(1, -1), missing, facts(bands)
-
-
-def facts(bands: int) -> Tensor:
-    return torch.linspace(-1, 1, 6 * bands).view(1, bands, 6)
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_reference_has_the_published_size(name: str) -> None:
     published = PUBLISHED[name]
     counts = [sum(p.numel() for p in published.network(bands).parameters()) + published.dead for bands in (4, 8)]
     assert counts == [published.four, published.eight]
-
-
-@pytest.mark.parametrize("bands", [1, 3, 4, 8, 13])
-@pytest.mark.parametrize("spec", ALL, ids=named)
-def test_an_untrained_backbone_gives_its_start_back(spec: BackboneSpec, bands: int) -> None:
-    network = spec.network(bands, **{**spec.options, **SMALL.get(spec.name, {})})
-    for height, width in ((24, 24), (15, 22)):
-        shown = inputs(spec, bands, height, width)
-        for mode in (True, False):
-            with torch.no_grad():
-                assert torch.equal(network.train(mode)(*shown), shown[0])
-
-
-@pytest.mark.parametrize("bands", [1, 3, 4, 8, 13])
-@pytest.mark.parametrize("spec", ALL, ids=named)
-def test_any_bands_and_odd_sizes_give_the_shape_of_the_start(spec: BackboneSpec, bands: int) -> None:
-    network = small(spec, bands)
-    for height, width in ((17, 30), (33, 19)):
-        shown = inputs(spec, bands, height, width)
-        with torch.no_grad():
-            out = network(*shown)
-        assert out.shape == shown[0].shape and bool(torch.isfinite(out).all())
-        assert not torch.equal(out, shown[0])
-
-
-@pytest.mark.parametrize("spec", LOCAL, ids=named)
-def test_a_backbone_looks_exactly_as_far_as_it_says(spec: BackboneSpec) -> None:
-    bands = 1
-    halo = int(spec.halo.at(bands)) if spec.halo else 0
-    side = -(-(2 * halo + 1) // spec.align) * spec.align + 2 * spec.align
-    network = positive(small(spec, bands).double())
-    shown = [image.double().abs().requires_grad_() for image in inputs(spec, bands, side, side)]
-    out = network(*shown)
-    maps = [image for image in shown if image.ndim == 4]
-    first = side // 2 // spec.align * spec.align
-    before, behind = [], []
-    for place in range(first, first + spec.align):  # how far depends on where in a window a pixel lies
-        gradients = torch.autograd.grad(out[0, 0, place, place], maps, retain_graph=True)
-        seen = torch.nonzero(torch.cat(gradients, 1).abs().sum((0, 1)))
-        before.append(place - int(seen.min()))
-        behind.append(int(seen.max()) - place)
-    assert max(before) == halo == max(behind)
-
-
-def positive(network: nn.Module) -> nn.Module:
-    """The network with small positive weights: no path through a ReLU is cut, and no gate is saturated."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            inputs = max(parameter[0].numel(), 1) if parameter.ndim > 1 else 10
-            parameter.copy_((0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)) / inputs)
-    return network
-
-
-TILED = [pytest.param(s, marks=pytest.mark.slow if s.window else ()) for s in FUSING]
-
-
-@pytest.mark.parametrize("spec", TILED, ids=named)
-def test_tiles_are_the_image(spec: BackboneSpec) -> None:
-    """The same pixels come out wherever in the scene the image was cut, `overlap` pixels from the edge."""
-    network, overlap = small(spec, 3), spec.overlap
-    side = 2 * overlap + 23 + spec.align
-    shown = [image for image in inputs(spec, 3, side + 29, side + 17) if image.ndim == 4]
-    start, call = shown[0], network
-    if spec.projections:  # facts are no image to be cut
-        call = WithFacts(network, facts(3))
-    cut = (..., slice(11, 11 + side), slice(6, 6 + side))
-    with torch.no_grad():
-        whole = run_network(spec, call, shown, (5, 40))
-        tile = run_network(spec, call, [image[cut] for image in shown], (16, 46))
-    inner = (..., slice(overlap, side - overlap), slice(overlap, side - overlap))
-    detail = (whole - start).std()
-    tolerance = 1e-3 if spec.halo is not None and spec.halo.at(3) > overlap else 1e-5
-    assert float((tile[inner] - whole[cut][inner]).abs().max()) < tolerance * float(detail) + 1e-6
-
-
-class WithFacts(nn.Module):
-    """An informed network that is called with images alone."""
-
-    def __init__(self, network: nn.Module, known: Tensor) -> None:
-        super().__init__()
-        self.network, self.known = network, known
-
-    def forward(self, *shown: Tensor) -> Tensor:
-        out: Tensor = self.network(*shown, self.known)
-        return out
 
 
 def test_one_set_of_weights_takes_any_number_of_bands() -> None:
@@ -210,29 +82,12 @@ def test_activations_that_are_computed_again_give_the_same_gradient() -> None:
     torch.testing.assert_close(again, kept)
 
 
-@pytest.mark.parametrize("spec", FUSING, ids=named)
-def test_half_precision_is_near(spec: BackboneSpec) -> None:
-    network = small(spec, 3)
-    shown = inputs(spec, 3, 40, 48)
-    with torch.inference_mode():
-        exact = network(*shown)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            half = network(*shown).float()
-    assert float((half - exact).std()) < 0.05 * float((exact - shown[0]).std())
-
-
 @pytest.mark.parametrize("spec", [spec for spec in ALL if not spec.fuses], ids=named)
 def test_a_fixed_backbone_refuses_a_scene_and_says_what_to_use(spec: BackboneSpec) -> None:
     with pytest.raises(UsageError, match=f"{spec.name} .*the teacher of one of anyband"):
         find_fusing_backbone(spec.name)
     with pytest.raises(UsageError, match="cannot fuse a scene"):
         run_network(spec, small(spec, 3), images(3, 40, 40))
-
-
-@pytest.mark.parametrize("spec", [s for s in FUSING if statistics_of(s.build(1))], ids=named)
-def test_what_has_seen_no_scene_is_not_tiled(spec: BackboneSpec) -> None:
-    with pytest.raises(UsageError, match="has not seen a scene"):
-        run_network(spec, spec.build(3).eval(), images(3, 40, 40))
 
 
 def test_what_options_know_of_backbones_is_true() -> None:

@@ -25,7 +25,7 @@ from clippan_models.networks.statistics import recording, statistics_of
 from clippan_models.store.card import CardBand, ModelCard
 from clippan_models.store.checkpoint import Checkpoint, Normalisation, load_checkpoint, save_checkpoint
 from clippan_models.store.foreign import fit_foreign, read_foreign
-from tests.models.networks.test_backbones import inputs
+from clippan_models.testing.networks import inputs
 
 ALL = list(BACKBONES.values())
 EARLIER_HEADER = (
