@@ -18,7 +18,7 @@ _NAMES = {
     "swir": ("swir", "swir1", "swir2"),
     **{name: (name,) for name in ("red", "green", "blue", "yellow")},
 }
-_COLOURS = {  # rasterio knows those beside red, green, blue and yellow since 1.4.4
+_COLOURS = {  # older versions of rasterio know the last four alone
     name: ColorInterp[colour] for colour, names in _NAMES.items() if colour in ColorInterp.__members__ for name in names
 }
 _SAID_BY_DEFAULT = frozenset({ColorInterp.undefined, ColorInterp.gray})
