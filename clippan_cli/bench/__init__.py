@@ -1,0 +1,1 @@
+"""Many methods on many scenes: a suite of runs, their figures, and tables of them."""
