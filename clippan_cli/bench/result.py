@@ -54,7 +54,7 @@ class BenchResult:
         return tuple(row for row in self.rows if row.error)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data without times, which differ from run to run: an interrupted suite gives the same as one in one go."""
+        """Plain data without times, so that an interrupted suite gives the same as one in one go."""
         rows = [{key: value for key, value in asdict(row).items() if key != "seconds"} for row in self.rows]
         tables = [asdict(table) for table in self.tables]
         for table in tables:

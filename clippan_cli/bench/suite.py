@@ -61,9 +61,9 @@ class Scene:
 
     def __post_init__(self) -> None:
         if sum((bool(self.ms and self.pan), self.image is not None, self.synthetic is not None)) != 1:
-            raise UsageError(f"give ms and pan, or image, or synthetic")
+            raise UsageError("give ms and pan, or image, or synthetic")
         if self.synthetic is not None and self.ratio != 4:
-            raise UsageError(f"a generated scene has the ratio 4")
+            raise UsageError("a generated scene has the ratio 4")
         if not 2 <= self.ratio <= 16:
             raise UsageError(f"ratio {self.ratio} is not from 2 to 16")
 

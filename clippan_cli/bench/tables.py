@@ -118,8 +118,10 @@ def table_of(kind: Kind, rows: Sequence[Row], names: Sequence[str]) -> Table | N
     methods = tuple(dict.fromkeys(row.method for row in rows))
     count = len({row.scene for row in rows})
     lines = [_line([row for row in rows if row.method == method], method, indices) for method in methods]
-    columns = [_placed(name, [line.cells[at] if line.scenes == count else None for line in lines])
-               for at, name in enumerate(indices)]
+    columns = [
+        _placed(name, [line.cells[at] if line.scenes == count else None for line in lines])
+        for at, name in enumerate(indices)
+    ]
     placed = [
         Line(
             line.method,
@@ -162,7 +164,7 @@ def differences(kind: Kind, rows: Sequence[Row], names: Sequence[str]) -> tuple[
 
 
 def bootstrap_mean(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The confidence interval of a mean: percentiles of the means of samples drawn with replacement, always the same."""
+    """The confidence interval of a mean: percentiles of samples drawn with replacement, which are always the same."""
     random = np.random.default_rng(_SEED)
     means = values[random.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
