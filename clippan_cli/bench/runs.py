@@ -146,7 +146,7 @@ def done(run: Run, metrics: Metrics, compute: Mapping[str, Any], retry: bool, co
     except Exception as error:  # a method that fails must not cost the others
         told = why_lost(error)
         record = Record(key, {}, error=told, exit_code=error.exit_code if isinstance(error, ClippanError) else 1)
-    write_text(run.record, json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False) + "\n")
+    write_text(run.record, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
     return record
 
 

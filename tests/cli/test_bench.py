@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,126 +17,160 @@ from clippan_cli.running.control import Control
 from clippan_models.errors import Interrupted
 from tests.cli.conftest import Desk, RunMain
 
-METHODS = '[[method]]\nname = "exp"\n[[method]]\nname = "my brovey"\nmethod = "brovey"\n'
-BROKEN = '[[method]]\nname = "broken"\nmethod = "gsa"\nweights_pan = "1,2"\n'
-INDICES = '[metrics]\nnames = ["PSNR", "SAM", "HQNR"]\nborder = 4\npeak = 4095\n'
+BROKEN = """
+[[method]]
+name = "broken"
+method = "gsa"
+weights_pan = "1,2"
+"""
+
+WITHOUT_BROKEN = """
+[[scene]]
+name = "field"
+synthetic = 7
+side = 64
+
+[[scene]]
+name = "pair"
+ms = "ms.tif"
+pan = "pan.tif"
+sensor = "generic"
+
+[[method]]
+name = "exp"
+
+[[method]]
+name = "my brovey"
+method = "brovey"
+
+[metrics]
+names = ["PSNR", "SAM", "HQNR"]
+border = 4
+peak = 4095
+"""
+SUITE = WITHOUT_BROKEN + BROKEN
+RUNS = [(scene, method) for scene in ("field", "pair") for method in ("exp", "my brovey", "broken")]
 
 
-def suite(desk: Desk, *more: str) -> str:
-    """Two generated scenes and a pair without truth."""
-    scenes = "".join(f'[[scene]]\nname = "field {seed}"\nsynthetic = {seed}\nside = 64\n' for seed in (7, 11))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a suite of a generated scene and a pair without truth, and its results in `bench`."""
+    folder = tmp_path_factory.mktemp("suite")
+    desk = Desk(folder)
     desk.ms()
     desk.pan()
-    pair = '[[scene]]\nname = "pair"\nms = "ms.tif"\npan = "pan.tif"\nsensor = "generic"\n'
-    path = desk.folder / "suite.toml"
-    path.write_text("".join((scenes, pair, METHODS, *more, INDICES)))
-    return str(path)
+    (folder / "suite.toml").write_text(SUITE)
+    bench(folder / "suite.toml", folder / "bench")
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the same, to change."""
+    return Path(shutil.copytree(finished, tmp_path / "suite"))
 
 
 def results(folder: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    document: dict[str, Any] = json.loads((folder / "bench" / "results.json").read_text())
     return document
 
 
-def test_every_method_is_measured_on_every_scene(desk: Desk, run_main: RunMain) -> None:
-    out = desk.folder / "bench"
-    done = run_main(["bench", suite(desk), "-o", str(out), "--json", "-q"])
-    assert done.code == 0
-    document = json.loads(done.stdout)
-    assert [(r["scene"], r["method"]) for r in document["rows"]] == [
-        (scene, method) for scene in ("field 7", "field 11", "pair") for method in ("exp", "my brovey")
-    ]
-    tables = {table["kind"]: table for table in document["tables"]}
-    assert {kind: table["indices"] for kind, table in tables.items()} == {
+def made_again(folder: Path, **options: Any) -> list[str]:
+    """The runs that a call has made."""
+    notes: list[str] = []
+    bench(folder / "suite.toml", folder / "bench", control=Control(on_note=notes.append), **options)
+    return [note for note in notes if note.partition(", ")[0] in ("field", "pair")]
+
+
+def test_every_method_is_measured_on_every_scene(finished: Path) -> None:
+    document = results(finished)
+    assert [(row["scene"], row["method"]) for row in document["rows"]] == RUNS
+    assert {table["kind"]: table["indices"] for table in document["tables"]} == {
         "with truth": ["PSNR", "SAM"],
         "without truth": ["HQNR"],
     }
-    assert {each["scenes"] for each in document["differences"]} == {1, 2}
-    assert all(each["seconds"] > 0 for each in document["seconds"])
+    compared = [(each["kind"], each["method"], each["against"], each["index"]) for each in document["differences"]]
+    with_truth = [("with truth", "my brovey", "exp", index) for index in ("PSNR", "SAM")]
+    assert compared == [*with_truth, ("without truth", "my brovey", "exp", "HQNR")]
+    seconds = json.loads((finished / "bench" / "seconds.json").read_text())
+    assert [each["seconds"] is not None for each in seconds] == [True, True, False] * 2
+
+
+def test_all_files_are_written(finished: Path) -> None:
+    out = finished / "bench"
+    tables = {f"{kind}.{ending}" for kind in ("with_truth", "without_truth") for ending in ("md", "tex")}
     names = {path.name for path in out.iterdir() if path.is_file()}
-    tables_written = {f"{kind}.{ending}" for kind in ("with_truth", "without_truth") for ending in ("md", "tex")}
-    assert names == {"results.json", "results.csv", "seconds.json", "bench.html"} | tables_written
+    assert names == {"results.json", "results.csv", "seconds.json", "bench.html"} | tables
     page = (out / "bench.html").read_text()
-    assert "my brovey" in page and "<circle" in page and "http" not in page.replace("http://www.w3.org", "")
+    assert "my brovey" in page and "<circle" in page and "://" not in page
+    assert len((out / "results.csv").read_text().splitlines()) == 1 + len(RUNS)
 
 
-def test_scores_leave_out_the_border(desk: Desk) -> None:
-    out = desk.folder / "bench"
-    row = clippan.bench(suite(desk), out).rows[0]
-    folder = out / "scenes" / "field 7"
-    with rasterio.open(folder / "truth.tif") as truth, rasterio.open(out / "runs/field 7/exp/fused.tif") as fused:
+def test_scores_leave_out_the_border(finished: Path) -> None:
+    out = finished / "bench"
+    with (
+        rasterio.open(out / "scenes" / "field" / "truth.tif") as truth,
+        rasterio.open(out / "runs" / "field" / "exp" / "fused.tif") as fused,
+    ):
         inner = (slice(None), slice(4, -4), slice(4, -4))
         errors = truth.read()[inner].astype(float) - fused.read()[inner]
     expected = np.mean(20 * np.log10(4095 / np.sqrt((errors**2).mean((1, 2)))))
-    assert row.metrics["PSNR"] == pytest.approx(expected, abs=1e-3)
+    assert results(finished)["rows"][0]["metrics"]["PSNR"] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_method_that_fails_costs_its_rows_only(desk: Desk, run_main: RunMain) -> None:
-    out = desk.folder / "bench"
-    done = run_main(["bench", suite(desk, BROKEN), "-o", str(out)])
+def test_a_method_that_fails_costs_its_rows_only(folder: Path, run_main: RunMain) -> None:
+    done = run_main(["bench", str(folder / "suite.toml"), "-o", str(folder / "bench")])
     assert done.code == 9
-    assert "3 of 9 runs failed, first broken on field 7" in done.error_line
-    rows = results(out)["rows"]
-    assert [bool(row["metrics"]) for row in rows] == [True, True, False] * 3
+    assert "2 of 6 runs failed, first broken on field" in done.error_line
+    rows = results(folder)["rows"]
+    assert [bool(row["metrics"]) for row in rows] == [True, True, False] * 2
     assert all("weights" in row["error"] for row in rows if not row["metrics"])
-    assert "broken (0 of 2 scenes)" in (out / "with_truth.tex").read_text()
+    assert "broken (0 of 1 scenes)" in (folder / "bench" / "with_truth.tex").read_text()
 
 
-def test_an_interrupted_suite_continues_and_equals_one_in_one_go(desk: Desk, tmp_path: Path) -> None:
-    path = Path(suite(desk, BROKEN))
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    bench(path, whole)
-    notes: list[str] = []
-    control = Control(on_note=notes.append)
+def test_an_interrupted_suite_continues_and_equals_one_in_one_go(folder: Path) -> None:
+    whole = (folder / "bench" / "results.json").read_bytes()
+    shutil.rmtree(folder / "bench")
+    made: list[str] = []
+    control = Control()
 
     def stop(note: str) -> None:
-        notes.append(note)
-        if len(notes) == 4:
-            control.stop_signal = 15
+        made.append(note)
+        control.stop_signal = 15 if note == "pair, exp" else None
 
     control.on_note = stop
     with pytest.raises(Interrupted):
-        bench(path, parts, control=control)
-    assert not (parts / "results.json").exists()
-    again: list[str] = []
-    bench(path, parts, control=Control(on_note=again.append))
-    assert (parts / "results.json").read_bytes() == (whole / "results.json").read_bytes()
-    made = [note for note in again if ", " in note]
-    assert len(made) < 9 and not set(notes[:3]) & set(made)
+        bench(folder / "suite.toml", folder / "bench", control=control)
+    assert not (folder / "bench" / "results.json").exists()
+    assert made_again(folder) == ["pair, exp", "pair, my brovey", "pair, broken"]
+    assert (folder / "bench" / "results.json").read_bytes() == whole
 
 
-def made_again(path: str, out: Path, **options: Any) -> list[str]:
-    """The runs that a call has made."""
-    notes: list[str] = []
-    bench(Path(path), out, control=Control(on_note=notes.append), **options)
-    return [note for note in notes if note.startswith(("field", "pair"))]
+def test_only_what_has_changed_is_made_again(folder: Path) -> None:
+    assert made_again(folder) == []
+    assert made_again(folder, retry_failed=True) == ["field, broken", "pair, broken"]
+    Desk(folder, np.random.default_rng(1)).pan()
+    assert made_again(folder) == ["pair, exp", "pair, my brovey", "pair, broken"]
+    text = SUITE.replace('name = "exp"', 'name = "exp"\nresampling = "cubic"')
+    (folder / "suite.toml").write_text(text)
+    assert made_again(folder) == ["field, exp", "pair, exp"]
 
 
-def test_only_what_has_changed_is_made_again(desk: Desk) -> None:
-    out = desk.folder / "bench"
-    path = suite(desk, BROKEN)
-    assert len(made_again(path, out)) == 9
-    assert made_again(path, out) == []
-    assert made_again(path, out, retry_failed=True) == [f"{name}, broken" for name in ("field 7", "field 11", "pair")]
-    desk.pan()  # other noise
-    assert made_again(path, out) == ["pair, exp", "pair, my brovey", "pair, broken"]
-    Path(path).write_text(Path(path).read_text().replace('name = "exp"', 'name = "exp"\nresampling = "cubic"'))
-    assert made_again(path, out) == [f"{name}, exp" for name in ("field 7", "field 11", "pair")]
-
-
-def test_images_of_other_code_are_scored_like_our_own(desk: Desk, run_main: RunMain) -> None:
-    out, theirs = desk.folder / "bench", desk.folder / "theirs"
-    path = suite(desk)
-    bench(Path(path), out)
+def test_images_of_other_code_are_scored_like_our_own(folder: Path, run_main: RunMain) -> None:
+    theirs = folder / "theirs"
     theirs.mkdir()
-    for scene in ("field 7", "pair"):
-        (theirs / f"{scene}_theirs.tif").write_bytes((out / "runs" / scene / "exp" / "fused.tif").read_bytes())
-    done = run_main(["bench", path, "-o", str(out), "--results", str(theirs), "-q"])
-    assert done.code == 0 and "theirs (1 of 2 scenes)" in done.stdout
-    rows = results(out)["rows"]
-    ours = {row["scene"]: row["metrics"] for row in rows if row["method"] == "exp"}
-    found = {row["scene"]: row["metrics"] for row in rows if row["method"] == "theirs"}
-    assert found == {scene: ours[scene] for scene in ("field 7", "pair")}
+    (folder / "suite.toml").write_text(WITHOUT_BROKEN)
+    for scene in ("field", "pair"):
+        image = folder / "bench" / "runs" / scene / "exp" / "fused.tif"
+        shutil.copy(image, theirs / f"{scene}_theirs.tif")
+    arguments = ["bench", str(folder / "suite.toml"), "-o", str(folder / "bench"), "--results", str(theirs), "--json"]
+    done = run_main(arguments)
+    assert done.code == 0
+    rows = json.loads(done.stdout)["rows"]
+    ours, found = (
+        {row["scene"]: row["metrics"] for row in rows if row["method"] == method} for method in ("exp", "theirs")
+    )
+    assert found == ours and len(ours) == 2
 
 
 def test_a_pair_is_simulated_of_a_sharp_image(desk: Desk) -> None:
@@ -156,10 +191,10 @@ def test_a_pair_is_simulated_of_a_sharp_image(desk: Desk) -> None:
     [
         ([], "-o DIR"),
         (["-o", "bench", "--results", "nowhere"], "holds no file named SCENE_METHOD.tif"),
-        (["-o", "bench", "--device", "gpu9"], "gpu9"),
+        (["-o", "bench", "--threads", "0"], "threads"),
     ],
 )
-def test_a_mistake_is_refused_in_a_line(desk: Desk, run_main: RunMain, arguments: list[str], said: str) -> None:
-    placed = [str(desk.folder / each) if each in ("bench", "nowhere") else each for each in arguments]
-    done = run_main(["bench", suite(desk), *placed])
+def test_a_mistake_is_refused_in_a_line(finished: Path, run_main: RunMain, arguments: list[str], said: str) -> None:
+    placed = [str(finished / each) if each in ("bench", "nowhere") else each for each in arguments]
+    done = run_main(["bench", str(finished / "suite.toml"), *placed])
     assert done.code == 2 and said in done.error_line
