@@ -6,31 +6,26 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from clippan_cli import __version__
-from clippan_cli.batch.record import Job, with_key
+from clippan_cli.bench.making import draws_at_random, key_of, make
 from clippan_cli.bench.scenes import OpenScene
 from clippan_cli.bench.suite import Method, Metrics, Result, Suite
 from clippan_cli.options.compute import compute_options
 from clippan_cli.options.scene import read_options
-from clippan_cli.options.sharpen import sharpen_options
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import write_text
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import codes_of
 from clippan_cli.scene.fingerprint import digest_of, file_sha256, pixels_of
-from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.assess import assess
-from clippan_cli.tasks.sharpen import sharpen
-from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import make_folder
 from clippan_models.errors import ClippanError, InputError, OutputError, why_lost
-from clippan_models.methods.registry import find_method
 from clippan_models.outside import read_json
 
 LARGEST_RECORD = 2**20
@@ -104,7 +99,7 @@ def runs_of(suite: Suite, scenes: list[OpenScene], folder: Path, compute: Mappin
 
 
 def _runs(scene: OpenScene, method: Method, folder: Path, compute: Mapping[str, Any]) -> Iterator[Run]:
-    seeds: tuple[int | None, ...] = method.seeds if find_method(method.method).learns else (None,)
+    seeds: tuple[int | None, ...] = method.seeds if draws_at_random(method.method) else (None,)
     for seed in seeds:
         own = folder / "runs" / scene.name / method.name / ("" if seed is None else f"seed{seed}")
         options = {**compute, **scene.options, **method.options, "method": method.method}
@@ -140,7 +135,7 @@ def done(run: Run, metrics: Metrics, compute: Mapping[str, Any], retry: bool, co
             return known
         control.on_note(run.name)
         with control.without_warnings() as warnings, control.without_facts():
-            seconds = None if run.options is None else _make(run, control)
+            seconds = None if run.options is None else _make(run, run.options, control)
             found = _measure(run, metrics, compute, control)
         record = Record(key, found, seconds, tuple(sorted(set(codes_of(warnings)))))
     except Exception as error:  # a method that fails must not cost the others
@@ -155,16 +150,11 @@ def _may_pass(record: Record, retry: bool) -> bool:
     return retry or record.exit_code == OutputError.exit_code
 
 
-def _make(run: Run, control: Control) -> float:
+def _make(run: Run, options: Mapping[str, Any], control: Control) -> float:
     """Make the image of a run; the seconds that it took."""
     started = time.perf_counter()
-    sharpen(run.scene.files, read_options(run.options or {}), _sharpening(run), control)
+    make(run.scene.files, options, run.image, control)
     return time.perf_counter() - started
-
-
-def _sharpening(run: Run) -> SharpenOptions:
-    options = sharpen_options(run.image, run.options or {})
-    return replace(options, encoding=OutputOptions(driver="gtiff", overwrite=True), assess=False)
 
 
 def _measure(run: Run, metrics: Metrics, compute: Mapping[str, Any], control: Control) -> dict[str, float | None]:
@@ -182,7 +172,7 @@ def _key(run: Run, metrics: Metrics) -> str:
     if run.options is None:
         made = [file_sha256(run.image), pixels_of(run.scene.files, read)]
     else:
-        made = [with_key(Job(run.scene.files, read_options(run.options), _sharpening(run))).key]
+        made = [key_of(run.scene.files, run.options)]
     parameters = {
         "version": __version__,
         "made": made,

@@ -191,11 +191,11 @@ def _check(suite: Suite) -> None:
         raise UsageError("it needs at least one [[scene]] and one [[method]] or result")
     names = [scene.name for scene in suite.scenes]
     methods = [method.name for method in suite.methods]
-    pairs = [(result.scene, result.method) for result in suite.results]
+    pairs = [f"{result.scene}, {result.method}" for result in suite.results]
     for what, given in (("scene", names), ("method", methods), ("result", pairs)):
         for one in given:
-            if given.count(one) > 1:  # type: ignore[attr-defined]
-                raise UsageError(f"there are two {what}s called {one if isinstance(one, str) else ', '.join(one)}")
+            if given.count(one) > 1:
+                raise UsageError(f"there are two {what}s called {one}")
     for name in (*names, *methods, *(result.method for result in suite.results)):
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be the name of a folder; choose a name without / and a dot in front")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clippan_cli.bench.making import draws_at_random
 from clippan_cli.bench.page import write_page
 from clippan_cli.bench.result import BenchResult
 from clippan_cli.bench.runs import done, runs_of
@@ -19,7 +20,6 @@ from clippan_cli.bench.suite import read_suite
 from clippan_cli.bench.tables import Row
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.writing.path import make_folder
-from clippan_models.methods.registry import find_method
 
 PAGE = "bench.html"
 
@@ -53,7 +53,7 @@ def bench(
     control, compute = control or Control(), compute or {}
     suite = read_suite(path, results)
     for method in suite.methods:
-        find_method(method.method)
+        draws_at_random(method.method)  # refuses names of none before the work
     make_folder(folder)
     scenes = [with_files(scene, folder / "scenes" / scene.name) for scene in suite.scenes]
     runs, rows = runs_of(suite, scenes, folder, compute), []
