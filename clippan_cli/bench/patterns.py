@@ -9,7 +9,7 @@ from typing import Any
 from clippan_cli.scene.files import is_address
 from clippan_models.errors import InputError, UsageError, shown
 
-FILES = ("ms", "pan", "truth", "image")
+FILES = ("ms", "pan", "truth", "image", "archive")
 """Keys of a scene that name files; the first of them with a `*` says which scenes there are."""
 
 

@@ -22,6 +22,7 @@ from clippan_cli.quality.options import AssessOptions
 from clippan_cli.report.files import write_text
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import codes_of
+from clippan_cli.scene.files import SceneFiles
 from clippan_cli.scene.fingerprint import digest_of, file_sha256, pixels_of
 from clippan_cli.tasks.assess import assess
 from clippan_cli.writing.path import make_folder
@@ -168,7 +169,7 @@ def _measure(run: Run, metrics: Metrics, compute: Mapping[str, Any], control: Co
 
 def _key(run: Run, metrics: Metrics) -> str:
     """SHA-256 of the inputs of a run, its options, and the version."""
-    read = read_options(run.scene.options)
+    read, truth = read_options(run.scene.options), run.scene.truth
     if run.options is None:
         made = [file_sha256(run.image), pixels_of(run.scene.files, read)]
     else:
@@ -177,7 +178,7 @@ def _key(run: Run, metrics: Metrics) -> str:
         "version": __version__,
         "made": made,
         "read": asdict(read),
-        "truth": None if run.scene.truth is None else file_sha256(run.scene.truth),
+        "truth": None if truth is None else pixels_of(SceneFiles((), truth), read),
         "measured": [metrics.border, metrics.peak],
     }
     return digest_of(parameters)

@@ -55,7 +55,7 @@ def with_files(scene: Scene, folder: Path) -> OpenScene:
         OutputError: the files cannot be written.
     """
     if scene.image is None and scene.synthetic is None:
-        files = SceneFiles(scene.ms, scene.pan, id=scene.name, reference=scene.truth)
+        files = scene.files or SceneFiles(scene.ms, scene.pan, id=scene.name, reference=scene.truth)
         return OpenScene(scene.name, files, scene.options)
     options: dict[str, Any] = {"sensor": _GENERIC} | scene.options
     ms, pan, truth, grid = _generated(scene) if scene.image is None else _simulated(scene.image, scene, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +14,11 @@ from clippan_cli.bench.patterns import scenes_of
 from clippan_cli.options.compute import ComputeFlags
 from clippan_cli.options.flags import options_of
 from clippan_cli.options.learning import MethodFlags
-from clippan_cli.options.scene import ReadFlags
+from clippan_cli.options.scene import ReadFlags, trust
 from clippan_cli.options.sharpen import LearningFlags
+from clippan_cli.products.finding import find_scenes
+from clippan_cli.running.control import Control
+from clippan_cli.scene.files import SceneFiles
 from clippan_models.errors import ClippanError, UsageError, shown, unknown_name
 from clippan_models.metrics.catalogue import INDICES
 from clippan_models.outside import read_toml
@@ -35,33 +38,38 @@ class MethodOptions(MethodFlags, LearningFlags, ReadFlags, ComputeFlags, total=F
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene of a suite: a pair of files, an image of which a pair is simulated, or a generated one.
+    """A scene of a suite: a pair of files or of an archive, an image of which a pair is simulated, or a generated one.
 
     Attributes:
         name: unique.
         ms: rasters of MS.
         pan: the raster of PAN.
         truth: the raster of the truth, or None.
+        archive: a folder, a product or a table whose scenes are taken, each as one, or None.
         image: a sharp image that becomes the truth of a simulated pair, or None.
         synthetic: the seed of a generated scene, or None.
         ratio: PAN pixels per MS pixel of a simulated pair.
         side: PAN pixels along an edge of a generated scene.
         options: of reading, by their names in Python.
+        files: that were found in the archive.
     """
 
     name: str
     ms: tuple[str, ...] = ()
     pan: str = ""
     truth: str | None = None
+    archive: str | None = None
     image: str | None = None
     synthetic: int | None = None
     ratio: int = 4
     side: int = 256
     options: dict[str, Any] = field(default_factory=dict)
+    files: SceneFiles | None = None
 
     def __post_init__(self) -> None:
-        if sum((bool(self.ms and self.pan), self.image is not None, self.synthetic is not None)) != 1:
-            raise UsageError("give ms and pan, or image, or synthetic")
+        others = (self.archive, self.image, self.synthetic)
+        if bool(self.ms and self.pan) + sum(other is not None for other in others) != 1:
+            raise UsageError("give ms and pan, or archive, or image, or synthetic")
         if self.synthetic is not None and self.ratio != 4:
             raise UsageError("a generated scene has the ratio 4")
         if not 2 <= self.ratio <= 16:
@@ -135,32 +143,34 @@ class Suite:
     metrics: Metrics = Metrics()
 
 
-def read_suite(path: Path, results: Path | None = None) -> Suite:
+def read_suite(path: Path, results: Path | None = None, control: Control | None = None) -> Suite:
     """Read a suite.
 
     Args:
         path: the TOML file.
         results: a folder with images of other code, named SCENE_METHOD.tif, or None.
+        control: progress and the request to stop, while archives are searched.
 
     Raises:
         UsageError: it is not a suite; names the entry.
-        InputError: no file fits a pattern.
+        InputError: no file fits a pattern, or an archive holds no pair.
+        Interrupted: a signal asked to stop.
     """
     table = read_toml(path, "suite")
     try:
-        return _suite(table, path, results)
+        return _suite(table, path, results, control or Control())
     except UsageError as error:
         raise UsageError(f"suite {shown(path)}: {error}") from error
 
 
-def _suite(table: dict[str, Any], path: Path, results: Path | None) -> Suite:
+def _suite(table: dict[str, Any], path: Path, results: Path | None, control: Control) -> Suite:
     folder = path.parent
     known = ("title", "seeds", "scene", "method", "result", "metrics")
     for key in table:
         if key not in known:
             raise unknown_name("key", key, known)
     entries = [each for one in _tables(table, "scene") for each in scenes_of(one, folder)]
-    scenes = tuple(_entry(Scene, "scene", each, ReadFlags, folder) for each in entries)
+    scenes = tuple(scene for each in entries for scene in _scenes(each, folder, control))
     seeds = table.get("seeds", [0])
     methods = tuple(
         _entry(Method, "method", {"method": each.get("name"), "seeds": seeds, **each}, MethodOptions, folder)
@@ -179,6 +189,17 @@ def _suite(table: dict[str, Any], path: Path, results: Path | None) -> Suite:
     )
     _check(suite)
     return suite
+
+
+def _scenes(table: dict[str, Any], folder: Path, control: Control) -> list[Scene]:
+    """The scene of a table, or those of the archive that it names."""
+    scene = _entry(Scene, "scene", {"name": "", **table} if "archive" in table else table, ReadFlags, folder)
+    if scene.archive is None:
+        return [scene]
+    pairs = find_scenes(Path(scene.archive), trust(scene.options), control).checked(Path(scene.archive)).pairs
+    if len(pairs) == 1 and scene.name:
+        return [replace(scene, files=pairs[0])]
+    return [replace(scene, name=f"{scene.name} {pair.id}".strip(), files=pair) for pair in pairs]
 
 
 def _check(suite: Suite) -> None:
@@ -238,7 +259,7 @@ def _entry(
     folder: Path | None = None,
 ) -> Entry:
     """A table as what it stands for; keys that are no attributes are options of a group."""
-    own = {each.name for each in fields(kind)} - {"options"}  # type: ignore[arg-type]
+    own = {each.name for each in fields(kind)} - {"options", "files"}  # type: ignore[arg-type]
     options = {key: value for key, value in table.items() if key not in own}
     known = [each.name for each in options_of(group)] if group is not None else []
     label = f"{what} {table['name']}" if "name" in table else what

@@ -51,7 +51,7 @@ def bench(
         Interrupted: a signal asked to stop; the next call continues.
     """
     control, compute = control or Control(), compute or {}
-    suite = read_suite(path, results)
+    suite = read_suite(path, results, control)
     for method in suite.methods:
         draws_at_random(method.method)  # refuses names of none before the work
     make_folder(folder)

@@ -30,6 +30,17 @@ def test_a_pattern_stands_for_every_scene_whose_files_fit(tmp_path: Path) -> Non
     assert scenes[0].options == {"coregister": "off"}
 
 
+def test_the_scenes_of_an_archive_are_taken_with_their_truth(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("ms,pan,id,reference\nm1.tif,p1.tif,one,t1.tif\nm2.tif,p2.tif,two,\n")
+    for name in ("m1", "p1", "t1", "m2", "p2"):
+        (tmp_path / f"{name}.tif").touch()
+    one, two = read_suite(written(tmp_path, '[[scene]]\nname = "x"\narchive = "table.csv"\n' + METHOD)).scenes
+    assert (one.name, two.name) == ("x one", "x two")
+    assert one.files and two.files
+    assert (one.files.pan, one.files.reference) == (str(tmp_path / "p1.tif"), str(tmp_path / "t1.tif"))
+    assert two.files.reference is None
+
+
 def test_methods_take_options_and_seeds(tmp_path: Path) -> None:
     (tmp_path / "mine.safetensors").touch()
     text = 'seeds = [1, 2]\n[[method]]\nname = "mine"\nmethod = "network"\nsteps = 3\nweights = "mine.safetensors"\n'
@@ -61,8 +72,8 @@ def test_images_of_other_code_are_found_by_the_longest_name_of_a_scene(tmp_path:
         (SCENE + METHOD + "overwrite = true\n", "no option called 'overwrite'"),
         (SCENE + "method = 3\n" + METHOD, "scene a: there is no option called 'method'"),
         (SCENE + 'side = "wide"\n' + METHOD, "scene a: Expected `int`"),
-        (SCENE + 'pan = "p.tif"\nms = "m.tif"\n' + METHOD, "give ms and pan, or image, or synthetic"),
-        ('[[scene]]\nname = "a"\nms = "m.tif"\n' + METHOD, "give ms and pan, or image, or synthetic"),
+        (SCENE + 'pan = "p.tif"\nms = "m.tif"\n' + METHOD, "give ms and pan, or archive, or image, or synthetic"),
+        ('[[scene]]\nname = "a"\nms = "m.tif"\n' + METHOD, "give ms and pan, or archive, or image, or synthetic"),
         ('[[scene]]\nms = "*_ms.tif"\npan = "*_pan.tif"\n' + METHOD, "no file fits"),
         (SCENE + METHOD + '[metrics]\nnames = ["Q9"]\n', "no index called 'Q9'"),
         (SCENE + METHOD + '[[result]]\nmethod = "b"\nscene = "z"\nfile = "z.tif"\n', "no scene called 'z'"),
