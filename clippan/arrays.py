@@ -137,7 +137,7 @@ def fuse(ms: Image, pan: Image, ratio: float | None, options: Mapping[str, Any],
     read = read_options({**options, "extent": _PAN})
     with tempfile.TemporaryDirectory(prefix="clippan-") as scratch:
         folder = Path(scratch)
-        output = folder / "hrms"
+        output = folder / "hrms.tif"
         chosen = sharpen_options(output, {**options, "of": "gtiff", "compress": "none", "quality": False})
         try:
             files = SceneFiles(_written(folder, _MS, ms), _written(folder, _PAN, pan)[0])

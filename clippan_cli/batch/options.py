@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Formatter
 
 from clippan_cli.rasters.names import address_of
+from clippan_cli.writing.path import RASTER_ENDINGS
 from clippan_models.errors import UsageError
 
 NAME_FIELDS = ("scene", "method", "ms", "pan")
@@ -68,5 +69,5 @@ def _check_template(template: str) -> None:
             raise refused(f"there is no {{{whole}}}; the fields are {fields}")
     if "/" in template or "\\" in template:
         raise refused("must be the name of a file in the folder of the results, without / and \\")
-    if not template.lower().endswith((".tif", ".tiff")):
-        raise refused("must end with .tif or .tiff")
+    if not template.lower().endswith(RASTER_ENDINGS):
+        raise refused(f"must end with {' or '.join(RASTER_ENDINGS)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Unpack
 
@@ -57,8 +58,8 @@ def assess(
     many = names_many_scenes(fused)
     if many and (ms or pan or product or flags["reference"]):
         raise UsageError(f"{fused[0]} names many scenes, which bring their own MS, PAN and reference")
-    # of many scenes, each brings its own reference
-    options = assess_options(flags, fused[0] if many else flags["reference"])
+    # many scenes bring their own references, and a product may bring one
+    options = assess_options(flags, fused[0] if many else flags["reference"] or product)
     read, files = read_options(flags), report_files(flags)
     if many:
         _assess_many(fused[0], read, options, files, terminal)
@@ -67,6 +68,8 @@ def assess(
     check_names(fused)  # before torch is imported, which takes longer than to mistype
     with terminal.running() as control:
         pair = found_scene(named, read.pair.trust, control)
+        if flags["reference"] is None:
+            options = replace(options, reference=pair.reference)
         check_names(pair.names)
         with control.timed("start"):
             from clippan_cli.tasks import assess as task

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 models = typer.Typer(
     no_args_is_help=True,
-    help="List networks, show weights, download a CLIP and convert weights. Example: clippan models list",
+    help="List networks, show weights, download a CLIP, convert and export weights. Example: clippan models list",
 )
 
 
@@ -196,6 +196,48 @@ def convert(
     how = "matched by name" if converted.by_name else "matched by order, as all shapes agree"
     terminal.say(f"weights    {converted.parameters:,} of {converted.backbone} for {converted.bands} bands, {how}")
     terminal.say(f"result     {converted.target}")
+
+
+@models.command()
+@command
+def export(
+    terminal: Terminal,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME", help="A .safetensors file of weights, or anyband for those that come with clippan."
+        ),
+    ],
+    target: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="onnx|torchscript", help="Format; if not given, as the name ends: .onnx, .pt or .ts."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+) -> None:
+    """Export a network as ONNX or TorchScript for other programs, and compare its output with PyTorch's.
+
+    Example: clippan models export anyband -o anyband.onnx
+    """
+    from clippan_cli.weights.export import ExportOptions, export_weights
+    from clippan_models.plain import plain
+
+    exported = export_weights(ExportOptions(source, target, to, overwrite))
+    if terminal.as_json:
+        terminal.json(plain(exported))
+        return
+    about, sizes = exported.metadata, " and ".join(f"{h} x {w}" for _, h, w in exported.checked)
+    for kind in ("inputs", "outputs"):
+        named = ("{} [{}]".format(each["name"], ", ".join(map(str, each["shape"]))) for each in about[kind])
+        terminal.say(f"{kind:<10} {', '.join(named)}")
+    terminal.say("tiles      {mode}, read with {overlap} PAN pixels around them".format(**about["tiles"]))
+    terminal.say(
+        f"checked    {exported.checked_with} on {sizes} pixels: "
+        f"differs from PyTorch by up to {exported.difference:.1e} standard deviations"
+    )
+    terminal.say(f"result     {exported.target}")
 
 
 def _show_weights(path: Path, terminal: Terminal) -> None:

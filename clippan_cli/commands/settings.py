@@ -186,7 +186,7 @@ def _fitting(kind: Any, value: Any, where: str) -> Any:
     kinds = _alternatives(kind)
     if list[str] in kinds and isinstance(value, str):
         return [value]
-    if not any(_is_of(one, value) for one in kinds):
+    if not _fits(kind, value):
         wanted = " or ".join(dict.fromkeys(map(_name_of, kinds)))
         raise UsageError(f"{where} is {value!r}; it must be {wanted}")
     return Path(value) if kinds[0] is Path and isinstance(value, str) else value
@@ -196,6 +196,10 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
     """The types that a value may have, None aside."""
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     return tuple(one for one in kinds if one is not type(None))
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    return any(_is_of(one, value) for one in _alternatives(kind))
 
 
 def _is_of(kind: Any, value: Any) -> bool:
@@ -211,8 +215,8 @@ def _is_of(kind: Any, value: Any) -> bool:
     if origin is Any:
         return True
     if isinstance(value, dict):
-        return issubclass(origin, Mapping) and all(_is_of(parts[1], each) for each in value.values())
-    return isinstance(value, list) and not issubclass(origin, Mapping) and all(_is_of(parts[0], each) for each in value)
+        return issubclass(origin, Mapping) and all(_fits(parts[1], each) for each in value.values())
+    return isinstance(value, list) and not issubclass(origin, Mapping) and all(_fits(parts[0], each) for each in value)
 
 
 def _name_of(kind: Any) -> str:

@@ -12,7 +12,7 @@ from clippan_cli.pages.content import Chart, Density, Figure, Line, Vectors
 from clippan_cli.pages.pictures import png, viridis
 
 _WIDTH, _HEIGHT, _SQUARE_HEIGHT = 460, 280, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 22, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 22, 12, 44
 _DECADES = 7  # of a logarithmic axis, from the largest value down
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b2a400")

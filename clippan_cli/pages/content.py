@@ -37,12 +37,14 @@ class Verdict:
         sentences: the evidence for it.
         tiles: a few numbers.
         gates: each bound in words, with True where it is met.
+        images: where several are compared, one sentence on each.
     """
 
     headline: str
     sentences: tuple[str, ...]
     tiles: tuple[Tile, ...]
     gates: tuple[tuple[str, bool], ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Row:
     Attributes:
         index: which one.
         values: one per image; NaN where it was not measured.
-        best: position of the image with the best value, or None.
+        best: position of the sharpened image with the best value, or None.
     """
 
     index: Index
@@ -85,6 +87,19 @@ class View:
 
 
 @dataclass(frozen=True)
+class ScaleBar:
+    """A bar of a round length.
+
+    Attributes:
+        text: the length with its unit.
+        share: of the width of the picture that it lies on.
+    """
+
+    text: str
+    share: float
+
+
+@dataclass(frozen=True)
 class Crop:
     """One window of the scene, shown in every image.
 
@@ -93,12 +108,14 @@ class Crop:
         why: how it was chosen.
         place: its size and position, in words.
         views: its picture in each image.
+        bar: the scale of these pictures.
     """
 
     title: str
     why: str
     place: str
     views: tuple[View, ...]
+    bar: ScaleBar
 
 
 @dataclass(frozen=True)
@@ -116,7 +133,7 @@ class Maps:
 
     Attributes:
         index: which one.
-        limits: values of the two ends of the colour scale.
+        limits: values of the two ends of the colour scale, the worse one first.
         cell: side of the square of PAN pixels that one value stands for.
         images: the maps.
     """
@@ -224,6 +241,7 @@ class Section:
         figures: drawn below the tables.
         table: of figures, or None.
         folded: more tables with their titles, to be opened one by one.
+        groups: more figures with their titles, to be opened group by group.
     """
 
     title: str
@@ -231,6 +249,7 @@ class Section:
     figures: tuple[Figure, ...] = ()
     table: Table | None = None
     folded: tuple[tuple[str, Table], ...] = ()
+    groups: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,12 +259,13 @@ class AssessmentContent:
     Attributes:
         title: of the page.
         images: names of the images, those of the user first.
-        roles: "given" or "baseline" for each.
+        roles: what each is, in words.
         verdict: the first thing to read.
         warnings: numbers that can mislead, and why.
         rows: quality indices side by side.
         wald: methods at reduced resolution, or None.
         overview: a picture of the whole scene with the positions of the crops, or None.
+        overview_bar: its scale, or None.
         crops: parts of the scene to look at.
         stretch: which values are black and white.
         maps: local values.
@@ -264,6 +284,7 @@ class AssessmentContent:
     rows: tuple[Row, ...]
     wald: Table | None
     overview: View | None
+    overview_bar: ScaleBar | None
     crops: tuple[Crop, ...]
     stretch: str
     maps: tuple[Maps, ...]
@@ -328,6 +349,7 @@ class IndexContent:
 
     Attributes:
         title: of the page.
+        command: that made it.
         lines: one per image and scene.
         indices: the quality indices shown.
         summary: (image, index -> (mean, standard deviation), number of scenes).
@@ -336,6 +358,7 @@ class IndexContent:
     """
 
     title: str
+    command: str
     lines: tuple[IndexLine, ...]
     indices: tuple[Index, ...]
     summary: tuple[tuple[str, dict[str, tuple[float, float]], int], ...] = ()

@@ -26,9 +26,15 @@ def png(pixels: Pixels) -> str:
     return _address(pixels, "PNG", optimize=True)
 
 
-def viridis(values: Floats, low: float, high: float) -> Pixels:
-    """Values as colours from dark blue to yellow, `[h, w, 4]`; NaN is transparent."""
-    share = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
+def viridis(values: Floats, dark: float, bright: float) -> Pixels:
+    """Values as colours, `[h, w, 4]`; NaN is transparent.
+
+    Args:
+        values: `[h, w]`.
+        dark: the value that is dark blue.
+        bright: the value that is yellow, above or below the other.
+    """
+    share = np.clip((values - dark) / ((bright - dark) or 1.0), 0, 1)
     known = np.isfinite(share)
     stops = np.array(_VIRIDIS, np.float64)
     position = np.where(known, share, 0) * (len(stops) - 1)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clippan_cli.pages.charts import draw
 from clippan_cli.pages.content import AssessmentContent, BenchContent, ComparisonContent, IndexContent, TrainingContent
+from clippan_cli.pages.layout import breakable, columns
 from clippan_cli.pages.pictures import jpeg, png, viridis, viridis_gradient
 from clippan_models.plain import plain
 
@@ -96,7 +97,13 @@ def _environment() -> Environment:
     # `tojson` escapes what could end the script element
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {"figure": figure_text, "jpeg": jpeg, "png": png, "viridis": viridis, "exactly": repr}
-    environment.globals |= {"own_file": _own_file, "draw": draw, "viridis_gradient": viridis_gradient()}
+    environment.filters |= {"breakable": lambda name: breakable(_short(name))}
+    environment.globals |= {
+        "own_file": _own_file,
+        "draw": draw,
+        "columns": columns,
+        "viridis_gradient": viridis_gradient(),
+    }
     return environment
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 
+from clippan_cli.products.arrays import ArraysReader
 from clippan_cli.products.containers import StacReader, ZipReader
 from clippan_cli.products.landsat import LandsatReader
 from clippan_cli.products.members import MemberReader
@@ -14,7 +15,7 @@ from clippan_cli.products.product import ProductReader
 GROUP = "clippan.products"
 """Of entry points; each leads to a class of `ProductReader`, or a function that returns one."""
 
-_OWN: tuple[Callable[[], ProductReader], ...] = (LandsatReader, ZipReader, StacReader, MemberReader)
+_OWN: tuple[Callable[[], ProductReader], ...] = (LandsatReader, ZipReader, ArraysReader, StacReader, MemberReader)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,11 @@ from clippan_models.metrics.catalogue import INDICES
 SCHEMA = "clippan.assess-index/1"
 """Name and version of the JSON of many scenes."""
 
-_FAR = 3.5  # robust standard deviations from the median
+_FAR = 3.5  # robust standard deviations from the median, of many scenes
+_FEW = 2.4
+"""Among few scenes, whose median deviation is uncertain, a value must lie further away: with this, an index of normal
+values has an outlier by chance in about one of 20 runs, whether of 5 scenes or of 50."""
+
 _NOTICEABLE = 0.05  # share of the median below which no difference is worth a mark, however alike the others are
 _FEWEST = 5  # scenes among which one can stand out
 _MOST_NAMES = 4
@@ -48,9 +53,10 @@ class SceneOutcome:
         """What to call its images, so that the same method has the same name in every scene."""
         if self.report is None:
             return []
-        names = short_names([image.path for image in self.report.images])
-        prefix = Path(self.entry.ms[0]).stem.lower().removesuffix("ms")
-        return [Path(name[len(prefix) :] if name.lower().startswith(prefix) else name).stem for name in names]
+        names = [Path(name).stem for name in short_names([image.path for image in self.report.images])]
+        scene = re.escape(Path(self.entry.ms[0]).stem.lower().removesuffix("ms").rstrip("_-. "))
+        own = re.compile(rf"(?:{scene}|{re.escape(self.entry.id.lower())})(?:[_\-. ]+|$)", re.IGNORECASE)
+        return [own.sub("", name, count=1) or "result" if own.match(name) else name for name in names]
 
     @property
     def stands_out_in(self) -> str:
@@ -143,7 +149,8 @@ def with_outliers(outcomes: Sequence[SceneOutcome]) -> tuple[SceneOutcome, ...]:
         values = np.array(list(known.values()))
         middle = np.median(values)
         spread = 1.4826 * np.median(np.abs(values - middle)) + 1e-9
+        far = _FAR * (1 + _FEW / (len(known) - 3))
         for scene, value in known.items():
-            if abs(value - middle) > max(_FAR * spread, _NOTICEABLE * abs(middle)):
+            if abs(value - middle) > max(far * spread, _NOTICEABLE * abs(middle)):
                 flagged.setdefault(scene, []).append(name)
     return tuple(replace(o, outliers=tuple(flagged.get(o.entry.id, ()))) for o in outcomes)

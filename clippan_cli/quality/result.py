@@ -27,9 +27,9 @@ class BandQuality:
         name: of the sensor or the file, or empty.
         ms_mean: mean of MS.
         ms_std: standard deviation of MS.
-        mean: of the image, seen as MS was.
+        mean: of the MTF-degraded image.
         std: its standard deviation.
-        bias: mean of the image, seen as MS was, minus MS.
+        bias: mean of the MTF-degraded image minus MS.
         rmse: root of their mean squared difference.
         correlation: of the two.
         minimum: of the image itself.

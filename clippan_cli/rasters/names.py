@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from clippan_cli.rasters.array_names import image_in_file
 from clippan_cli.rasters.zipped import archive_of, check_member
 from clippan_models.errors import InputError, UsageError
 
@@ -81,6 +82,9 @@ def check_local_path(name: str) -> None:
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
     if reason := windows_path_here(name):
         raise InputError(reason)
+    if image := image_in_file(name):
+        check_local_path(str(image.file))
+        return
     if archive_of(name) is not None:
         check_member(name)
         return

@@ -18,9 +18,11 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
+from clippan_cli.rasters.array_names import image_in_file
 from clippan_cli.rasters.bounds import DEEPEST, MOST_FILES, check_beside, check_content
 from clippan_cli.rasters.dimap import files_of_product
 from clippan_cli.rasters.gdal_errors import reason_of
+from clippan_cli.rasters.in_memory import ArrayDataset, open_array
 from clippan_cli.rasters.links import check_links
 from clippan_cli.rasters.names import check_local_path, is_remote, s3_endpoint
 from clippan_cli.rasters.options import Trust
@@ -80,6 +82,8 @@ def open_dataset(name: str, trust: Trust) -> Any:
     """
     if not is_remote(name):
         check_local_path(name)
+        if image_in_file(name):
+            return open_array(name)
         return _opened_in_zip(name) if archive_of(name) else _Opening(trust, _folders_of(name)).open(name)
     if not trust.remote:
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
@@ -233,11 +237,13 @@ class _Opening:
 
 
 def files_of(name: str, dataset: Any) -> list[str]:
-    """The files that GDAL reads for an open raster; it looks for the mask and the overviews now.
+    """The files that GDAL reads for an open raster, none for one in memory; it looks for mask and overviews now.
 
     Raises:
         InputError: one of them cannot be read.
     """
+    if isinstance(dataset, ArrayDataset):
+        return []
     try:
         return [str(file) for file in dataset.files]
     except (RasterioError, CPLE_BaseError) as error:

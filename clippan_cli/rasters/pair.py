@@ -13,6 +13,7 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from clippan_cli.rasters.array_names import same_sample
 from clippan_cli.rasters.declared import as_declared
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
@@ -172,7 +173,7 @@ def open_pair(
     elif same_crs(ms.grid.crs, pan.grid.crs):
         to_pan = ~pan.transform @ ms.transform
     else:
-        notes.append(f"MS is warped from {_crs_name(ms.grid.crs)} to the CRS of PAN, {_crs_name(pan.grid.crs)}")
+        notes.append(f"MS is warped from {crs_name(ms.grid.crs)} to the CRS of PAN, {crs_name(pan.grid.crs)}")
         ms, to_pan = _warp(ms, pan, *_projections(ms, pan))
     if not _parallel(to_pan, ms):
         notes.append("MS is rotated or mirrored against PAN: it is warped to a grid parallel to PAN's")
@@ -251,8 +252,8 @@ def _without_geotransforms(
     else:
         return None
     related = relate_by_ground(ms, pan)
-    if related is None and options.assume_aligned:
-        related = relate_by_size(ms, pan)
+    if related is None and (options.assume_aligned or same_sample(ms.names[0], pan.names[0])):
+        related = relate_by_size(ms, pan, "--assume-aligned" if options.assume_aligned else "one sample")
     if related is not None:
         to_pan, note = related
         notes.append(f"{why}: {note}")
@@ -269,7 +270,7 @@ def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, 
     if not options.assume_aligned:
         bare, other = (ms, pan) if ms.grid.crs is None else (pan, ms)
         raise IncompatiblePairError(
-            f"{bare.name} has no CRS but {other.name} has {_crs_name(other.grid.crs)}; "
+            f"{bare.name} has no CRS but {other.name} has {crs_name(other.grid.crs)}; "
             "set it with gdal_edit.py -a_srs, or add --assume-aligned if both are in the same CRS"
         )
     notes.append("one of MS and PAN has no CRS: both are assumed to be in the same (--assume-aligned)")
@@ -341,8 +342,8 @@ def _projections(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]:
 
 def _cannot_be_projected(ms: RasterSource, pan: RasterSource) -> IncompatiblePairError:
     return IncompatiblePairError(
-        f"{ms.name} ({_crs_name(ms.grid.crs)}) cannot be projected to the CRS of {pan.name} "
-        f"({_crs_name(pan.grid.crs)}); if one of them is wrong, set it with gdal_edit.py -a_srs"
+        f"{ms.name} ({crs_name(ms.grid.crs)}) cannot be projected to the CRS of {pan.name} "
+        f"({crs_name(pan.grid.crs)}); if one of them is wrong, set it with gdal_edit.py -a_srs"
     )
 
 
@@ -411,7 +412,8 @@ def _holding(first: int, count: int, edge: float, ratio: float) -> NDArray[np.in
     return np.asarray(np.floor((centres - edge + _SNAP) / ratio), np.int64)
 
 
-def _crs_name(crs: Any) -> str:
+def crs_name(crs: Any) -> str:
+    """What people call a CRS: its EPSG code, or its name."""
     if crs is None:
         return "no CRS"
     epsg = crs.to_epsg()

@@ -5,8 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from clippan_cli.rasters.array_names import image_in_file
 from clippan_cli.rasters.zipped import archive_of, members_of, read_member
 from clippan_models.outside import read_bytes
+
+
+def holder_of(name: str) -> Path:
+    """The local file in which an image lies: an archive, a file of arrays, or its own."""
+    if place := archive_of(name):
+        return place[0]
+    image = image_in_file(name)
+    return image.file if image else Path(name)
 
 
 def is_file(name: str) -> bool:

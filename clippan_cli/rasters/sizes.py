@@ -10,8 +10,13 @@ from clippan_models.errors import IncompatiblePairError
 _MOST_CROPPED = 0.1  # share of the rows or columns of one image that the other may lack
 
 
-def relate_by_size(ms: RasterSource, pan: RasterSource) -> tuple[Affine, str]:
+def relate_by_size(ms: RasterSource, pan: RasterSource, why: str) -> tuple[Affine, str]:
     """From pixels of the file of MS to those of PAN, which begins at the same corner, and how that is known.
+
+    Args:
+        ms: the multispectral image.
+        pan: the panchromatic image.
+        why: the same corner is assumed.
 
     Raises:
         IncompatiblePairError: the axes have no ratio in common.
@@ -24,7 +29,7 @@ def relate_by_size(ms: RasterSource, pan: RasterSource) -> tuple[Affine, str]:
             f"{pan.name} has {across:.4g} times as many columns as {ms.name}, but {down:.4g} times as many rows: they "
             "do not cover the same extent; crop one to the other, or give both a geotransform"
         )
-    note = "MS and PAN are assumed to begin at the same upper left corner (--assume-aligned)"
+    note = f"MS and PAN are assumed to begin at the same upper left corner ({why})"
     if (across, down) != (ratio, ratio):
         note += (
             f"; as PAN has {across:.4g} times as many columns and {down:.4g} times as many rows, {ratio:.4g} is taken "

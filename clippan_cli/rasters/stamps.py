@@ -6,16 +6,14 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from clippan_cli.rasters.zipped import archive_of
+from clippan_cli.rasters.places import holder_of
 from clippan_models.errors import InputError
 
 
 def stamp_of(file: str) -> str:
     """Size, time of change and inode of a file; empty where it is not there, or not on this machine."""
-    if place := archive_of(file):
-        file = str(place[0])
     try:
-        status = os.stat(file)
+        status = os.stat(holder_of(file))
     except (OSError, ValueError):
         return ""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"

@@ -14,11 +14,12 @@ from clippan_cli.report.files import write_text
 from clippan_cli.report.findings import Findings
 from clippan_cli.report.geometry import registration, seams
 from clippan_cli.report.maps import page_maps
+from clippan_cli.report.position import scale_bar
 from clippan_cli.report.provenance import facts_of_files, facts_of_run
 from clippan_cli.report.verdict import decide
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
-from clippan_models.metrics.catalogue import INDICES
+from clippan_models.metrics.catalogue import INDICES, best_of
 
 MAX_BYTES = 9_500_000
 """A page is kept below this, so that it can be sent by mail."""
@@ -34,7 +35,8 @@ def write_page(page: Path, findings: Findings, compute: ComputeOptions, control:
     Raises:
         OutputError: it cannot be written.
     """
-    content = _collect(findings, compute, control)
+    content = _collect(findings.without_repeated_baselines(), compute, control)
+    content = replace(content, data=findings.report.as_json())
     text = render_assessment(content)
     while len(text.encode()) > MAX_BYTES and content.crops:
         content = _with_fewer_pictures(content)
@@ -60,12 +62,13 @@ def _collect(findings: Findings, compute: ComputeOptions, control: Control) -> A
     return AssessmentContent(
         title=f"Quality of {', '.join(short_names([i.path for i in report.given]))}",
         images=tuple(short_names([i.path for i in report.images])),
-        roles=tuple(i.role for i in report.images),
+        roles=tuple(_role(findings, i) for i in report.images),
         verdict=decide(report),
         warnings=tuple(map(str, report.warnings)),
         rows=_rows(report),
         wald=_wald(report),
         overview=draw_overview(findings.scene, places, overview) if places else None,
+        overview_bar=scale_bar(findings.scene.pair, findings.first.subject.place) if places else None,
         crops=crops,
         stretch=stretch,
         maps=page_maps(findings),
@@ -73,7 +76,6 @@ def _collect(findings: Findings, compute: ComputeOptions, control: Control) -> A
         sections=tuple(s for s in sections if s is not None and _holds_something(s)),
         definitions=tuple(report.images[0].definition.items()),
         provenance=(*facts_of_run(compute, control), *facts_of_files(findings)),
-        data=report.as_json(),
     )
 
 
@@ -89,12 +91,22 @@ def _with_fewer_pictures(content: AssessmentContent) -> AssessmentContent:
 
 
 def _rows(report: AssessReport) -> tuple[Row, ...]:
-    best = report.best() if len(report.images) > 1 else {}
+    """The unsharpened MS, which some indices prefer, is never marked as the best."""
     nan = float("nan")
-    return tuple(
-        Row(INDICES[name], tuple(image.metrics.get(name, nan) for image in report.images), best.get(name))
-        for name in report.names
-    )
+    rows = []
+    for name in report.names:
+        values = tuple(image.metrics.get(name, nan) for image in report.images)
+        sharpened = [nan if image.path == "EXP" else v for image, v in zip(report.images, values, strict=True)]
+        several = sum(v == v for v in sharpened) > 1
+        rows.append(Row(INDICES[name], values, best_of(name, sharpened) if several else None))
+    return tuple(rows)
+
+
+def _role(findings: Findings, image: Assessment) -> str:
+    if image.role == "baseline":
+        return "MS interpolated, not sharpened" if image.path == "EXP" else "baseline"
+    same = findings.repeated.get(image.path)
+    return f"assessed; the baseline {same} has the same values" if same else "assessed"
 
 
 def _wald(report: AssessReport) -> Table | None:
@@ -114,4 +126,4 @@ def _bands(image: Assessment) -> tuple[str, Table]:
 
 
 def _holds_something(section: Section) -> bool:
-    return bool(section.text or section.figures or section.table)
+    return bool(section.text or section.figures or section.table or section.groups)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +38,14 @@ class Sample:
         pan: `[h, w]`.
         exp: MS interpolated, `[C, h, w]`.
         images: fused, `[C, h, w]` each.
-        degraded: the first image, MTF-degraded, on the PAN grid.
+        degraded: the images of the user, MTF-degraded, on the PAN grid.
     """
 
     window: Window
     pan: Floats
     exp: Floats
     images: tuple[Floats, ...]
-    degraded: Floats
+    degraded: tuple[Floats, ...]
 
 
 def take_samples(findings: Findings) -> tuple[Sample, ...]:
@@ -64,38 +64,42 @@ def _sample(window: Window, findings: Findings) -> Sample:
     def known(image: Any) -> Floats:
         return np.where(valid, image.double().cpu().numpy(), np.nan)
 
-    images = []
+    images, degraded = [], []
     for m in findings.drawn:
         row = place.row + window.row - m.subject.place.row
         col = place.col + window.col - m.subject.place.col
-        values, good = m.subject.image.read(Window(row, col, window.height, window.width))
+        own = Window(row, col, window.height, window.width)
+        values, good = m.subject.image.read(own)
         images.append(np.where(valid & good, values, np.nan).astype(np.float64))
-    return Sample(
-        window,
-        known(planes.pan(window))[0],
-        known(planes.exp(window)),
-        tuple(images),
-        known(planes.fused_mtf(window)),
-    )
+        if m.subject.role == "given":
+            degraded.append(np.where(good.all(0), known(m.planes.fused_mtf(own)), np.nan))
+    return Sample(window, known(planes.pan(window))[0], known(planes.exp(window)), tuple(images), tuple(degraded))
 
 
 def histograms(findings: Findings, samples: Sequence[Sample]) -> Section:
-    """How often each value occurs in MS, in the first image, and in that image MTF-degraded."""
+    """How often each value occurs in MS, in each image of the user, and in that image MTF-degraded."""
     text = (
         "A sharp image may have a wider histogram than MS, because it resolves smaller objects. The MTF-degraded image "
         "should have the histogram of MS."
     )
-    name = findings.names[0]
-    charts = []
+    names = findings.names[: len(samples[0].degraded)] if samples else []
+    groups = tuple((name, tuple(_histograms(findings, samples, k))) for k, name in enumerate(names))
+    if len(groups) == 1:
+        return Section("Histograms", (text,), groups[0][1])
+    return Section("Histograms", (text,), groups=groups)
+
+
+def _histograms(findings: Findings, samples: Sequence[Sample], k: int) -> Iterator[Chart]:
+    name = findings.names[k]
     for b, band in enumerate(band_names(findings.scene)):
         values = {
             "MS": [s.exp[b] for s in samples],
-            name: [s.images[0][b] for s in samples],
-            f"{name}, MTF-degraded": [s.degraded[b] for s in samples],
+            name: [s.images[k][b] for s in samples],
+            f"{name}, MTF-degraded": [s.degraded[k][b] for s in samples],
         }
         chart = _histogram(band, {label: _finite(parts) for label, parts in values.items()})
-        charts += [chart] if chart is not None else []
-    return Section("Histograms", (text,), tuple(charts))
+        if chart is not None:
+            yield chart
 
 
 def _histogram(band: str, values: Mapping[str, Floats]) -> Chart | None:

@@ -14,6 +14,7 @@ from clippan_cli.pages.content import ComparedPlace, Crop, Pixels, Table, View
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import open_source
 from clippan_cli.report.painting import as_floats, ms_picture, page_stretch, pan_picture
+from clippan_cli.report.position import describe_place, scale_bar
 from clippan_cli.report.sheet import Panel, draw_sheet
 from clippan_cli.running.control import Control
 from clippan_cli.scene.band_roles import band_roles
@@ -86,8 +87,8 @@ def compared_place(comparison: Comparison) -> ComparedPlace:
             for label, image in images.items():
                 bands = [image.bands[band] for band in roles]
                 views.append(View(label, stretch.paint(image.picture(bands, as_floats(window), size))))
-            place = f"{window.width} x {window.height} PAN pixels from column {window.col}, row {window.row}"
-            return Crop(f"{comparison.name}: {spot.title}", "", place, tuple(views))
+            place, bar = describe_place(scene.pair, window), scale_bar(scene.pair, window)
+            return Crop(f"{comparison.name}: {spot.title}", "", place, tuple(views), bar)
 
         crops = tuple(crop(spot) for spot in comparison.spots)
     return ComparedPlace(comparison.title, comparison.text, crops, _table(comparison))

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from clippan_cli.pages.content import Crop, Floats, Pixels, View
 from clippan_cli.report.findings import Findings
 from clippan_cli.report.painting import PAGE_GAMMA, PAGE_PERCENTILES, ms_picture, page_stretch, pan_picture
+from clippan_cli.report.position import describe_place, scale_bar
 from clippan_cli.scene.band_roles import band_roles
 from clippan_cli.scene.scene import Scene
 from clippan_models.contracts import Window
@@ -96,8 +97,8 @@ def draw_crops(findings: Findings, places: Sequence[Place], overview: Overview) 
             at = m.subject.place
             values, valid = m.subject.image.read(Window(on_pan.row - at.row, on_pan.col - at.col, *shape))
             views.append(view(name, np.where(valid, values, np.nan).astype(np.float64)))
-        text = f"{w.width} x {w.height} PAN pixels from column {on_pan.col}, row {on_pan.row}"
-        crops.append(Crop(one.title, one.why, text, tuple(views)))
+        place, bar = describe_place(scene.pair, on_pan), scale_bar(scene.pair, on_pan)
+        crops.append(Crop(one.title, one.why, place, tuple(views), bar))
     shown = stretch.of_bands(roles.rgb)
     low, high = (", ".join(f"{v:.4g}" for v in values) for values in (shown.low, shown.high))
     text = (

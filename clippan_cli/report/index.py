@@ -24,20 +24,22 @@ from clippan_models.sensors import load_sensor
 _THUMBNAIL = 96  # pixels of the longer side
 
 
-def write_index_page(page: Path, report: IndexReport) -> Path:
-    """Write the page.
+def write_index_page(page: Path, report: IndexReport, command: str) -> Path:
+    """Write the page that a command makes.
 
     Raises:
         OutputError: it cannot be written.
     """
     lines = tuple(line for outcome in report.outcomes for line in _lines(outcome, page.parent))
-    failed = f", {len(report.failed)} of them failed" if report.failed else ""
+    failed = f"{len(report.failed)} of them could not be assessed." if report.failed else ""
+    count = len(report.outcomes)
     content = IndexContent(
-        title="Quality of many scenes",
+        title=f"Quality of {count} {'scene' if count == 1 else 'scenes'}",
+        command=command,
         lines=lines,
         indices=tuple(index for name, index in INDICES.items() if any(name in line.values for line in lines)),
         summary=report.summary(),
-        notes=(f"{len(report.outcomes)} scenes{failed}.",),
+        notes=(failed,) if failed else (),
         data=report.as_json(),
     )
     return write_text(page, render_index(content))

@@ -42,7 +42,7 @@ def write_maps(scene: Scene, measured: Sequence[Measured], folder: Path, overwri
 
 
 def page_maps(findings: Findings) -> tuple[Maps, ...]:
-    """The maps of a few indices, each under one colour scale that leaves out outliers."""
+    """The maps of a few indices, each under one colour scale that leaves out outliers; bright is better in all."""
     found = []
     for name in _SHOWN:
         index = INDICES[name]
@@ -50,12 +50,9 @@ def page_maps(findings: Findings) -> tuple[Maps, ...]:
         known = np.concatenate([image[np.isfinite(image)] for image in images])
         if not known.size:
             continue
-        if index.higher_is_better:
-            low, high = float(np.percentile(known, 2)), 1.0
-        else:
-            low, high = 0.0, float(np.percentile(known, 98))
+        worst = float(np.percentile(known, 2 if index.higher_is_better else 98))
         maps = tuple(Map(label, image, _summary(image)) for label, image in zip(findings.names, images, strict=True))
-        found.append(Maps(index, (low, max(high, low + 1e-6)), findings.first.maps.cell_of(name), maps))
+        found.append(Maps(index, (worst, index.ideal), findings.first.maps.cell_of(name), maps))
     return tuple(found)
 
 

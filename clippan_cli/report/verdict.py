@@ -11,25 +11,43 @@ from clippan_models.metrics.catalogue import INDICES, best_of
 
 _SHARP, _SOMEWHAT = 0.6, 0.25  # share by which D_rho is below that of the unsharpened MS
 _KEEPS, _NEARLY = 0.03, 0.10  # by how much R_Q2n is below that of the unsharpened MS
+_FIGURES = (("D_rho", 3), ("R_SAM", 2), ("R_Q2n", 3), ("Q2n", 3), ("ERGAS", 2))
+_WHAT_IS_GOOD = (
+    "Detail: D_rho is 0 where every band follows PAN everywhere. Colour: R_SAM and R_Q2n compare the MTF-degraded "
+    "image with MS; 0 and 1 are ideal."
+)
 _TILES = ("QNR", "HQNR", "D_rho", "R_Q2n", "Q2n", "ERGAS")
 
 
 def decide(report: AssessReport) -> Verdict:
-    """The verdict on the first image of the user, beside the others."""
-    first = report.given[0]
+    """The verdict on each image of the user."""
+    given = report.given
     exp = next((i for i in report.images if i.path == "EXP"), None)
     classical = next((i for i in report.images if i.role == "baseline" and i is not exp), None)
-    title = short_names([i.path for i in report.images])[0]
-    headline = f"{title} {_detail(first, exp)} and {_colour(first, exp)}."
-    others = len(report.given) - 1
-    if others:
-        headline += f" It is compared with {others} more {'image' if others == 1 else 'images'}."
+    names = short_names([i.path for i in report.images])
+    verdicts = [f"{name} {_detail(i, exp)} and {_colour(i, exp)}" for name, i in zip(names, given, strict=False)]
+    if len(given) == 1:
+        return Verdict(
+            headline=f"{verdicts[0]}.",
+            sentences=tuple(_sentences(given[0], exp, classical)),
+            tiles=tuple(_tile(name, given[0], exp, classical) for name in _TILES if name in given[0].metrics),
+            gates=_gates(report),
+        )
+    beside = tuple(f"{i.path}, {_figures(i)}" for i in (exp, classical) if i is not None)
+    compared = f"For comparison: {'; '.join(beside)}." if beside else ""
     return Verdict(
-        headline=headline,
-        sentences=tuple(s for s in _sentences(report, first, exp, classical) if s),
-        tiles=tuple(_tile(name, first, exp, classical) for name in _TILES if name in first.metrics),
+        headline=_ranking(report),
+        sentences=tuple(s for s in (compared, _WHAT_IS_GOOD) if s),
+        tiles=(),
         gates=_gates(report),
+        images=tuple(f"{text}: {_figures(image)}." for text, image in zip(verdicts, given, strict=True)),
     )
+
+
+def _figures(image: Assessment) -> str:
+    shown = [(name, digits) for name, digits in _FIGURES if name in image.metrics]
+    text = ", ".join(f"{name} {image.metrics[name]:.{digits}f}{INDICES[name].unit}" for name, digits in shown)
+    return text + (f"; {image.valid_share:.1%} of its pixels are valid" if image.valid_share < 1 else "")
 
 
 def _detail(first: Assessment, exp: Assessment | None) -> str:
@@ -57,9 +75,7 @@ def _lost(first: Assessment, exp: Assessment | None) -> float:
     return (exp.metrics["R_Q2n"] if exp is not None else 1.0) - first.metrics["R_Q2n"]
 
 
-def _sentences(
-    report: AssessReport, first: Assessment, exp: Assessment | None, classical: Assessment | None
-) -> list[str]:
+def _sentences(first: Assessment, exp: Assessment | None, classical: Assessment | None) -> list[str]:
     m = first.metrics
     compared = [i for i in (exp, classical) if i is not None]
 
@@ -73,12 +89,10 @@ def _sentences(
         f"Colour: MTF-degraded, its spectra differ from MS by {m['R_SAM']:.2f}°{beside('R_SAM', 2)} on average, and "
         f"R_Q2n is {m['R_Q2n']:.3f}{beside('R_Q2n', 3)}.",
     ]
-    if classical is not None and classical.path != first.path:
+    if classical is not None:
         common = [n for n in INDICES if n in m and n in classical.metrics]
         won = [n for n in common if best_of(n, [m[n], classical.metrics[n]]) == 0 and m[n] != classical.metrics[n]]
         said.append(f"It is better than {classical.path} in {len(won)} of {len(common)} indices.")
-    if len(report.given) > 1:
-        said.append(_ranking(report))
     if "Q2n" in m:
         said.append(
             f"Against the reference: Q2n {m['Q2n']:.3f}, SAM {m['SAM']:.2f}°, ERGAS {m['ERGAS']:.2f}, PSNR "
@@ -98,7 +112,7 @@ def _ranking(report: AssessReport) -> str:
     names = short_names([image.path for image in report.given])
     order = sorted(range(len(wins)), key=lambda k: -wins[k])
     listed = ", ".join(f"{names[k]} in {wins[k]}" for k in order)
-    return f"Best values among the images assessed: {listed} of {len(report.names)} indices."
+    return f"The best values of {len(report.given)} images: {listed} of {len(report.names)} indices."
 
 
 def _tile(name: str, first: Assessment, exp: Assessment | None, classical: Assessment | None) -> Tile:

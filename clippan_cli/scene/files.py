@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clippan_cli.rasters.options import Declared, PairOptions
-from clippan_cli.rasters.zipped import archive_of
+from clippan_cli.rasters.places import holder_of
 from clippan_cli.writing.cells import table_text
 from clippan_models.errors import InputError
 from clippan_models.plain import plain
@@ -65,8 +65,8 @@ class SceneFiles:
 
     @property
     def paths(self) -> list[Path]:
-        """The local files of the pair that exist, or the archives that hold them."""
-        places = ((archive_of(name) or (Path(name), ""))[0] for name in (*self.names, *self.quality))
+        """The local files of the pair that exist, or those that hold them."""
+        places = map(holder_of, (*self.names, *self.quality))
         return [path for path in dict.fromkeys(places) if path.exists()]
 
 

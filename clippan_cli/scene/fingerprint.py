@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from clippan_cli.rasters.array_files import read_image
+from clippan_cli.rasters.array_names import image_in_file
 from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import open_source
@@ -26,9 +28,11 @@ def digest_of(parameters: dict[str, Any]) -> str:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, or the checksum of one in an archive; empty where it cannot be read."""
+    """SHA-256 of a file, or the checksum of one in an archive or in a file of arrays; empty where it cannot be read."""
     if archive_of(str(path)) is not None:
         return stamp_of_member(str(path))
+    if image_in_file(str(path)) is not None:
+        return hashlib.sha256(read_image(str(path)).tobytes()).hexdigest()
     try:
         return sha256_of(Path(path))
     except OSError:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
+from clippan_cli.rasters.places import holder_of
 from clippan_cli.running.control import Control
 from clippan_cli.running.distributed import is_first
 from clippan_cli.scene.files import PairTable, ReadOptions
@@ -51,7 +51,7 @@ def adapt_archive(
 
 def _check_files(options: ArchiveOptions, table: PairTable) -> None:
     """Refuse, before any work, files that must not or cannot be written."""
-    inputs = [Path(name) for pair in table.pairs for name in pair.names]
+    inputs = [holder_of(name) for pair in table.pairs for name in pair.names]
     others = [*inputs, *([options.weights] if options.weights else [])]
     check_weights_path(options.output, others, overwrite=options.overwrite)
     check_output_path(options.checkpoint, inputs, overwrite=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from clippan_cli.quality.baselines import make_baselines
 from clippan_cli.quality.measure import measure
@@ -21,6 +20,7 @@ from clippan_cli.quality.subject import open_reference, open_subject
 from clippan_cli.quality.wald import degraded_size, score_wald
 from clippan_cli.quality.warnings import told_of_image, warn_of_pair
 from clippan_cli.rasters.limits import NO_LIMITS
+from clippan_cli.rasters.places import holder_of
 from clippan_cli.rasters.points import read_points
 from clippan_cli.report.assessment import write_page
 from clippan_cli.report.files import ReportFiles, write_text
@@ -63,7 +63,7 @@ def assess(
     control, files = control or Control(), files or ReportFiles()
     control.strict = read.strict
     inputs = [*fused, *pair.names, *([options.reference] if options.reference else [])]
-    files.check([Path(name) for name in inputs if Path(name).exists()])
+    files.check([place for place in map(holder_of, inputs) if place.exists()])
     started = time.perf_counter()
     with control.timed("assess"), limited_threads(options.compute.thread_count), ExitStack() as stack:
         scene = open_scene(pair, read, control, stack)

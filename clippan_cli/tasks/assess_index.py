@@ -25,6 +25,7 @@ def assess_scenes(
     options: AssessOptions,
     files: ReportFiles,
     control: Control,
+    command: str = "assess",
 ) -> IndexReport:
     """Assess every scene and write the index page, with a page for each scene beside it.
 
@@ -34,6 +35,7 @@ def assess_scenes(
         options: how to assess.
         files: what to write; maps go into a folder for each scene.
         control: progress and the request to stop.
+        command: that the page names as its maker.
 
     Raises:
         OutputError: the pages cannot be written.
@@ -50,7 +52,7 @@ def assess_scenes(
     if files.csv is not None:
         write_text(files.csv, report.as_csv())
     if files.page is not None:
-        write_index_page(files.page, report)
+        write_index_page(files.page, report, command)
     return report
 
 
@@ -66,7 +68,7 @@ def assess_batch(
     entries = [
         replace(each.pair, fused=() if each.failed else (str(each.output),), reference=None) for each in result.scenes
     ]
-    return assess_scenes(entries, read, AssessOptions(compute=compute, sampled=True), files, control)
+    return assess_scenes(entries, read, AssessOptions(compute=compute, sampled=True), files, control, "batch")
 
 
 def _assess_one(

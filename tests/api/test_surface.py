@@ -16,8 +16,8 @@ from clippan_cli.main import app
 
 FUNCTIONS = [name for name in clippan.__all__ if inspect.isfunction(getattr(clippan, name))]
 OF_FILES = {"sharpen", "assess", "adapt", "batch", "info"}
-NOT_IN_PYTHON = {"json", "quiet", "verbose", "help", "progress", "log_file"}
-ARGUMENTS = {"files", "output", "ms", "pan", "pairs", "archive", "fused", "reference"}
+NOT_IN_PYTHON = {"json", "quiet", "verbose", "help", "progress", "log_file", "config"}
+ARGUMENTS = {"files", "product", "output", "ms", "pan", "pairs", "archive", "fused", "reference"}
 GATES = {"min", "max", "min_qnr"}
 PRINTED = {"batch": {"dry_run", "pairs_out"}, "adapt": {"dry_run", "pairs_out"}, "assess": GATES}
 

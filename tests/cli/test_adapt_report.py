@@ -13,9 +13,9 @@ from clippan_cli.running.control import Control
 from clippan_cli.scene.files import LeftOut
 from clippan_cli.scene.pairs import find_pairs
 from clippan_cli.training.page import decide, write_adapt_report
-from clippan_cli.training.result import ALL, LEARNED, ArchiveResult
+from clippan_cli.training.result import ALL, BEFORE, LEARNED, ArchiveResult, Validation
 from clippan_models.contracts import Window
-from clippan_models.metrics.catalogue import best_of
+from clippan_models.metrics.catalogue import INDICES, best_of
 from tests.cli.conftest import RunMain
 from tests.cli.test_adapt_validation import learn, options_of, write_archive
 from tests.cli.test_report import Page
@@ -63,8 +63,12 @@ def test_its_numbers_are_those_of_the_json(made: Made) -> None:
     assert cells == [*(value for row in rows for value in row), *losses]
     classes = [cell.get("class") for cell in page.all("td") if "data-value" in cell]
     marked = [number for number, kind in enumerate(classes) if kind == "best"]
+    sharpened = [one for one in validation["mean"] if one["method"] != "exp"]
     methods = [one["method"] for one in validation["mean"]]
-    expected = sorted(methods.index(method) * len(ALL) + ALL.index(n) for n, method in validation["best"].items())
+    best = {
+        n: sharpened[k]["method"] for n in ALL if (k := best_of(n, [o["metrics"][n] for o in sharpened])) is not None
+    }
+    expected = sorted(methods.index(method) * len(ALL) + ALL.index(n) for n, method in best.items())
     assert expected and marked[: len(expected)] == expected
     (carried,) = [script for script in page.scripts if '"schema":"clippan.adapt/1"' in script]
     assert json.loads(carried) == json.loads(json.dumps(document))
@@ -86,6 +90,28 @@ def test_the_verdict_says_what_the_numbers_say(made: Made) -> None:
     (strongest,) = [sentence for sentence in verdict.sentences if "strongest classical method" in sentence]
     rival, better_in = strongest.split(", ")[1], strongest.rstrip(".").split(" weights in ")[1].split(", ")
     assert better_in == [n for n in ALL if best_of(n, [learned[n], means[rival][n]]) == 1]
+
+
+def with_weights_before(found: ArchiveResult, shift: float) -> ArchiveResult:
+    """A training whose weights before it are better in every index by this much, or worse."""
+    validation = found.validation
+    assert isinstance(validation, Validation)
+    (scene,) = validation.scenes
+    learned = next(one.metrics for one in scene.scores if one.method == LEARNED)
+    before = {n: v + (shift if INDICES[n].higher_is_better else -shift) for n, v in learned.items()}
+    scores = tuple(replace(one, metrics=before) if one.method == BEFORE else one for one in scene.scores)
+    return replace(found, validation=replace(validation, scenes=(replace(scene, scores=scores),)))
+
+
+@pytest.mark.parametrize(("shift", "better", "worse"), [(0.01, 0, len(ALL)), (-0.01, len(ALL), 0)])
+def test_what_the_network_could_do_before_is_no_merit_of_the_training(
+    shift: float, better: int, worse: int, made: Made
+) -> None:
+    verdict = decide(with_weights_before(made.found, shift))
+    assert verdict.headline.startswith(f"Training made the weights better in {better} ".rstrip())
+    assert f"worse in {worse} " in verdict.headline and "classical" not in verdict.headline
+    (classical,) = [text for text in verdict.sentences if "better than every classical method" in text]
+    assert "the weights before training are so in" in classical
 
 
 def test_it_says_what_was_not_measured(made: Made) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import rasterio
 
-from clippan_cli.quality.many_scenes import SCHEMA, IndexReport
+from clippan_cli.quality.many_scenes import SCHEMA, IndexReport, SceneOutcome, with_outliers
 from clippan_cli.quality.options import AssessOptions
+from clippan_cli.quality.result import Assessment, AssessReport
 from clippan_cli.rasters.options import Trust
 from clippan_cli.report.files import ReportFiles
+from clippan_cli.report.index import write_index_page
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
@@ -102,6 +104,41 @@ def test_what_stands_out_is_flagged(made: tuple[Path, IndexReport]) -> None:
     flagged = {outcome.entry.id: outcome.outliers for outcome in made[1].outcomes}
     assert "PSNR" in flagged["c"] and "D_rho" in flagged["c"]
     assert all("PSNR" not in names for scene, names in flagged.items() if scene != "c")
+
+
+def outcome_of(name: str, image: str, **metrics: float) -> SceneOutcome:
+    assessment = Assessment(image, metrics, "toolbox", "generic", 1.0, 1, 1.0)
+    entry = SceneFiles((f"in/{name}_ms.tif",), f"in/{name}_pan.tif", id=name, fused=(image,))
+    return SceneOutcome(entry, AssessReport((assessment,), 0.0), None, None)
+
+
+@pytest.mark.parametrize("scenes", [5, 8, 30])
+def test_scenes_that_are_much_alike_have_hardly_an_outlier(scenes: int) -> None:
+    rng, flagged = np.random.default_rng(scenes), 0
+    for _ in range(100):
+        values = rng.normal(0.1, 0.02, scenes)
+        outcomes = with_outliers([outcome_of(f"s{k}", f"s{k}.tif", D_rho=v) for k, v in enumerate(values)])
+        flagged += any(outcome.outliers for outcome in outcomes)
+    assert flagged <= 10
+    far = [outcome_of(f"s{k}", f"s{k}.tif", D_rho=v) for k, v in enumerate([*values[1:], 0.8])]
+    assert [bool(outcome.outliers) for outcome in with_outliers(far)] == [False] * (scenes - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    ("scene", "image", "label"),
+    [("town", "out/town.tif", "result"), ("town", "out/town_gsa.tif", "gsa"), ("town", "out/townhall.tif", "townhall")],
+)
+def test_the_result_of_one_method_has_one_name_in_all_scenes(scene: str, image: str, label: str) -> None:
+    assert outcome_of(scene, image).labels == [label]
+
+
+@pytest.mark.parametrize("command", ["assess", "batch"])
+def test_the_page_names_the_command_that_made_it_and_the_means(command: str, tmp_path: Path) -> None:
+    report = IndexReport(tuple(outcome_of(n, f"out/{n}.tif", QNR=q) for n, q in (("a", 0.5), ("b", 0.75))))
+    page = Page(write_index_page(tmp_path / "i.html", report, command).read_text(encoding="utf-8"))
+    shown = " ".join(page.texts)
+    assert f"Made by clippan {command}." in shown and "Mean over the scenes" in shown and "0.6250" in shown
+    assert "Amber" not in shown and "Red" not in shown and "remarks" not in shown
 
 
 def test_the_page_the_csv_and_the_json_say_the_same(made: tuple[Path, IndexReport]) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
 
 import clippan
 from clippan_cli.bench.task import bench
 from clippan_cli.running.control import Control
+from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_models.errors import Interrupted
+from clippan_models.metrics.sam import sam
 from tests.cli.conftest import Desk, RunMain
 
 BROKEN = """
@@ -171,6 +174,21 @@ def test_images_of_other_code_are_scored_like_our_own(folder: Path, run_main: Ru
         {row["scene"]: row["metrics"] for row in rows if row["method"] == method} for method in ("exp", "theirs")
     )
     assert found == ours and len(ours) == 2
+
+
+def test_the_samples_of_a_data_set_are_scenes_with_truth(tmp_path: Path) -> None:
+    made = make_demo_scene(64)
+    suite = tmp_path / "suite.toml"
+    suite.write_text('[[scene]]\nname = "wv"\narchive = "set.npz"\n[[method]]\nname = "exp"\n[metrics]\nborder = 4\n')
+    for truth in (made.truth, made.truth + 100):
+        images = {"ms": made.ms, "pan": made.pan, "gt": truth}
+        np.savez(tmp_path / "set.npz", **{name: image[None].round() for name, image in images.items()})
+        (row,) = clippan.bench(suite, tmp_path / "bench").rows
+        assert (row.scene, row.kind, row.error) == ("wv", "with truth", "")
+        inner = (slice(None), slice(4, -4), slice(4, -4))
+        with rasterio.open(tmp_path / "bench" / "runs" / "wv" / "exp" / "fused.tif") as fused:
+            expected = float(sam(*(torch.from_numpy(x[inner]).double() for x in (truth.round(), fused.read()))))
+        assert row.metrics["SAM"] == pytest.approx(expected, abs=1e-3)  # of this truth, not of an earlier one
 
 
 def test_a_pair_is_simulated_of_a_sharp_image(desk: Desk) -> None:

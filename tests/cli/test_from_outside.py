@@ -108,7 +108,7 @@ def test_a_name_that_is_not_utf8_has_a_place_on_a_page(tmp_path: Path) -> None:
 
 def test_a_name_of_megabytes_does_not_fill_a_page(tmp_path: Path) -> None:
     name = "<b>" + "n" * 2_000_000
-    content = IndexContent(name, (IndexLine(name, remark=name),), (), notes=(name,), data={"names": [name]})
+    content = IndexContent(name, "assess", (IndexLine(name, remark=name),), (), notes=(name,), data={"names": [name]})
     page = render_index(content)
     assert len(page) < 200_000 and "&lt;b&gt;nnn" in page and "<b>nnn" not in page
 

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from tests.cli.conftest import RunMain
-from tests.products.deliveries import LANDSAT, Mtl, Shelf, landsat, pleiades
+from tests.products.deliveries import LANDSAT, Mtl, Shelf, ground, landsat, pleiades
 
 USAGE, INPUT = 2, 3
 FAST = ["--method", "brovey", "--coregister", "off", "--no-quality", "--of", "gtiff", "-j", "1"]
@@ -30,6 +30,37 @@ def test_every_command_takes_a_product(shelf: Shelf, run_main: RunMain, tmp_path
     assert (found["ms"]["bands"], found["pan"]["bands"], found["ms"]["has_mask"]) == (7, 1, True)
     assessed = run_main(["assess", str(out), "--product", str(mtl), "--json"])
     assert assessed.code == 0 and json.loads(assessed.stdout)["images"][0]["metrics"]
+
+
+def test_a_sample_of_a_data_set_is_sharpened_and_compared_with_its_truth(run_main: RunMain, tmp_path: Path) -> None:
+    pan = ground(1, 128)
+    data, out = tmp_path / "wv3.npz", tmp_path / "out.tif"
+    np.savez(data, ms=pan[:, ::4, ::4].repeat(4, 0)[None], pan=pan[None], gt=pan.repeat(4, 0)[None])
+    done = run_main(["sharpen", f"{data}#0", "-o", str(out), *FAST])
+    assert done.code == 0 and "MS is wv3.npz#0:ms, PAN is wv3.npz#0:pan" in done.stderr, done
+    with rasterio.open(out) as file:
+        assert json.loads(file.tags(ns="CLIPPAN")["MS"]) == ["wv3.npz#0:ms"]
+    command = ["assess", str(out), "--product", f"{data}#0", "--json"]
+    assessed, failed = run_main(command), run_main([*command, "--max", "ERGAS=0"])
+    assert assessed.code == 0 and json.loads(assessed.stdout)["images"][0]["metrics"]["ERGAS"] > 0
+    assert failed.code == 8, failed
+
+
+def test_a_batch_makes_all_samples_of_a_data_set_once(run_main: RunMain, tmp_path: Path) -> None:
+    data = tmp_path / "wv3.npz"
+    np.savez(data, ms=np.stack([ground(4, 16, seed) for seed in (1, 2)]), pan=np.stack([ground(1, 64)] * 2))
+    command = ["batch", str(data), "-o", str(tmp_path / "sharp"), *FAST, "--json"]
+    for outcome in ("done", "unchanged"):
+        scenes = json.loads(run_main(command).stdout)["scenes"]
+        assert {scene["id"]: scene["outcome"] for scene in scenes} == {"wv3-0": outcome, "wv3-1": outcome}
+
+
+def test_a_bound_that_needs_the_truth_is_refused_where_the_product_has_none(
+    shelf: Shelf, run_main: RunMain, tmp_path: Path
+) -> None:
+    mtl = landsat(shelf)
+    done = run_main(["assess", str(shelf.folder / f"{LANDSAT}_B1.TIF"), "--product", str(mtl), "--max", "ERGAS=9"])
+    assert done.code == USAGE and "a bound on ERGAS needs --reference" in done.stderr
 
 
 def test_a_batch_takes_products_in_folders_and_archives(shelf: Shelf, run_main: RunMain, tmp_path: Path) -> None:

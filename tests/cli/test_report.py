@@ -27,7 +27,7 @@ from clippan_models.metrics.catalogue import INDICES
 from tests.cli.conftest import RunMain
 
 NASTY = "<script>alert('x')</script> & \"q\" <b>.tif"
-VOID = {"img", "input", "meta", "br", "line", "rect", "circle", "path", "polyline", "image", "link"}
+VOID = {"img", "input", "meta", "br", "line", "rect", "circle", "path", "polyline", "image", "link", "wbr"}
 
 
 class Page(HTMLParser):
@@ -39,11 +39,13 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.texts: list[str] = []
         self.scripts: list[str] = []
+        self.broken = False  # whether a word may break here
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        self.broken = tag == "wbr"
         if tag not in VOID:
             self.open.append(tag)
 
@@ -53,9 +55,15 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
         self.open.pop()
+        self.broken = False
 
     def handle_data(self, data: str) -> None:
-        (self.scripts if self.open and self.open[-1] in ("script", "style") else self.texts).append(data)
+        into = self.scripts if self.open and self.open[-1] in ("script", "style") else self.texts
+        if self.broken:
+            into[-1] += data
+        else:
+            into.append(data)
+        self.broken = False
 
     def all(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.elements if tag == name]

@@ -92,6 +92,7 @@ def test_a_file_that_was_only_found_is_not_trusted(option: str, config: Path, de
         ("[sharpen]\nquality = 1", ["sharpen.quality", "true or false"]),
         ("method = 3", ["method", "a text"]),
         ("co = 5", ["co", "a list or a table"]),
+        ("bands = [1.5]", ["bands", "a list or a text"]),
         ("sharpen = 5", ["sharpen", "no option"]),
         ("ram = ", ["not valid TOML"]),
     ],

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from clippan_models.networks.layers import same, zeroed
+from clippan_models.networks.layers import is_traced, same, zeroed
 from clippan_models.networks.precision import fast_precision
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
@@ -121,6 +121,8 @@ def _over_bands(features: Tensor, bands: int) -> Tensor:
 
 def _pooled(by_bands: Tensor) -> Tensor:
     """`[B, C, f, h, w] -> [B, 2 f, h, w]`."""
+    if is_traced():  # for any number of bands
+        return torch.cat([by_bands.mean(1), by_bands.amax(1)], 1)
     each = by_bands.unbind(1)
     # band by band: reductions along such an axis take twice as long as the whole network otherwise does
     return torch.cat([reduce(torch.add, each) / len(each), reduce(torch.maximum, each)], 1)

@@ -24,6 +24,11 @@ def same(inputs: int, outputs: int, side: int = 3, *, padding_mode: PaddingMode 
     return nn.Conv2d(inputs, outputs, side, padding=side // 2, padding_mode=padding_mode)
 
 
+def is_traced() -> bool:
+    """Whether what the network does is being recorded for images of other sizes (`torch.jit.trace`)."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
+
+
 class Corrector(nn.Module):
     """A network whose layers correct the initial fusion `start`, given what `shown` makes of it and PAN."""
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from clippan_models.networks.layers import ResidualBlock, same, zeroed
+from clippan_models.networks.layers import ResidualBlock, is_traced, same, zeroed
 from clippan_models.networks.spec import BackboneSpec, ByBands, Cost, Provenance, Training
 
 _WINDOW = 8
@@ -103,7 +103,7 @@ class _Evolution(nn.Module):
         nn.init.zeros_(self.over_heads.bias)  # type: ignore[arg-type]  # has a bias
 
     def forward(self, weights: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_traced():  # for any number of windows
             weights = self._evolved(weights)
         else:  # maps of a large image are the most that there is to hold: one copy of them
             for part in torch.split(weights, _WINDOWS_AT_ONCE):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
 import torch
+
+_FAST = ContextVar("_FAST", default=True)
 
 
 def fast_precision(device: torch.device) -> AbstractContextManager[object]:
@@ -13,9 +17,19 @@ def fast_precision(device: torch.device) -> AbstractContextManager[object]:
     What a network adds to an image then has 8 significant bits. Between bfloat16 and float32, and between tiles of
     other sizes, which differ in the last bit of an input, images of 11 bits differ by less than their own rounding.
     """
-    if not _has_bfloat16(device.type):
+    if not _FAST.get() or not _has_bfloat16(device.type):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Networks within the block compute in float32 on any device."""
+    token = _FAST.set(False)
+    try:
+        yield
+    finally:
+        _FAST.reset(token)
 
 
 def _has_bfloat16(device_type: str) -> bool:
