@@ -15,7 +15,7 @@ import msgspec
 from clippan_cli import __version__
 from clippan_cli.bench.making import draws_at_random, key_of, make
 from clippan_cli.bench.scenes import OpenScene
-from clippan_cli.bench.suite import Method, Metrics, Result, Suite
+from clippan_cli.bench.suite import Method, Metrics, Result, Suite, is_external
 from clippan_cli.options.compute import compute_options
 from clippan_cli.options.scene import read_options
 from clippan_cli.quality.options import AssessOptions
@@ -103,7 +103,8 @@ def _runs(scene: OpenScene, method: Method, folder: Path, compute: Mapping[str, 
     seeds: tuple[int | None, ...] = method.seeds if draws_at_random(method.method) else (None,)
     for seed in seeds:
         own = folder / "runs" / scene.name / method.name / ("" if seed is None else f"seed{seed}")
-        options = {**compute, **scene.options, **method.options, "method": method.method}
+        shared = {} if is_external(method.method) else {**compute, **scene.options}
+        options = {**shared, **method.options, "method": method.method}
         options |= {} if seed is None else {"seed": seed}
         yield Run(scene, method.name, seed, own, own / "fused.tif", options)
 

@@ -32,6 +32,15 @@ _NAME = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*")
 """A name that a folder can have."""
 
 
+EXTERNAL = "external:"
+"""Begins the name of a program of others."""
+
+
+def is_external(method: str) -> bool:
+    """Whether a program of others stands behind a name; its options are its own."""
+    return method.startswith(EXTERNAL)
+
+
 class MethodOptions(MethodFlags, LearningFlags, ReadFlags, ComputeFlags, total=False):
     """The options of `sharpen` that a method of a suite can have."""
 
@@ -265,7 +274,7 @@ def _entry(
     label = f"{what} {table['name']}" if "name" in table else what
     try:
         for key in options:
-            if key not in known:
+            if key not in known and not is_external(str(table.get("method"))):
                 raise unknown_name("option", key, [*sorted(own), *known])
         for key in _FILE_OPTIONS:
             if folder is not None and isinstance(options.get(key), str) and (folder / options[key]).is_file():

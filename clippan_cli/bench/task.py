@@ -8,10 +8,11 @@ result = bench(Path("suite.toml"), Path("bench/"))
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clippan_cli.bench.making import draws_at_random
+from clippan_cli.bench.making import absent
 from clippan_cli.bench.page import write_page
 from clippan_cli.bench.result import BenchResult
 from clippan_cli.bench.runs import done, runs_of
@@ -52,8 +53,10 @@ def bench(
     """
     control, compute = control or Control(), compute or {}
     suite = read_suite(path, results, control)
-    for method in suite.methods:
-        draws_at_random(method.method)  # refuses names of none before the work
+    missing = {method.name: reason for method in suite.methods if (reason := absent(method.method))}
+    for name, reason in missing.items():
+        control.on_note(f"{name} is skipped: {reason}")
+    suite = replace(suite, methods=tuple(method for method in suite.methods if method.name not in missing))
     make_folder(folder)
     scenes = [with_files(scene, folder / "scenes" / scene.name) for scene in suite.scenes]
     runs, rows = runs_of(suite, scenes, folder, compute), []

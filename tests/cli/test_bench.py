@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,30 @@ def test_the_samples_of_a_data_set_are_scenes_with_truth(tmp_path: Path) -> None
         with rasterio.open(tmp_path / "bench" / "runs" / "wv" / "exp" / "fused.tif") as fused:
             expected = float(sam(*(torch.from_numpy(x[inner]).double() for x in (truth.round(), fused.read()))))
         assert row.metrics["SAM"] == pytest.approx(expected, abs=1e-3)  # of this truth, not of an earlier one
+
+
+def test_programs_of_others_take_part_and_are_skipped_where_absent(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, program = tmp_path / "suite.toml", tmp_path / "bin" / "gdal_pansharpen"
+    suite.write_text(
+        '[[scene]]\nname = "field"\nsynthetic = 7\nside = 64\n[[method]]\nname = "GDAL"\n'
+        'method = "external:gdal_pansharpen"\nr = "cubic"\n[metrics]\nnames = ["SAM"]\nborder = 4\npeak = 4095\n'
+    )
+    monkeypatch.setenv("PATH", str(program.parent))
+    notes: list[str] = []
+    assert bench(suite, tmp_path / "bench", control=Control(on_note=notes.append)).rows == ()
+    assert notes[0].startswith("GDAL is skipped: ") and "not installed" in notes[0]
+    program.parent.mkdir()
+    image = finished / "bench" / "runs" / "field" / "exp" / "fused.tif"
+    program.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\nassert 'cubic' in sys.argv or '--version' in sys.argv, sys.argv\n"
+        f"shutil.copy({str(image)!r}, [each for each in sys.argv if each.endswith('sharp.tif')][0])\n"
+    )
+    program.chmod(0o755)
+    (row,) = bench(suite, tmp_path / "bench").rows
+    assert (row.method, row.error) == ("GDAL", "")
+    assert row.metrics["SAM"] == results(finished)["rows"][0]["metrics"]["SAM"]
 
 
 def test_a_pair_is_simulated_of_a_sharp_image(desk: Desk) -> None:
