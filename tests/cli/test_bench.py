@@ -182,8 +182,8 @@ def test_the_samples_of_a_data_set_are_scenes_with_truth(tmp_path: Path) -> None
     suite = tmp_path / "suite.toml"
     suite.write_text('[[scene]]\nname = "wv"\narchive = "set.npz"\n[[method]]\nname = "exp"\n[metrics]\nborder = 4\n')
     for truth in (made.truth, made.truth + 100):
-        images = {"ms": made.ms, "pan": made.pan, "gt": truth}
-        np.savez(tmp_path / "set.npz", **{name: image[None].round() for name, image in images.items()})
+        ms, pan, gt = (image[None].round() for image in (made.ms, made.pan, truth))
+        np.savez(tmp_path / "set.npz", ms=ms, pan=pan, gt=gt)
         (row,) = clippan.bench(suite, tmp_path / "bench").rows
         assert (row.scene, row.kind, row.error) == ("wv", "with truth", "")
         inner = (slice(None), slice(4, -4), slice(4, -4))
