@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clippan.calls import ClippanWarning
-from clippan.verbs import adapt, assess, assess_many, batch, find_pairs, info, sharpen, sharpen_arrays
+from clippan.verbs import adapt, assess, assess_many, batch, bench, find_pairs, info, sharpen, sharpen_arrays
 from clippan_cli import __version__
 from clippan_cli.batch.options import BatchOptions
 from clippan_cli.quality.options import AssessOptions
@@ -45,6 +45,7 @@ from clippan_models.guidance.options import GuidanceOptions
 from clippan_models.guidance.prompts import Prompts
 
 if TYPE_CHECKING:
+    from clippan_cli.bench.result import BenchResult
     from clippan_cli.quality.many_scenes import IndexReport
     from clippan_cli.tasks.batch import BatchResult
     from clippan_cli.tasks.info import PairInfo
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 _RESULTS = {  # of modules that load torch
     "ArchiveResult": "clippan_cli.training.result",
     "BatchResult": "clippan_cli.tasks.batch",
+    "BenchResult": "clippan_cli.bench.result",
     "IndexReport": "clippan_cli.quality.many_scenes",
     "PairInfo": "clippan_cli.tasks.info",
     "SharpenResult": "clippan_cli.tasks.sharpen",
@@ -69,6 +71,7 @@ __all__ = [
     "BatchError",
     "BatchOptions",
     "BatchResult",
+    "BenchResult",
     "ClippanError",
     "ClippanWarning",
     "ComputeOptions",
@@ -101,6 +104,7 @@ __all__ = [
     "assess",
     "assess_many",
     "batch",
+    "bench",
     "find_pairs",
     "info",
     "sharpen",

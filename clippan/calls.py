@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from clippan_cli.options.adapt import AdaptFlags
 from clippan_cli.options.assess import AssessCommandFlags
 from clippan_cli.options.batch import BatchFlags
+from clippan_cli.options.bench import BenchFlags
 from clippan_cli.options.flags import Option, group_of, options_of, refuse_unknown
 from clippan_cli.options.sharpen import SharpenFlags
 from clippan_cli.running.control import Control, Progress
@@ -106,7 +107,7 @@ def in_python(text: str) -> str:
 @cache
 def _kinds() -> dict[str, Any]:
     """The type of each option."""
-    groups = (SharpenFlags, BatchFlags, AdaptFlags, AssessCommandFlags)
+    groups = (SharpenFlags, BatchFlags, BenchFlags, AdaptFlags, AssessCommandFlags)
     return {each.name: each.kind for group in groups for each in options_of(group)}
 
 

@@ -12,6 +12,7 @@ from clippan.options import ArrayFlags
 from clippan_cli.options.adapt import AdaptFlags, archive_options
 from clippan_cli.options.assess import AssessFlags, assess_options, report_files
 from clippan_cli.options.batch import BatchFlags, batch_options, batch_sharpening
+from clippan_cli.options.bench import BenchFlags
 from clippan_cli.options.flags import filled
 from clippan_cli.options.scene import FileFlags, InfoFlags, path_or_none, read_options, trust
 from clippan_cli.options.sharpen import SharpenFlags, sharpen_options
@@ -20,6 +21,7 @@ from clippan_cli.scene.files import SceneFiles
 if TYPE_CHECKING:
     from affine import Affine
 
+    from clippan_cli.bench.result import BenchResult
     from clippan_cli.quality.many_scenes import IndexReport
     from clippan_cli.quality.result import AssessReport
     from clippan_cli.scene.files import PairTable
@@ -289,6 +291,45 @@ def batch(
     with running(progress, on_progress) as control:
         table = find(Path(pairs), read.pair.trust, control)
         return batch_with_report(table, read, sharpening, chosen, report, control)
+
+
+@verb
+def bench(
+    suite: File,
+    output: File,
+    *,
+    progress: bool | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Unpack[BenchFlags],
+) -> BenchResult:
+    """Compare methods: run each on every scene of a suite, and write tables and a page.
+
+    A suite that was interrupted continues; a run is made again only if its inputs, its options or the version have
+    changed.
+
+    Args:
+        suite: a TOML file with scenes, methods and indices.
+        output: the folder for images, figures, tables and the page.
+        progress: show a bar; None: in a notebook only.
+        on_progress: is called with a `Progress` after each unit of work.
+        options: those of `clippan bench`.
+
+    Returns:
+        The figures of all runs. Those that failed are in `failed`; they stop no other.
+
+    Raises:
+        ClippanError: the suite has a mistake, or the folder cannot be written.
+
+    Example:
+        result = clippan.bench("suite.toml", "bench/")
+        print([(row.scene, row.method, row.metrics["QNR"]) for row in result.rows if not row.error])
+    """
+    from clippan_cli.bench.task import bench as run
+
+    chosen = filled(BenchFlags, options)
+    results, retry = path_or_none(chosen["results"]), chosen["retry_failed"]
+    with running(progress, on_progress) as control:
+        return run(Path(suite), Path(output), results, retry_failed=retry, compute=options, control=control)
 
 
 @verb

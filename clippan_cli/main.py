@@ -18,6 +18,7 @@ from clippan_cli import __version__
 from clippan_cli.commands.adapt import adapt
 from clippan_cli.commands.assess import assess
 from clippan_cli.commands.batch import batch
+from clippan_cli.commands.bench import bench
 from clippan_cli.commands.demo import demo
 from clippan_cli.commands.habits import translated
 from clippan_cli.commands.info import info
@@ -42,6 +43,7 @@ app.command(cls=WithPlugins)(sharpen)
 app.command(cls=WithPlugins)(batch)
 app.command(cls=WithPlugins)(adapt)
 app.command()(assess)
+app.command()(bench)
 app.command()(info)
 app.command()(demo)
 app.add_typer(models, name="models")

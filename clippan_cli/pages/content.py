@@ -168,6 +168,7 @@ class Chart:
         log_y: logarithmic axis of values.
         from_zero: the axis of values begins at zero; without, small changes of large values can be seen.
         x_ticks: (position, name) in place of numbers.
+        dots: draw a dot at each point instead of a line through them.
     """
 
     title: str
@@ -180,6 +181,7 @@ class Chart:
     log_y: bool = False
     from_zero: bool = True
     x_ticks: tuple[tuple[float, str], ...] = ()
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -395,4 +397,21 @@ class ComparisonContent:
     title: str
     text: tuple[str, ...]
     places: tuple[ComparedPlace, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BenchContent:
+    """The page of a suite of methods and scenes.
+
+    Attributes:
+        title: of the page.
+        sections: tables and charts.
+        failed: runs without figures, and why.
+        data: the JSON document that the page contains.
+    """
+
+    title: str
+    sections: tuple[Section, ...]
+    failed: Facts = ()
     data: dict[str, Any] = field(default_factory=dict)

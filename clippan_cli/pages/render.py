@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clippan_cli.pages.charts import draw
-from clippan_cli.pages.content import AssessmentContent, ComparisonContent, IndexContent, TrainingContent
+from clippan_cli.pages.content import AssessmentContent, BenchContent, ComparisonContent, IndexContent, TrainingContent
 from clippan_cli.pages.layout import breakable, columns
 from clippan_cli.pages.pictures import jpeg, png, viridis, viridis_gradient
 from clippan_models.plain import plain
@@ -40,6 +40,11 @@ def render_comparison(content: ComparisonContent) -> str:
     return _render("comparison.html.jinja", content)
 
 
+def render_bench(content: BenchContent) -> str:
+    """The page of a suite: which method is how good on which scenes, and in which time."""
+    return _render("bench.html.jinja", content)
+
+
 def figure_text(value: float) -> str:
     """A number for people: four decimal places where it is small, fewer where it is large."""
     if value != value:
@@ -52,7 +57,9 @@ def figure_text(value: float) -> str:
     return f"{value:.4f}" if size < 10 else f"{value:.2f}"
 
 
-def _render(template: str, content: AssessmentContent | ComparisonContent | IndexContent | TrainingContent) -> str:
+def _render(
+    template: str, content: AssessmentContent | BenchContent | ComparisonContent | IndexContent | TrainingContent
+) -> str:
     # The sections of a page add themselves to `links` while they are rendered.
     return _ENVIRONMENT.get_template(template).render(page=content, document=_bounded(plain(content.data)), links=[])
 

@@ -277,7 +277,7 @@ def _against(
     """Compare with the reference, on the ground that both cover."""
     if reference is None:
         return None
-    common = _intersection(subject.place, place_of(reference, scene), reference.name)
+    common = _inner(_intersection(subject.place, place_of(reference, scene), reference.name), options.border)
     image, truth = (
         Cropped(source, Window(common.row - at.row, common.col - at.col, common.height, common.width), source.name)
         for source, at in ((subject.image, subject.place), (reference, place_of(reference, scene)))
@@ -302,6 +302,13 @@ def _intersection(one: Window, other: Window, name: str) -> Window:
     if common.pixels == 0:
         raise IncompatiblePairError(f"{name} and the fused image do not overlap")
     return common
+
+
+def _inner(window: Window, border: int) -> Window:
+    """A window without its border."""
+    if 2 * border >= min(window.height, window.width):
+        raise InputError(f"a border of {border} pixels leaves nothing of {window.width}x{window.height}")
+    return Window(window.row + border, window.col + border, window.height - 2 * border, window.width - 2 * border)
 
 
 def _bands(

@@ -24,6 +24,7 @@ class AssessOptions:
         convention: of QNR: the toolbox's, whose references are interpolated, or that of the original paper.
         reference: raster of the truth on the PAN grid, or None.
         peak: largest possible DN, for PSNR and SSIM; None: from the sensor, or from the values.
+        border: PAN pixels along the edge that the comparison with the reference leaves out.
         baselines: compare with EXP and a classical method.
         baseline_method: the classical method.
         wald: methods to measure at reduced resolution.
@@ -35,6 +36,7 @@ class AssessOptions:
     convention: Convention = "toolbox"
     reference: str | None = None
     peak: float | None = None
+    border: int = 0
     baselines: bool = False
     baseline_method: str = "gsa"
     wald: tuple[str, ...] = ()
