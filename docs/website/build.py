@@ -119,6 +119,6 @@ def _navigation(pages: list[Path]) -> list[object]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: python docs/website/build.py FOLDER")
     sys.exit(main(Path(sys.argv[1])))
