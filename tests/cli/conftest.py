@@ -165,8 +165,8 @@ def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         signal.signal(number, handler)
 
 
-LONGEST, LARGEST = 30.0, 2**30
-"""Seconds and bytes that a hostile input may cost; a busy machine takes several times as long as an idle one."""
+MOST_CPU, LONGEST, LARGEST = 5.0, 30.0, 2**30
+"""CPU seconds, seconds and bytes that a hostile input may cost; on a busy machine the seconds become many more."""
 
 
 def _most_memory() -> int:
@@ -179,6 +179,12 @@ def _most_memory() -> int:
     return 1024 * int(re.findall(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)[0])
 
 
+def _cpu_seconds() -> float:
+    """Of this process and those that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 @pytest.fixture
 def bounded() -> Iterator[None]:
     """Fail where a test takes long, as it waits for a pipe, or much more memory than it began with."""
@@ -188,6 +194,7 @@ def bounded() -> Iterator[None]:
 
     _most_memory()
     before, handler = _most_memory(), signal.signal(signal.SIGALRM, fail)
+    began = _cpu_seconds()
     signal.setitimer(signal.ITIMER_REAL, LONGEST)
     try:
         yield
@@ -195,6 +202,7 @@ def bounded() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
     assert _most_memory() - before < LARGEST
+    assert _cpu_seconds() - began < MOST_CPU
 
 
 RunClippan = Callable[..., Outcome]
