@@ -101,6 +101,7 @@ def run_demo_places(
     """
     page, picture = folder / "demo.html", folder / "demo.png"
     refuse_earlier_demo([page, picture, folder / "pamplona", folder / "virginia"], overwrite)
+    make_folder(folder)
     assets = resources.files("clippan_cli") / "assets"
     pamplona = _pamplona(folder / "pamplona", assets)
     virginia, truth = _virginia(folder / "virginia", assets)
