@@ -51,6 +51,6 @@ def test_the_result_says_which_band_is_which(bench: Bench, town: DemoScene) -> N
     output = bench.sharpen(names, pan, bands=(1, 4, 6))
     with rasterio.open(output.path) as fused:
         assert fused.descriptions == ("nir", "red", "blue")
-        assert ColorInterp.red not in fused.colorinterp
+        assert fused.colorinterp == (ColorInterp.nir, ColorInterp.red, ColorInterp.blue)
         assert [fused.tags(band)["PART"] for band in (1, 2, 3)] == [f"PNEO3_{n}.tif" for n in ("NED", "RGB", "RGB")]
     assert '["PNEO3_NED.tif", "PNEO3_RGB.tif"]' in output.tags["MS"]

@@ -15,7 +15,6 @@ from clippan_models.contracts import Observation, Sampling, Views
 from clippan_models.methods.method import Fitted, Learned, MethodCost, MethodOptions, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
 from clippan_models.networks.blocks import run_in_orientations, run_network
-from clippan_models.networks.precision import fast_precision
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.views import fit_halo, lowpass_halo
@@ -149,6 +148,7 @@ class NetworkSharpener:
     def _correct(self, images: list[Tensor], origin: tuple[int, int]) -> Tensor:
         network = SceneNetwork(self.network, self.prior)
         run = run_network if self.orientations == 1 else run_in_orientations
-        memory = _GPU_BLOCK_BYTES if images[0].is_cuda else 0.0  # large blocks keep a GPU busy
-        with fast_precision(images[0].device):
-            return run(self.backbone, network, images, origin, memory)[0]
+        if not images[0].is_cuda:
+            return run(self.backbone, network, images, origin)[0]
+        with torch.autocast("cuda", dtype=torch.bfloat16):  # large blocks keep it busy
+            return run(self.backbone, network, images, origin, _GPU_BLOCK_BYTES)[0]
