@@ -18,8 +18,7 @@ def test_each_case_works_on_the_cpu(tmp_path: Path) -> None:
     assert not [note for note in notes.values() if "failed" in note or "not reached" in note]
     assert notes["default, again"] == "the same file"
     unchanged = "differs by at most 0 DN"
-    assert float(notes["its weights in float32"].split()[-3]) < 0.5  # DN on average: bfloat16 costs less than rounding
-    assert unchanged in notes["its weights on the CPU"]
+    assert unchanged in notes["its weights in float32"] and unchanged in notes["its weights on the CPU"]
     assert notes["its weights in too little memory"].startswith(f"1 tiles begun; {unchanged}")
 
 

@@ -15,6 +15,7 @@ from clippan_models.contracts import Observation, Sampling, Views
 from clippan_models.methods.method import Fitted, Learned, MethodCost, MethodOptions, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
 from clippan_models.networks.blocks import run_in_orientations, run_network
+from clippan_models.networks.precision import full_precision
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.views import fit_halo, lowpass_halo
@@ -149,6 +150,7 @@ class NetworkSharpener:
         network = SceneNetwork(self.network, self.prior)
         run = run_network if self.orientations == 1 else run_in_orientations
         if not images[0].is_cuda:
-            return run(self.backbone, network, images, origin)[0]
+            with full_precision():  # in bfloat16 the last bit of an input would show, and tiles would not agree
+                return run(self.backbone, network, images, origin)[0]
         with torch.autocast("cuda", dtype=torch.bfloat16):  # large blocks keep it busy
             return run(self.backbone, network, images, origin, _GPU_BLOCK_BYTES)[0]
