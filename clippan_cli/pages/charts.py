@@ -21,6 +21,9 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2", "12 4", "6 2 1 2 1 2")
 """A pattern for each colour: the lines differ in black and white prints too."""
 
+_SHAPES = ("circle", "square", "diamond")
+"""Of dots: once all colours are taken, they come again in the next shape."""
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -68,12 +71,13 @@ class Axes:
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line: its points in the notation of SVG, and its style."""
+    """A line: its points in the notation of SVG, and its style; or dots, and their shape."""
 
     label: str
     points: str
     colour: str
     dash: str
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,9 @@ def _stroke(line: Line, number: int, axes: Axes, *, steps: bool) -> Stroke:
             points.append(f"{at[0]:g},{last:g}")
         points.append(f"{at[0]:g},{at[1]:g}")
         last = at[1]
-    return Stroke(line.label, " ".join(points), _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)])
+    again, style = divmod(number, len(_COLOURS))
+    shape = _SHAPES[again % len(_SHAPES)]
+    return Stroke(line.label, " ".join(points), _COLOURS[style], _DASHES[style], shape)
 
 
 def _draw_density(density: Density) -> Drawing:
