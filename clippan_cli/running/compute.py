@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _M_ARENA_MAX = -8  # of malloc.h
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of a name.
+def choose_device(name: str, *, network: bool = True) -> torch.device:
+    """The device of a name; of itself a GPU only for a network, since moving the tiles takes longer than other methods.
 
     Raises:
         UsageError: not a device.
@@ -26,9 +26,7 @@ def choose_device(name: str) -> torch.device:
     import torch
 
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("cpu")
+        return torch.device("cuda" if network and torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -42,6 +40,13 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"--device {name}: choose auto, cpu, cuda, cuda:0 ... or mps")
     return device
+
+
+def free_gpu_bytes(device: torch.device) -> float | None:
+    """Memory of a CUDA GPU that nobody uses; None for other devices, which have the memory of the machine."""
+    import torch
+
+    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from clippan_cli.running.compute import release_memory
+from clippan_cli.running.compute import free_gpu_bytes, release_memory
 from clippan_cli.running.control import Control
 from clippan_cli.running.warnings import FALLBACK
 from clippan_cli.scene.estimation import Estimate, estimate_scene
@@ -112,7 +112,7 @@ def _planned(run: Run, method: Method, estimate: Estimate) -> Sharpened:
     """The plan, and the tags that are known before the method is fitted."""
     cost = method.cost(estimate.observation)
     workers = workers_on(run.device) if cost.side_by_side else 1
-    plan = plan_run(run.scene, run.options, run.output, cost, workers)
+    plan = plan_run(run.scene, run.options, run.output, cost, workers, free_gpu_bytes(run.device))
     planned = Sharpened(plan, describe_run(run, method, estimate, plan), estimate)
     tell_of_estimate(estimate, planned.provenance, run.control)
     tell_of_plan(plan, run.control)

@@ -15,6 +15,8 @@ from clippan_models.methods.method import MethodCost
 
 _LARGEST_TILE, _SMALLEST_TILE = 1024, 256  # that are chosen by themselves
 _LARGEST_OF_SEVERAL = 512  # side by side: images of larger ones do not fit the cache of a core
+_LARGEST_ON_GPU = 2048  # each takes a tenth of a second to set up, and a GPU a hundredth for a million pixels
+_SHARE_OF_GPU = 0.5  # of what is free; a tile that does not fit after all is made in quarters
 _OTHER_BYTES = 400e6  # Python, torch and the raster library
 _WAITING = 6  # tiles in the queues of reader and writer, in float32 and masks
 _FLOAT_BYTES = 4
@@ -51,13 +53,30 @@ class Plan:
     disk_mb: float
 
 
-def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: MethodCost, workers: int) -> Plan:
-    """Choose the tile size for the memory allowed, and estimate what the run takes."""
+def plan_run(
+    scene: Scene,
+    options: SharpenOptions,
+    output: OutputFormat,
+    cost: MethodCost,
+    workers: int,
+    gpu_bytes: float | None = None,
+) -> Plan:
+    """Choose the tile size for the memory allowed, and estimate what the run takes.
+
+    Args:
+        scene: what is sharpened.
+        options: with the memory allowed.
+        output: the file.
+        cost: of the method.
+        workers: tiles at a time.
+        gpu_bytes: free memory of the GPU that works on the tiles, or None: this machine does, in its own memory.
+    """
     grid = output.grid
-    pixel_bytes = workers * cost.tile_bytes + _WAITING * (scene.pair.ms.count + 2) * _FLOAT_BYTES
-    allowed = options.compute.ram_mb * 1e6 - _OTHER_BYTES - cost.fixed_bytes
-    tile = options.compute.tile or _planned_tile(allowed, pixel_bytes, cost)
-    fusing_bytes = _tile_bytes(tile, pixel_bytes, cost.halo) + _waiting_bytes(tile, grid) + cost.fixed_bytes
+    worked_on, fixed = (workers * cost.tile_bytes, cost.fixed_bytes) if gpu_bytes is None else (0.0, 0.0)
+    pixel_bytes = worked_on + _WAITING * (scene.pair.ms.count + 2) * _FLOAT_BYTES
+    allowed = options.compute.ram_mb * 1e6 - _OTHER_BYTES - fixed
+    tile = options.compute.tile or _planned_tile(allowed, pixel_bytes, cost, gpu_bytes)
+    fusing_bytes = _tile_bytes(tile, pixel_bytes, cost.halo) + _waiting_bytes(tile, grid) + fixed
     return Plan(
         width=grid.width,
         height=grid.height,
@@ -73,9 +92,15 @@ def plan_run(scene: Scene, options: SharpenOptions, output: OutputFormat, cost: 
     )
 
 
-def _planned_tile(allowed_bytes: float, pixel_bytes: float, cost: MethodCost) -> int:
+def _planned_tile(allowed_bytes: float, pixel_bytes: float, cost: MethodCost, gpu_bytes: float | None) -> int:
     tile = _LARGEST_OF_SEVERAL if cost.side_by_side else _LARGEST_TILE
-    while tile > _SMALLEST_TILE and _tile_bytes(tile, pixel_bytes, cost.halo) > allowed_bytes:
+    allowed_on_gpu = math.inf
+    if gpu_bytes is not None:
+        tile, allowed_on_gpu = _LARGEST_ON_GPU, _SHARE_OF_GPU * gpu_bytes
+    while tile > _SMALLEST_TILE and not (
+        _tile_bytes(tile, pixel_bytes, cost.halo) <= allowed_bytes
+        and _tile_bytes(tile, cost.tile_bytes, cost.halo) <= allowed_on_gpu
+    ):
         tile //= 2
     return tile
 

@@ -93,7 +93,7 @@ def opened_run(files: SceneFiles, read: ReadOptions, options: SharpenOptions, co
         with control.timed("start"):
             from clippan_cli.scene.estimation import located
 
-            device = choose_device(options.compute.device)
+            device = choose_device(options.compute.device, network=spec.learns)
             share_heap()
             stack.enter_context(limited_threads(options.compute.thread_count))
             logger.info("computing on %s, with %d threads", device, options.compute.thread_count)

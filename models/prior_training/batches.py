@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -24,7 +24,7 @@ PATCH = 144
 
 _SCENE = 320  # PAN pixels a side of a simulated pair, where the image is as large
 _BANDS = (3, 4, 4, 4, 4, 6, 8, 8)
-_SYNTHETIC = 0.3  # share of pairs made of synthetic scenes
+_SYNTHETIC = 0.25  # share of pairs made of synthetic scenes
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,14 @@ class PairPatches:
     prior: Prior
     patches: Patches
     shown: tuple[Tensor, ...]
+
+    def turned(self, rng: np.random.Generator) -> PairPatches:
+        """The same in one of the eight orientations."""
+        flips, transpose = rng.random(2) < 0.5, bool(rng.random() < 0.5)
+        axes = [axis for axis, flip in zip((-2, -1), flips, strict=True) if flip]
+        mirrored = [image.flip(axes) for image in self.shown]
+        shown = tuple(image.transpose(-1, -2) if transpose else image for image in mirrored)
+        return replace(self, patches=self.patches.turned(bool(flips[0]), bool(flips[1]), transpose), shown=shown)
 
     def project(self, image: Tensor) -> Tensor:
         """One round of projections of fused patches `[N, C, H, W]`."""
@@ -50,10 +58,17 @@ class SimulatedBatches(Dataset[list[PairPatches]]):
     """Item `n` is the batch of step `n`: patches of several pairs with the same number of bands."""
 
     def __init__(
-        self, images: Sequence[SharpImage], synthetic: Sequence[SharpImage], seed: int, pairs: int, steps: int
+        self,
+        images: Sequence[SharpImage],
+        synthetic: Sequence[SharpImage],
+        seed: int,
+        pairs: int,
+        steps: int,
+        patches: int = 2,
     ) -> None:
         """Draw from these images; `pairs` of up to four bands a step, or half as many with more bands."""
         self.images, self.synthetic, self.seed, self.pairs, self.steps = images, synthetic, seed, pairs, steps
+        self.patches = patches  # of each pair
 
     def __len__(self) -> int:
         return self.steps
@@ -73,7 +88,7 @@ class SimulatedBatches(Dataset[list[PairPatches]]):
         sharp = with_bands(draw_sharp(images, _SCENE + 2 * MARGIN, rng), bands, rng)
         pair = simulate(sharp, rng)
         room = [(length - PATCH) // 2 + 1 for length in pair.truth.shape[-2:]]
-        corners = [(2 * int(rng.integers(room[0])), 2 * int(rng.integers(room[1]))) for _ in range(2)]
+        corners = [(2 * int(rng.integers(room[0])), 2 * int(rng.integers(room[1]))) for _ in range(self.patches)]
         return prepare(pair.prior(), pair.patches(corners, PATCH))
 
 

@@ -25,7 +25,7 @@ from prior_training.images import LEAST_SIDE, SharpImage
 MARGIN = 32
 """Pixels of truth around a pair: what the blur of its outer samples sees."""
 
-_RATIOS = (4.0, 4.0, 4.0, 4.0, 2.0, 3.0, 4.015, 5.0, 6.0)
+_RATIOS = (4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 2.0, 3.0, 4.015, 5.0, 6.0)
 _ESTIMATED = 0.12  # share of pairs whose shifts are estimated
 _SHIFT_ERROR = 0.05  # PAN pixels, standard deviation of an estimated shift
 
@@ -151,7 +151,8 @@ def _geometry(ratio: float, bands: int, rng: np.random.Generator) -> tuple[Sampl
     common = rng.uniform(-0.37 * ratio, 0.37 * ratio, 2) * (rng.random() < 0.7)
     apart = rng.normal(0, 0.3, (2, bands)) * (rng.random() < 0.4)
     shifts = common[:, None] + apart
-    gain = math.exp(rng.uniform(math.log(0.05), math.log(0.75)))
+    # half of the cameras are as most are, the others anything
+    gain = rng.uniform(0.15, 0.5) if rng.random() < 0.5 else math.exp(rng.uniform(math.log(0.05), math.log(0.75)))
     widths = np.exp(0.12 * rng.standard_normal(bands) * (rng.random() < 0.5))
     gains = tuple(float(np.clip(gain**w, 0.04, 0.82)) for w in widths)
     return Sampling.area_registered(ratio, bands).shifted(shifts[0].tolist(), shifts[1].tolist()), gains

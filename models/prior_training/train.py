@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--synthetic", type=int, default=120, help="number of synthetic scenes")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--pairs", type=int, default=4, help="pairs a step")
+    parser.add_argument("--patches", type=int, default=2, help="patches of each pair")
+    parser.add_argument("--repeats", type=int, default=1, help="steps that learn from a batch, each turned another way")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many, to be resumed")
@@ -60,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> int:
     train, held_out = read_images(options.images, options.held_out)
     synthetic = synthetic_images(options.synthetic, options.seed, _SYNTHETIC_SIDE)
-    batches = SimulatedBatches(train, synthetic, options.seed, options.pairs, options.steps)
+    batches = SimulatedBatches(train, synthetic, options.seed, options.pairs, options.steps, options.patches)
     kept = SimulatedBatches(
         held_out or train, synthetic_images(2, HELD_OUT_SEED, _SYNTHETIC_SIDE), HELD_OUT_SEED, 2, 12
     )
@@ -68,7 +70,9 @@ def _train(options: argparse.Namespace) -> int:
     print(f"{len(train)} images, {len(held_out)} held out, {len(synthetic)} synthetic scenes", flush=True)
 
     training = PriorTraining(
-        TrainOptions(options.steps, options.learning_rate, options.seed, options.workers, options.seconds),
+        TrainOptions(
+            options.steps, options.learning_rate, options.seed, options.workers, options.seconds, options.repeats
+        ),
         options.device,
     )
     if options.begin_with is not None:

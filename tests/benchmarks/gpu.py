@@ -80,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     end, rows = time.monotonic() + given.seconds, []
     with tempfile.TemporaryDirectory() as temporary:
         size = SMALL if given.small else FULL
-        bench = Bench(Path(temporary), choose_device(given.device), size, given.threads)
+        device = choose_device(given.device)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())
+        bench = Bench(Path(temporary), device, size, given.threads)
         for name, do in bench.cases():
             row = tried(name, do) if time.monotonic() < end else {"case": name, "note": "not reached"}
             rows.append(row)

@@ -21,7 +21,7 @@ from clippan_models.networks.spec import BackboneSpec
 from clippan_models.ops.views import fit_halo, lowpass_halo
 from clippan_models.store.checkpoint import Checkpoint
 
-_GPU_BLOCK_BYTES = 2e9
+_GPU_BLOCK_BYTES = 2e9  # large blocks keep a GPU busy
 _TILE_BYTES = 320  # per pixel of a tile: 80 float32 values of views and projections
 
 
@@ -149,8 +149,6 @@ class NetworkSharpener:
     def _correct(self, images: list[Tensor], origin: tuple[int, int]) -> Tensor:
         network = SceneNetwork(self.network, self.prior)
         run = run_network if self.orientations == 1 else run_in_orientations
-        if not images[0].is_cuda:
-            with full_precision():  # in bfloat16 the last bit of an input would show, and tiles would not agree
-                return run(self.backbone, network, images, origin)[0]
-        with torch.autocast("cuda", dtype=torch.bfloat16):  # large blocks keep it busy
-            return run(self.backbone, network, images, origin, _GPU_BLOCK_BYTES)[0]
+        memory = _GPU_BLOCK_BYTES if images[0].is_cuda else 0.0
+        with full_precision():  # in bfloat16 the last bit of an input would show, and tiles and devices would not agree
+            return run(self.backbone, network, images, origin, memory)[0]

@@ -24,12 +24,14 @@ def fast_precision(device: torch.device) -> AbstractContextManager[object]:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Networks within the block compute in float32 on any device."""
-    token = _FAST.set(False)
+    """Networks within the block compute in float32 on any device, and a GPU does not round to TF32, of 11 bits."""
+    token, tf32 = _FAST.set(False), torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
         _FAST.reset(token)
+        torch.backends.cudnn.allow_tf32 = tf32
 
 
 def _has_bfloat16(device_type: str) -> bool:
