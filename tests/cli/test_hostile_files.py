@@ -36,7 +36,7 @@ from clippan_models.errors import InputError
 from clippan_models.outside import LARGEST_TEXT, LARGEST_TOML, MOST_VALUES, size_text
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
 
-SCENE_LOST, INPUT, USAGE = 9, 3, 2
+SCENE_LOST, WEIGHTS, OUTPUT, INPUT, USAGE = 9, 7, 5, 3, 2
 OPTIONS = ["--method", "exp", "--sensor", "generic", "--coregister", "off", "--no-quality", "-j", "1"]
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -412,6 +412,30 @@ def test_a_file_that_is_no_text_is_refused(
         make_sparse(path)
     outcome = run_main(desk.sharpen("--dry-run", option, str(path)))
     assert outcome.code == code and name in outcome.error_line, outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "reason"),
+    [
+        (["models", "convert", "pipe", "ours.safetensors", "--backbone", "pnn", "--trust"], WEIGHTS, "regular file"),
+        (["info", "ms.tif", "pan.tif", "--log-file", "pipe"], OUTPUT, "nobody reads this pipe"),
+    ],
+)
+def test_no_pipe_is_waited_for(
+    command: list[str], code: int, reason: str, desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    os.mkfifo("pipe")
+    outcome = run_main(command)
+    assert outcome.code == code and "pipe" in outcome.error_line and reason in outcome.error_line, outcome.stderr
+
+
+def test_a_log_can_go_through_a_pipe(desk: Desk, run_main: RunMain) -> None:
+    pipe = a_pipe(Path(desk.path("pipe")))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run_main(["info", desk.ms(), desk.pan(), "--log-file", str(pipe)]).code == 0
+    assert b"clippan info" in os.read(reader, 2**16)
+    os.close(reader)
 
 
 def test_the_bounds_are_stated() -> None:
