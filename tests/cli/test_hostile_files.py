@@ -34,7 +34,7 @@ from clippan_cli.tasks.batch import sharpen_scene
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import InputError
 from clippan_models.outside import LARGEST_TEXT, LARGEST_TOML, MOST_VALUES, size_text
-from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunClippan, RunMain
 
 SCENE_LOST, WEIGHTS, OUTPUT, INPUT, USAGE = 9, 7, 5, 3, 2
 OPTIONS = ["--method", "exp", "--sensor", "generic", "--coregister", "off", "--no-quality", "-j", "1"]
@@ -412,6 +412,12 @@ def test_a_file_that_is_no_text_is_refused(
         make_sparse(path)
     outcome = run_main(desk.sharpen("--dry-run", option, str(path)))
     assert outcome.code == code and name in outcome.error_line, outcome.stderr
+
+
+def test_words_of_gdal_in_another_encoding_show_no_traceback(desk: Desk, run_clippan: RunClippan) -> None:
+    write(desk, "ms.xml", "<Metadata><卫星>GF2</Satellite></Metadata>".encode("gbk"))
+    outcome = run_clippan(["info", desk.ms(), desk.pan(), "--sensor", "generic"])
+    assert (outcome.code, outcome.notes) == (0, []), outcome.stderr
 
 
 @pytest.mark.parametrize(
