@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import re
 import shlex
 import sys
@@ -222,9 +224,10 @@ class Terminal:
             yield
             return
         try:
-            file = self.log_file.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+            file = open(self.log_file, "a", 1, "utf-8", "backslashreplace", opener=_open_at_once)
         except OSError as error:
-            raise OutputError(f"cannot write {shown(self.log_file)}: {error.strerror or error}") from error
+            reason = "nobody reads this pipe" if error.errno == errno.ENXIO else error.strerror or error
+            raise OutputError(f"cannot write {shown(self.log_file)}: {reason}") from error
         with file:
             self._log = file
             self._write_log("command", shlex.join(sys.argv))
@@ -232,6 +235,15 @@ class Terminal:
                 yield
             finally:
                 self._log = None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file for writing; where it is a pipe, do not wait for somebody to read it."""
+    if not hasattr(os, "O_NONBLOCK"):  # Windows
+        return os.open(path, flags, 0o666)
+    number = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    os.set_blocking(number, True)
+    return number
 
 
 class _Calling(logging.Handler):

@@ -28,6 +28,7 @@ from clippan_cli.commands.sharpen import sharpen
 from clippan_cli.console import one_line, printable
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
+from clippan_cli.running.unlogged import ignore_what_cannot_be_logged
 from clippan_models.errors import DISK_FULL, ClippanError, Interrupted, OutputError, UsageError
 
 app = typer.Typer(
@@ -75,6 +76,7 @@ def _root(
 def main() -> NoReturn:
     """Run clippan; the entry point of the command line."""
     _prepare_streams()
+    ignore_what_cannot_be_logged()
     # Threads that wait for each other should sleep: spinning makes a busy machine ten times slower. torch reads this
     # when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -113,8 +115,9 @@ def _run() -> int:
 
 
 def _code_of_app() -> int:
+    command = typer.main.get_command(app)  # called itself, as the application would take over the hook for errors
     try:
-        app(translated(sys.argv[1:], typer.main.get_command(app)))
+        command(translated(sys.argv[1:], command))
     except SystemExit as leaving:  # the only way in which Typer ends
         code = leaving.code if isinstance(leaving.code, int) else 0
         if code > 128:  # a second signal has broken off the work

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -90,13 +91,25 @@ class ClusterPool:
         threads: CPU threads that Dask gives to the smallest worker.
     """
 
-    def __init__(self, client: Any, requirements: Requirements, on_note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        requirements: Requirements,
+        on_note: Callable[[str], None],
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         """Look at the workers that are there; notes tell of later ones that do not fit.
+
+        Args:
+            client: of the cluster.
+            requirements: of each worker.
+            on_note: is told of workers that are not used.
+            prepare: is done in each worker before all else.
 
         Raises:
             ResourceError: there is none, or one does not fit.
         """
-        self._client, self._requirements, self._on_note = client, requirements, on_note
+        self._client, self._requirements, self._on_note, self._prepare = client, requirements, on_note, prepare
         self._address = client.scheduler.address
         self._waiting: deque[_Submitted] = deque()
         self._running: dict[str, tuple[_Submitted, Any]] = {}  # by worker, with Dask's future
@@ -157,7 +170,8 @@ class ClusterPool:
         try:
             there: dict[str, int] = self._client.nthreads()
             new = [worker for worker in there if worker not in self._fit and worker not in self._refused]
-            answers = self._client.run(self._requirements.objection, workers=new, on_error="return") if new else {}
+            ask = partial(_prepared, self._prepare, self._requirements)
+            answers = self._client.run(ask, workers=new, on_error="return") if new else {}
         except OSError as error:
             raise ResourceError(f"the Dask scheduler at {self._address} is gone") from error
         for worker, answer in answers.items():
@@ -192,6 +206,13 @@ class ClusterPool:
                 )
                 theirs.add_done_callback(lambda _: self._news.set())
                 self._running[worker] = submitted, theirs
+
+
+def _prepared(prepare: Callable[[], object] | None, requirements: Requirements) -> str:
+    """Prepare the worker in which this runs; what speaks against it, see `Requirements.objection`."""
+    if prepare is not None:
+        prepare()
+    return requirements.objection()
 
 
 def _pass_on(worker: str, theirs: Any, ours: Future[Any]) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_args
 
+from clippan_cli.options.compute import RamFlag
 from clippan_cli.options.flags import COMPUTE, MESSAGES, REGION, SCENE, OptionalPath, filled
 from clippan_cli.options.output import band_numbers
-from clippan_cli.rasters.options import Extent, Nodata, PairOptions, QualityMask, Trust
+from clippan_cli.rasters.options import LARGEST_BLOCK, Extent, Nodata, PairOptions, QualityMask, Trust
+from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import Coregister, ReadOptions
 from clippan_models.errors import UsageError
 
@@ -155,6 +157,10 @@ class InfoFlags(ReadFlags, ExtentFlag, total=False):
     """The options of `info`."""
 
 
+class _TrustFlags(FileFlags, RamFlag, total=False):
+    """What `trust` takes."""
+
+
 class _AllFlags(SeedFlag, ReadFlags, MsBandsFlag, RegionFlags, total=False):
     """What `read_options` takes."""
 
@@ -202,9 +208,14 @@ def read_options(given: Mapping[str, Any]) -> ReadOptions:
 
 
 def trust(given: Mapping[str, Any]) -> Trust:
-    """What may be opened besides local files."""
-    options = filled(FileFlags, given)
-    return Trust(vrt=options["allow_vrt"], remote=options["allow_remote"])
+    """What an input may be, and how large its blocks, by the memory that is given.
+
+    Raises:
+        UsageError: too little memory.
+    """
+    options = filled(_TrustFlags, given)
+    fit = ComputeOptions(ram_mb=options["ram"]).block_bytes
+    return Trust(options["allow_vrt"], options["allow_remote"], min(fit, LARGEST_BLOCK))
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

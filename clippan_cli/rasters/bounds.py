@@ -14,6 +14,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 
 from clippan_cli.rasters.metadata import named_domains
+from clippan_cli.rasters.options import LARGEST_BLOCK
 from clippan_cli.rasters.zipped import archive_of, members_of
 from clippan_models.errors import InputError, in_one_line
 from clippan_models.outside import size_text
@@ -29,9 +30,6 @@ MOST_PARTS = 1000
 
 MOST_BANDS = 512
 """Of one image; those of imaging spectrometers have fewer."""
-
-LARGEST_BLOCK = 256 * 2**20
-"""Bytes of pixels that must be decoded together."""
 
 MOST_TAGS = 20_000
 """Of one raster and its bands, in all domains."""
@@ -85,15 +83,20 @@ def _check_read_with(name: str, file: str, strange: Iterable[tuple[str, int | No
         raise InputError(f"{name} cannot be read: {other} beside it has {size:,} bytes, more than {largest}")
 
 
-def check_content(name: str, dataset: Any) -> None:
+def check_content(name: str, dataset: Any, largest_block: int) -> None:
     """Check how much an open raster holds, and that all that it says can be understood.
+
+    Args:
+        name: of the raster.
+        dataset: the raster.
+        largest_block: bytes of pixels that must be decoded together, at most.
 
     Raises:
         InputError: it holds too much, or says what cannot be read.
     """
     if dataset.count > MOST_BANDS:
         raise InputError(f"{name} has {dataset.count:,} bands; clippan reads up to {MOST_BANDS}")
-    _check_blocks(name, dataset)
+    _check_blocks(name, dataset, largest_block)
     try:
         for what, text, longest in _texts_of(dataset):
             if len(text) > longest:
@@ -123,14 +126,15 @@ def _is_read_with(file: str, other: str) -> bool:
     )
 
 
-def _check_blocks(name: str, dataset: Any) -> None:
+def _check_blocks(name: str, dataset: Any, largest: int) -> None:
     together = dataset.count if dataset.interleaving == Interleaving.pixel else 1
     for (height, width), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
         size = height * width * together * (np.dtype(dtype).itemsize if dtype in np.sctypeDict else 16)
-        if size > LARGEST_BLOCK:
+        if size > largest:
+            of_ram = " (a quarter of --ram)" if largest < LARGEST_BLOCK else ""
             raise InputError(
                 f"{name} cannot be read: its blocks of {width}x{height} pixels have {size / 2**20:,.0f} MB each, more "
-                f"than {size_text(LARGEST_BLOCK)}; rewrite it with gdal_translate -co TILED=YES"
+                f"than {size_text(largest)}{of_ram}; rewrite it with gdal_translate -co TILED=YES"
             )
 
 

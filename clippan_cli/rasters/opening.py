@@ -84,21 +84,29 @@ def open_dataset(name: str, trust: Trust) -> Any:
         check_local_path(name)
         if image_in_file(name):
             return open_array(name)
-        return _opened_in_zip(name) if archive_of(name) else _Opening(trust, _folders_of(name)).open(name)
+        if archive_of(name):
+            return _opened_in_zip(name, trust.largest_block)
+        return _Opening(trust, _folders_of(name)).open(name)
     if not trust.remote:
         raise InputError(f"{name} is remote; add --allow-remote to read it over the network")
     is_vrt = name.lower().endswith(".vrt")
     if is_vrt and not trust.vrt:
         raise _untrusted_vrt(name)
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):  # a remote folder is not to be listed
-        return _opened(name, _drivers(is_vrt))
+        dataset = _opened(name, _drivers(is_vrt))
+        try:
+            check_content(name, dataset, trust.largest_block)
+        except BaseException:
+            dataset.close()
+            raise
+        return dataset
 
 
 def _drivers(is_vrt: bool) -> tuple[str, ...]:
     return (*DRIVERS, "VRT") if is_vrt else DRIVERS
 
 
-def _opened_in_zip(name: str) -> Any:
+def _opened_in_zip(name: str, largest_block: int) -> Any:
     """Open a raster in an archive, of which it can lead to text files, and to the images of DIMAP, alone.
 
     Raises:
@@ -115,13 +123,13 @@ def _opened_in_zip(name: str) -> Any:
             raise InputError(f"{name} leads to {file}, which lies outside its archive; unpack it, or remove that")
     for image in product.images:
         try:
-            _opened_in_zip(image).close()
+            _opened_in_zip(image, largest_block).close()
         except InputError as error:
             raise _leads_astray(name, error) from error
     drivers = (*DRIVERS_IN_ZIP, "DIMAP") if product.images else DRIVERS_IN_ZIP
     dataset = _opened(name, drivers)
     try:
-        check_content(name, dataset)
+        check_content(name, dataset, largest_block)
         if dataset.driver not in drivers or dataset.tags(ns="OVERVIEWS"):
             raise InputError(f"{name} is a {dataset.driver} that may lead to other files; unpack it")
         for file in files_of(name, dataset):
@@ -168,7 +176,7 @@ class _Opening:
         check_links(name)
         dataset = _opened(name, _drivers(is_vrt))
         try:
-            check_content(name, dataset)
+            check_content(name, dataset, self.trust.largest_block)
             for tile in tiles[:1]:
                 with inside.open(tile.path) as first:
                     check_corner(name, dataset, tile, first)

@@ -11,17 +11,23 @@ Nodata = float | Literal["none"] | None
 """The value of pixels without data; "none": no value is; None: as the file declares."""
 
 
+LARGEST_BLOCK = 256 * 2**20
+"""Bytes of pixels that must be decoded together, whatever the memory."""
+
+
 @dataclass(frozen=True)
 class Trust:
-    """What the user allows an input to be besides a local raster file.
+    """What the user allows an input to be, and to cost.
 
     Attributes:
         vrt: a VRT, which can read any other file.
         remote: a file on a server.
+        largest_block: bytes of pixels that must be decoded together.
     """
 
     vrt: bool = False
     remote: bool = False
+    largest_block: int = LARGEST_BLOCK
 
 
 QualityMask = Literal["fill", "saturation", "none"]

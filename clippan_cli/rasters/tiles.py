@@ -61,9 +61,10 @@ class TileReader:
         ms_window = ms_window_of(pan_window, self.pair.sampling, self.ms_margin)
         ms, ms_valid = self.pair.ms.read(ms_window)
         pan, pan_valid = self.pair.pan.read(pan_window)
-        valid = self.pair.valid_under(pan_window, ms_window, ms_valid) & pan_valid
+        valid = self.pair.valid_under(pan_window, ms_window, _shared(ms_valid)) & pan_valid
         if self.region is not None:
             valid &= self._inside_region(pan_window)
+        valid = _of_bands(valid, len(ms))
         return self.learned(TileArrays(ms, ms_valid, pan, pan_valid, valid, ms_window, pan_window, core))
 
     def learned(self, tile: TileArrays) -> TileArrays:
@@ -80,13 +81,24 @@ class TileReader:
                 valid=tile.valid & self.pair.on_pan(tile.pan_window, tile.ms_window, ms_kept),
             )
         if not pan_kept.all():
-            tile = replace(tile, pan_valid=tile.pan_valid & pan_kept, valid=tile.valid & pan_kept)
+            valid = _of_bands(_shared(tile.valid) & pan_kept, len(tile.valid))
+            tile = replace(tile, pan_valid=tile.pan_valid & pan_kept, valid=valid)
         return replace(tile, left_out=(ms_out, pan_out))
 
     def _inside_region(self, window: Window) -> Mask:
         transform: Affine = self.pair.transform(window)
         inside = geometry_mask([self.region], (window.height, window.width), transform, invert=True)
         return np.asarray(inside, np.bool_)
+
+
+def _shared(mask: Mask) -> Mask:
+    """The mask of the first band alone, where all have the same: on the PAN grid, those of many bands take much."""
+    return mask[:1] if (mask == mask[:1]).all() else mask
+
+
+def _of_bands(mask: Mask, bands: int) -> Mask:
+    """A mask `[C, H, W]` of one that all bands may share; then nothing can be written to it."""
+    return mask if len(mask) == bands else np.broadcast_to(mask, (bands, *mask.shape[1:]))
 
 
 def plan_tiles(window: Window, size: int) -> list[Window]:

@@ -47,6 +47,11 @@ class ComputeOptions:
             raise UsageError(f"{self.tile}: must be {SMALLEST_TILE} to {_LARGEST_TILE} pixels", "tile")
 
     @property
+    def block_bytes(self) -> int:
+        """What a block of MS or PAN may take: as GDAL decodes it and keeps it, both images hold two copies of one."""
+        return self.ram_mb * 2**20 // 4
+
+    @property
     def thread_count(self) -> int:
         """Threads to use."""
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

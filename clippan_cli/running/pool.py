@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from clippan_cli.running.control import Control, stopped_by_signals
+from clippan_cli.running.unlogged import ignore_what_cannot_be_logged
 from clippan_models.errors import ClippanError, Interrupted, ResourceError, in_one_line
 
 T = TypeVar("T")
@@ -193,6 +194,7 @@ def _work(pipe: Connection, prepare: Callable[[], object] | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user is in the result
     logging.getLogger().addHandler(logging.NullHandler())
+    ignore_what_cannot_be_logged()
     if prepare is not None:
         prepare()
     while True:

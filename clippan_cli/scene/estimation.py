@@ -24,6 +24,7 @@ from clippan_models.ops.displacement import Displacement, DisplacementSearch
 from clippan_models.ops.views import fit_halo
 
 _ESTIMATION_TILES, _ESTIMATION_SIDE = 4, 96  # windows, and MS pixels a side, that the observation model comes from
+_MOST_BANDS = 64  # that are looked at in as many windows; of more bands, each shows less that is new
 _CANDIDATES = 3  # windows looked at for each one chosen
 _SEARCHED = 4  # windows that tell of a displacement, at most; one is enough where it tells that there is none
 _FAR_OFF = 0.9  # of the shift that the estimate finds by itself: from there on MS is moved first
@@ -103,11 +104,12 @@ def estimate_scene(scene: Scene, control: Control) -> Estimate:
         # few large windows: the search evaluates every window hundreds of times, at a fixed cost for each
         size, halo = _estimation_size(scene.window, scene.nominal), fit_halo(scene.nominal)
         generator = np.random.default_rng(scene.options.seed)
-        candidates = _candidates(scene, size, _CANDIDATES * _ESTIMATION_TILES, halo, control, generator)
+        count = max(1, _ESTIMATION_TILES * _MOST_BANDS // max(_MOST_BANDS, scene.pair.ms.count))
+        candidates = _candidates(scene, size, _CANDIDATES * count, halo, control, generator)
         border = [scene.reader.read(w, 0) for w in border_windows(scene.window, scene.nominal.sampling.ratio)]
         limits, outliers, learned = _limits(scene, [*candidates, *border], control)
         inside, around = learned[: len(candidates)], learned[len(candidates) :]
-        chosen = _choose(inside, _ESTIMATION_TILES, generator, prefer_detail=True)
+        chosen = _choose(inside, count, generator, prefer_detail=True)
         usable, at_border = ([to_tile(t, torch.device("cpu")) for t in tiles] for tiles in (chosen, around))
         sought = scene.displacement
         with limited_threads(1):  # the products are small: more threads only wait for each other

@@ -29,6 +29,7 @@ _PLATEAU = 2e-4  # share of samples at the very highest above which it is a satu
 _MOST = 0.5  # share above which it is what the image shows
 _PILE = 4  # times as many at the highest as at the levels below: else the image has few levels
 _LEVELS = 32  # below, that are looked at
+_MOST_BANDS = 128  # of more, saturation shows in every second sample as well, in every third, and so on
 
 
 def find_limits(tiles: Sequence[TileArrays]) -> Limits:
@@ -40,12 +41,12 @@ def find_limits(tiles: Sequence[TileArrays]) -> Limits:
 
 
 def _limits_of(pieces: Sequence[tuple[Values, Mask]]) -> ImageLimits:
-    ranges, inside = [], []
-    for b in range(len(pieces[0][0])):  # one by one, as all bands of many take much memory
+    ranges, inside, bands = [], [], len(pieces[0][0])
+    for b in range(bands):  # one by one, as all bands of many take much memory
         band = np.concatenate([values[b][valid[b]] for values, valid in pieces])
         low, high = _range_of(band)
         ranges.append((low, high))
-        inside.append(band[(band >= low) & (band <= high)])
+        inside.append(band[(band >= low) & (band <= high)][:: 1 + bands // _MOST_BANDS])
     lowest, highest = zip(*ranges, strict=True)
     return ImageLimits(lowest, highest, saturation_of(np.concatenate(inside)))
 

@@ -14,6 +14,8 @@ def to_tile(arrays: TileArrays, device: torch.device) -> Tile:
     """A tile as tensors on a device."""
 
     def move(array: np.ndarray) -> Tensor:
+        if array.strides[0] == 0:  # one mask that all bands share
+            return move(array[:1].copy()).expand(array.shape)
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 

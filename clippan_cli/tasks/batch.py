@@ -25,9 +25,11 @@ from clippan_cli.batch.record import (
     write_record,
 )
 from clippan_cli.batch.requirements import requirements_of
+from clippan_cli.rasters.options import Trust
 from clippan_cli.report.stac_item import check_collection, write_collection
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
+from clippan_cli.running.network import keep_gdal_off_the_network
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.running.pool import ProcessPool, WorkerLost
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
@@ -191,7 +193,7 @@ def run_batch(
     outputs, pairs = outputs_of(table.pairs, sharpening.method, options), in_shard(table.pairs, options.shard)
     if options.stac:
         check_collection(options.folder, list(outputs.values()), sharpening.encoding.overwrite)
-    with _workers(sharpening, options, control.on_note) as (submit, compute):
+    with _workers(read.pair.trust, sharpening, options, control.on_note) as (submit, compute):
         sharpening = replace(sharpening, compute=compute)
         jobs = [Job(pair, read, _placed(sharpening, outputs[pair.id], options)) for pair in pairs]
         known, missing = _compare(jobs, options.retry_failed, control)
@@ -214,21 +216,21 @@ def _placed(sharpening: SharpenOptions, output: Path, options: BatchOptions) -> 
 
 @contextmanager
 def _workers(
-    sharpening: SharpenOptions, options: BatchOptions, on_note: Callable[[str], None]
+    trust: Trust, sharpening: SharpenOptions, options: BatchOptions, on_note: Callable[[str], None]
 ) -> Iterator[tuple[Submit, ComputeOptions]]:
     """Workers that sharpen scenes into a folder, which is made, and what each of them computes with."""
-    compute = sharpening.compute
+    compute, prepare = sharpening.compute, None if trust.remote else keep_gdal_off_the_network
     if options.scheduler is None:
         choose_device(compute.device)
         make_folder(options.folder)
-        with ProcessPool(options.workers) as pool:
+        with ProcessPool(options.workers, prepare=prepare) as pool:
             yield lambda job: pool.submit(sharpen_scene, job), compute.shared_by(options.workers)
         return
     with connected(options.scheduler) as client:
         make_folder(options.folder)
         with (
             requirements_of(sharpening, options.folder) as requirements,
-            ClusterPool(client, requirements, on_note) as cluster,
+            ClusterPool(client, requirements, on_note, prepare) as cluster,
         ):
             yield (
                 lambda job: cluster.submit(sharpen_scene, job.absolute()),

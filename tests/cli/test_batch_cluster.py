@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import rasterio
 
 from clippan_cli.batch.options import BatchOptions
 from clippan_cli.rasters.options import Trust
@@ -52,6 +53,7 @@ def processes() -> Iterator[Any]:
 def archive(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three scenes in a folder of the current one, where no worker was started."""
     monkeypatch.chdir(desk.folder)
+    monkeypatch.setenv("GDAL_SKIP", "")  # workers set it, and some are threads of this process
     Path("archive").mkdir()
     for name in "abc":
         desk.ms(f"archive/{name}_ms.tif")
@@ -111,6 +113,29 @@ def test_a_stopped_batch_leaves_nothing_running(cluster: Any, archive: Path, run
     eventually(lambda: state.executing_count == 0 and not state.tasks)
     assert [path.name for path in Path("sharp").rglob("*")] == [".clippan-batch", "a.json"]
     assert run_main([*on(cluster), *FAST]).code == 0
+
+
+def _drivers_of_gdal() -> set[str]:
+    with rasterio.Env() as environment:
+        return set(environment.drivers())
+
+
+@pytest.mark.parametrize(
+    ("allowed", "fetching"), [([], False), pytest.param(["--allow-remote"], True, marks=pytest.mark.slow)]
+)
+def test_workers_load_no_drivers_that_fetch(
+    allowed: list[str], fetching: bool, archive: Path, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GDAL_SKIP", raising=False)
+    for name in "bc":
+        (archive / f"{name}_ms.tif").unlink()
+        (archive / f"{name}_pan.tif").unlink()
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as process:
+        done = run_main([*on(process), *FAST, *allowed])
+        assert done.code == 0, done.stderr
+        with distributed.Client(process.scheduler_address, set_as_default=False) as client:
+            (drivers,) = client.run(_drivers_of_gdal).values()
+    assert "GTiff" in drivers and [name in drivers for name in ("WMS", "HTTP")] == [fetching, fetching]
 
 
 def test_mistakes_of_usage(archive: Path, run_main: RunMain, monkeypatch: pytest.MonkeyPatch) -> None:

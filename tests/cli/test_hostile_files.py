@@ -15,7 +15,6 @@ from affine import Affine
 
 from clippan_cli.batch.record import LARGEST_RECORD, Job, is_finished, read_record, with_key
 from clippan_cli.rasters.bounds import (
-    LARGEST_BLOCK,
     LARGEST_SIDECAR,
     LONGEST_NAME,
     LONGEST_TEXT,
@@ -23,7 +22,7 @@ from clippan_cli.rasters.bounds import (
     MOST_PARTS,
     MOST_TAGS,
 )
-from clippan_cli.rasters.options import Trust
+from clippan_cli.rasters.options import LARGEST_BLOCK, Trust
 from clippan_cli.rasters.tiles import plan_tiles
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import PairTable, ReadOptions, SceneFiles
@@ -35,9 +34,9 @@ from clippan_cli.tasks.batch import sharpen_scene
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import InputError
 from clippan_models.outside import LARGEST_TEXT, LARGEST_TOML, MOST_VALUES, size_text
-from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunMain
+from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, Desk, RunClippan, RunMain
 
-SCENE_LOST, INPUT, USAGE = 9, 3, 2
+SCENE_LOST, WEIGHTS, OUTPUT, INPUT, USAGE = 9, 7, 5, 3, 2
 OPTIONS = ["--method", "exp", "--sensor", "generic", "--coregister", "off", "--no-quality", "-j", "1"]
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -334,14 +333,18 @@ def large_sidecar(desk: Desk) -> str:
     return desk.ms()
 
 
+def sparse_raster(desk: Desk, name: str, side: int, **how: Any) -> str:
+    """A raster of zeros that takes no space, in compressed blocks."""
+    shape = {"driver": "GTiff", "width": side, "height": side, "count": 1, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(desk.path(name), "w", **shape, sparse_ok=True, compress="deflate", **how):
+        pass
+    return desk.path(name)
+
+
 def large_block(desk: Desk) -> str:
     side = 16_400
     assert side * side > LARGEST_BLOCK
-    how = {"tiled": True, "blockxsize": side, "blockysize": side, "sparse_ok": True, "transform": MS_PIXEL}
-    shape = {"driver": "GTiff", "width": side, "height": side, "count": 1, "dtype": "uint8", "crs": "EPSG:32633"}
-    with rasterio.open(desk.path("ms.tif"), "w", **shape, **how):
-        pass
-    return desk.path("ms.tif")
+    return sparse_raster(desk, "ms.tif", side, tiled=True, blockxsize=side, blockysize=side, transform=MS_PIXEL)
 
 
 MUCH: dict[Callable[[Desk], str], str] = {
@@ -358,6 +361,22 @@ MUCH: dict[Callable[[Desk], str], str] = {
 def test_more_than_the_bound_is_refused(make: Callable[[Desk], str], desk: Desk, run_main: RunMain) -> None:
     outcome = run_main(["info", make(desk), desk.pan()])
     assert outcome.code == INPUT and "ms.tif" in outcome.error_line and MUCH[make] in outcome.error_line, outcome.stderr
+
+
+WHOLE, STRIPS = {"tiled": True, "blockxsize": 8_208, "blockysize": 8_208}, {"blockysize": 16}
+
+
+@pytest.mark.parametrize(("layout", "ram", "code"), [(WHOLE, "256", INPUT), (WHOLE, "1024", 0), (STRIPS, "256", 0)])
+def test_a_block_may_take_a_quarter_of_the_memory(
+    layout: dict[str, Any], ram: str, code: int, desk: Desk, run_main: RunMain
+) -> None:
+    pan = sparse_raster(desk, "pan.tif", 8_208, transform=PAN_PIXEL, **layout)
+    ms = sparse_raster(desk, "ms.tif", 2_052, transform=MS_PIXEL, tiled=True, blockxsize=2_064, blockysize=2_064)
+    outcome = run_main(desk.sharpen("--dry-run", "--ram", ram, ms=ms, pan=pan))
+    assert outcome.code == code, outcome.stderr
+    if code:
+        assert "pan.tif" in outcome.error_line and "TILED=YES" in outcome.error_line
+        assert "8208x8208 pixels have 64 MB each, more than 64 MB (a quarter of --ram)" in outcome.error_line
 
 
 def test_products_that_lead_to_each_other_are_read_once(desk: Desk, run_main: RunMain) -> None:
@@ -393,6 +412,36 @@ def test_a_file_that_is_no_text_is_refused(
         make_sparse(path)
     outcome = run_main(desk.sharpen("--dry-run", option, str(path)))
     assert outcome.code == code and name in outcome.error_line, outcome.stderr
+
+
+def test_words_of_gdal_in_another_encoding_show_no_traceback(desk: Desk, run_clippan: RunClippan) -> None:
+    write(desk, "ms.xml", "<Metadata><卫星>GF2</Satellite></Metadata>".encode("gbk"))
+    outcome = run_clippan(["info", desk.ms(), desk.pan(), "--sensor", "generic"])
+    assert (outcome.code, outcome.notes) == (0, []), outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "reason"),
+    [
+        (["models", "convert", "pipe", "ours.safetensors", "--backbone", "pnn", "--trust"], WEIGHTS, "regular file"),
+        (["info", "ms.tif", "pan.tif", "--log-file", "pipe"], OUTPUT, "nobody reads this pipe"),
+    ],
+)
+def test_no_pipe_is_waited_for(
+    command: list[str], code: int, reason: str, desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    os.mkfifo("pipe")
+    outcome = run_main(command)
+    assert outcome.code == code and "pipe" in outcome.error_line and reason in outcome.error_line, outcome.stderr
+
+
+def test_a_log_can_go_through_a_pipe(desk: Desk, run_main: RunMain) -> None:
+    pipe = a_pipe(Path(desk.path("pipe")))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run_main(["info", desk.ms(), desk.pan(), "--log-file", str(pipe)]).code == 0
+    assert b"clippan info" in os.read(reader, 2**16)
+    os.close(reader)
 
 
 def test_the_bounds_are_stated() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from clippan_models.errors import WeightsError, in_one_line
 from clippan_models.networks.spec import BackboneSpec
 from clippan_models.networks.statistics import SceneStatistic
+from clippan_models.outside import open_regular
 from clippan_models.store.weights_file import sound
 
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "params", "params_ema")
@@ -45,7 +46,8 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         WeightsError: it cannot be read, or holds anything but tensors of sound floating-point numbers.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
