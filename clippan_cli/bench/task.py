@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from clippan_cli.bench.error_maps import error_maps
 from clippan_cli.bench.making import absent
 from clippan_cli.bench.page import write_page
 from clippan_cli.bench.result import BenchResult
@@ -60,6 +61,7 @@ def bench(
     make_folder(folder)
     scenes = [with_files(scene, folder / "scenes" / scene.name) for scene in suite.scenes]
     runs, rows = runs_of(suite, scenes, folder, compute), []
+    made: dict[str, dict[str, Path]] = {name: {} for name in suite.error_maps}
     for count, run in enumerate(runs):
         control.report(Progress("bench", count, len(runs), unit="runs"))
         record = done(run, suite.metrics, compute, retry_failed, control)
@@ -75,7 +77,10 @@ def bench(
                 record.error,
             )
         )
+        if run.scene.name in made and not record.error:
+            made[run.scene.name].setdefault(run.method, run.image)
     found = BenchResult(suite.title, suite.metrics, tuple(rows), folder)
     found.write()
-    write_page(folder / PAGE, found)
+    maps = [error_maps(scene, made[scene.name], control) for scene in scenes if made.get(scene.name)]
+    write_page(folder / PAGE, found, [each for each in maps if each is not None])
     return found
