@@ -26,7 +26,7 @@ from clippan_cli.scene.files import SceneFiles
 from clippan_cli.scene.fingerprint import digest_of, file_sha256, pixels_of
 from clippan_cli.tasks.assess import assess
 from clippan_cli.writing.path import make_folder
-from clippan_models.errors import ClippanError, InputError, OutputError, why_lost
+from clippan_models.errors import ClippanError, InputError, OutputError, ResourceError, why_lost
 from clippan_models.outside import read_json
 
 LARGEST_RECORD = 2**20
@@ -113,15 +113,15 @@ def _given(result: Result, scene: OpenScene, folder: Path) -> Run:
     return Run(scene, result.method, None, folder / "runs" / scene.name / result.method, Path(result.file))
 
 
-def done(run: Run, metrics: Metrics, compute: Mapping[str, Any], retry: bool, control: Control) -> Record:
+def done(run: Run, control: Control, *, metrics: Metrics, compute: Mapping[str, Any], retry: bool) -> Record:
     """The record of a run: one of earlier, if it was made of the same, else a new one.
 
     Args:
         run: the run.
+        control: progress and the request to stop.
         metrics: what is measured.
         compute: where to measure, by the names of the options in Python.
         retry: do not believe a failure of earlier.
-        control: progress and the request to stop.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -143,6 +143,20 @@ def done(run: Run, metrics: Metrics, compute: Mapping[str, Any], retry: bool, co
     except Exception as error:  # a method that fails must not cost the others
         told = why_lost(error)
         record = Record(key, {}, error=told, exit_code=error.exit_code if isinstance(error, ClippanError) else 1)
+    return _written(run, record)
+
+
+def given_up(run: Run, error: ResourceError) -> Record:
+    """The record of a run that has cost too many workers; without a key, so that the next call tries it again.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
+    make_folder(run.folder)
+    return _written(run, Record("", {}, error=str(error), exit_code=error.exit_code))
+
+
+def _written(run: Run, record: Record) -> Record:
     write_text(run.record, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
     return record
 

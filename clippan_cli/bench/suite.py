@@ -175,7 +175,7 @@ def read_suite(path: Path, results: Path | None = None, control: Control | None 
     """
     table = read_toml(path, "suite")
     try:
-        return _suite(table, path, results, control or Control())
+        return _suite(table, path.absolute(), results, control or Control())
     except UsageError as error:
         raise UsageError(f"suite {shown(path)}: {error}") from error
 
@@ -269,7 +269,7 @@ def _found(folder: Path, scenes: Sequence[str]) -> list[Result]:
         fitting = [name for name in scenes if file.stem.startswith(f"{name}_")]
         if fitting:
             scene = max(fitting, key=len)
-            found.append(Result(file.stem.removeprefix(f"{scene}_"), scene, str(file)))
+            found.append(Result(file.stem.removeprefix(f"{scene}_"), scene, str(file.absolute())))
     if not found:
         raise UsageError(f"{shown(folder)} holds no file named SCENE_METHOD.tif; scenes are {', '.join(scenes)}")
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clippan_cli.bench.runs import Kind
+from clippan_cli.bench.runs import Kind, Record, Run
 from clippan_models.metrics.catalogue import INDICES
 
 RESAMPLES, CONFIDENCE = 10_000, 0.95
@@ -39,6 +39,12 @@ class Row:
     seconds: float | None
     warnings: tuple[str, ...] = ()
     error: str = ""
+
+
+def row_of(run: Run, record: Record) -> Row:
+    """The figures of a run by its record."""
+    named = run.scene.name, run.method, run.seed, run.kind
+    return Row(*named, record.metrics, record.seconds, record.warnings, record.error)
 
 
 @dataclass(frozen=True)

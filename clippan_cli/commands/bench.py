@@ -50,7 +50,15 @@ def bench(
         with control.timed("start"):
             from clippan_cli.bench.task import bench as run
 
-        found = run(suite, output, results, retry_failed=flags["retry_failed"], compute=flags, control=control)
+        found = run(
+            suite,
+            output,
+            results,
+            retry_failed=flags["retry_failed"],
+            scheduler=flags["scheduler"],
+            compute=flags,
+            control=control,
+        )
     _show(found, terminal)
     found.check()
 

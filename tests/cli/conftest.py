@@ -243,10 +243,12 @@ class Deadly:
     def deaths(self) -> int:
         return self.log.stat().st_size if self.log.exists() else 0
 
-    def __call__(self, task: Any, control: Control) -> Any:
-        if type(task).__name__ == self.task and Path(task.files.pan).name == self.pan and self.deaths < self.times:
+    def __call__(self, task: Any, control: Control, **options: Any) -> Any:
+        files = getattr(task, "scene", task).files
+        if type(task).__name__ == self.task and Path(files.pan).name == self.pan and self.deaths < self.times:
             with self.log.open("ab") as log:
                 log.write(b".")
             os.kill(os.getpid(), signal.SIGKILL)
         module, _, name = self.function.rpartition(".")
-        return getattr(import_module(module), name)(task, control)  # by name: in the tests' process it is replaced
+        do = getattr(import_module(module), name)  # by name: in the tests' process it is replaced
+        return do(task, control, **options)
