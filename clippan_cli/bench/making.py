@@ -17,6 +17,7 @@ from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import digest_of, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.packages import packages_of
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.writing.options import OutputOptions
 from clippan_models.errors import ClippanError, InputError
@@ -65,6 +66,11 @@ def key_of(files: SceneFiles, options: Mapping[str, Any]) -> str:
         made = {"program": method, "version": find_program(method).version(), "options": own}
         return digest_of(made | {"pixels": pixels_of(files, ReadOptions())})
     return with_key(Job(files, read_options(options), _sharpening(Path("fused.tif"), options))).key
+
+
+def packages_with(options: Mapping[str, Any]) -> dict[str, str]:
+    """The packages of others that a method of a suite uses, with their versions."""
+    return {} if is_external(str(options["method"])) else packages_of(_sharpening(Path("fused.tif"), options))
 
 
 def make(files: SceneFiles, options: Mapping[str, Any], image: Path, control: Control) -> None:

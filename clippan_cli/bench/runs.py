@@ -6,14 +6,14 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from clippan_cli import __version__
-from clippan_cli.bench.making import draws_at_random, key_of, make
+from clippan_cli.bench.making import draws_at_random, key_of, make, packages_with
 from clippan_cli.bench.scenes import OpenScene
 from clippan_cli.bench.suite import Method, Metrics, Result, Suite, is_external
 from clippan_cli.options.compute import compute_options
@@ -82,6 +82,7 @@ class Record:
         warnings: codes of what is doubtful.
         error: what failed, in a line; empty where nothing did.
         exit_code: of that failure.
+        packages: of others that had a part in the image, with their versions.
     """
 
     key: str
@@ -90,6 +91,7 @@ class Record:
     warnings: tuple[str, ...] = ()
     error: str = ""
     exit_code: int = 0
+    packages: dict[str, str] = field(default_factory=dict)
 
 
 def runs_of(suite: Suite, scenes: list[OpenScene], folder: Path, compute: Mapping[str, Any]) -> list[Run]:
@@ -139,7 +141,8 @@ def done(run: Run, control: Control, *, metrics: Metrics, compute: Mapping[str, 
         with control.without_warnings() as warnings, control.without_facts():
             seconds = None if run.options is None else _make(run, run.options, control)
             found = _measure(run, metrics, compute, control)
-        record = Record(key, found, seconds, tuple(sorted(set(codes_of(warnings)))))
+        packages = {} if run.options is None else packages_with(run.options)
+        record = Record(key, found, seconds, tuple(sorted(set(codes_of(warnings)))), packages=packages)
     except Exception as error:  # a method that fails must not cost the others
         told = why_lost(error)
         record = Record(key, {}, error=told, exit_code=error.exit_code if isinstance(error, ClippanError) else 1)

@@ -32,6 +32,7 @@ from clippan_cli.running.pool import ProcessPool
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import file_sha256
 from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.packages import packages_of
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.writing.path import make_folder
 from clippan_models.errors import (
@@ -91,6 +92,7 @@ class SceneResult:
             "seconds": self.record.seconds,
             "quality": self.record.quality,
             "warnings": plain(self.record.warnings),
+            "packages": self.record.packages,
         }
 
 
@@ -311,6 +313,7 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             seconds=round(time.monotonic() - started, 2),
             quality=dict(result.quality.metrics) if result.quality else None,
             warnings=result.warnings,
+            packages=packages_of(options),
         )
         write_record(job, record)
     except Exception as error:  # one bad scene must not cost the others
