@@ -165,6 +165,16 @@ def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A scheduler and one worker, as threads of this process that talk over TCP."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
+    ) as running:
+        yield running
+
+
 MOST_CPU, LONGEST, LARGEST = 5.0, 30.0, 2**30
 """CPU seconds, seconds and bytes that a hostile input may cost; on a busy machine the seconds become many more."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,6 @@ distributed = pytest.importorskip("distributed")
 
 NO_RESOURCES, FAILED = 6, 9
 ONE_METHOD = WITHOUT_BROKEN.replace('[[method]]\nname = "my brovey"\nmethod = "brovey"\n', "")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A scheduler and one worker, as threads of this process that talk over TCP."""
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
-    ) as running:
-        yield running
 
 
 @pytest.fixture
