@@ -327,9 +327,16 @@ def bench(
     from clippan_cli.bench.task import bench as run
 
     chosen = filled(BenchFlags, options)
-    results, retry = path_or_none(chosen["results"]), chosen["retry_failed"]
     with running(progress, on_progress) as control:
-        return run(Path(suite), Path(output), results, retry_failed=retry, compute=options, control=control)
+        return run(
+            Path(suite),
+            Path(output),
+            path_or_none(chosen["results"]),
+            retry_failed=chosen["retry_failed"],
+            scheduler=chosen["scheduler"],
+            compute=options,
+            control=control,
+        )
 
 
 @verb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +17,22 @@ class Site:
 
     folder: Path
 
-    def install(self, package: str, points: Mapping[str, Mapping[str, str]], modules: Mapping[str, str]) -> None:
-        """Put a package there, with the text of its modules; `points` are objects by name, by group."""
-        about = self.folder / f"{package.replace('-', '_')}-1.0.dist-info"
+    def install(
+        self,
+        package: str,
+        points: Mapping[str, Mapping[str, str]],
+        modules: Mapping[str, str],
+        version: str = "1.0",
+    ) -> None:
+        """Put a package there, in place of another version, with the text of its modules.
+
+        `points` are objects by name, by group.
+        """
+        for former in self.folder.glob(f"{package.replace('-', '_')}-*.dist-info"):
+            shutil.rmtree(former)
+        about = self.folder / f"{package.replace('-', '_')}-{version}.dist-info"
         about.mkdir(parents=True)
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
         groups = ("\n".join([f"[{group}]", *(f"{n} = {o}" for n, o in its.items())]) for group, its in points.items())
         (about / "entry_points.txt").write_text("\n".join(groups) + "\n")
         for module, text in modules.items():

@@ -14,19 +14,22 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from clippan_cli import __version__
-from clippan_cli.batch.requirements import Requirements
+from clippan_cli.batch.requirements import Requirements, requirements_of
 from clippan_cli.running.control import Control
 from clippan_cli.running.extras import needed_by
 from clippan_cli.running.pool import WorkerLost
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.writing.path import make_folder
 from clippan_models.errors import ClippanError, Interrupted, ResourceError
 
 T = TypeVar("T")
@@ -73,6 +76,37 @@ async def _kind_of_server(address: str) -> str:
     async with rpc(address, timeout=_TIMEOUT, connection_args=Security().get_connection_args("client")) as server:
         identity = await asyncio.wait_for(server.identity(), _TIMEOUT)
     return str(identity["type"])
+
+
+@contextmanager
+def cluster_of(
+    address: str,
+    sharpenings: Iterable[SharpenOptions],
+    folder: Path,
+    on_note: Callable[[str], None],
+    prepare: Callable[[], object] | None = None,
+) -> Iterator[ClusterPool]:
+    """The workers of the Dask scheduler at an address that can write results into a folder, which is made.
+
+    Args:
+        address: of the scheduler.
+        sharpenings: all that is to be made.
+        folder: of all results.
+        on_note: called with each decision that was made for the user.
+        prepare: is done in each worker before all else.
+
+    Raises:
+        UsageError: Dask is not installed.
+        OutputError: the folder cannot be written.
+        ResourceError: no scheduler answers, or no worker meets the requirements.
+    """
+    with connected(address) as client:
+        make_folder(folder)
+        with (
+            requirements_of(sharpenings, folder) as requirements,
+            ClusterPool(client, requirements, on_note, prepare) as cluster,
+        ):
+            yield cluster
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from clippan_cli.running.warnings import RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import chosen_clip, digest_of, file_sha256, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.packages import packages_of
 from clippan_cli.writing.path import make_folder
 from clippan_models.errors import ClippanError, InputError, OutputError
 from clippan_models.methods.registry import find_method
@@ -106,6 +107,7 @@ class Record:
         quality: indices without reference.
         warnings: what was doubtful.
         stac_sha256: of the STAC item, where it was asked for.
+        packages: of others that had a part in it, with their versions.
     """
 
     key: str
@@ -119,6 +121,7 @@ class Record:
     quality: dict[str, float] | None = None
     warnings: tuple[RunWarning, ...] = ()
     stac_sha256: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
 
     def wrote(self, job: Job, path: Path) -> bool:
         """Whether a file is what the job left there when it was done."""
@@ -131,7 +134,7 @@ class Record:
 
 
 def with_key(job: Job) -> Job:
-    """A job with its key: a hash of the bytes of its inputs, the parameters, and the version.
+    """A job with its key: a hash of the bytes of its inputs, the parameters, and the versions.
 
     Where the result goes, whether it may replace another, is drawn or described is no part of the key, and neither is
     the number of threads where the pixels do not depend on it.
@@ -159,6 +162,7 @@ def with_key(job: Job) -> Job:
         "declared": [asdict(replace(said, quality=())) for said in (job.files.ms_declared, job.files.pan_declared)],
         "clip": chosen_clip(options.guidance.clip) if find_method(options.method).language else None,
         "files": [file_sha256(path) for path in used if path is not None and path.is_file()],
+        **packages_of(options),
     }
     return replace(job, key=digest_of(parameters))
 

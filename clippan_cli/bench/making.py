@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from clippan_cli.batch.record import Job, with_key
 from clippan_cli.bench.external import find_program, run_external
-from clippan_cli.bench.suite import EXTERNAL, is_external
+from clippan_cli.bench.suite import EXTERNAL, Method, is_external
 from clippan_cli.options.scene import read_options
 from clippan_cli.options.sharpen import sharpen_options
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import digest_of, pixels_of
 from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.packages import packages_of
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.writing.options import OutputOptions
-from clippan_models.errors import InputError
+from clippan_models.errors import ClippanError, InputError
 from clippan_models.methods.registry import find_method
 
 
@@ -43,6 +45,16 @@ def draws_at_random(method: str) -> bool:
     return not is_external(method) and find_method(method).learns
 
 
+def sharpenings_of(methods: Iterable[Method], compute: Mapping[str, Any]) -> list[SharpenOptions]:
+    """What methods make with `sharpen`; without those of others, and without those whose options are not possible."""
+    found = []
+    for method in methods:
+        if not is_external(method.method):
+            with suppress(ClippanError):  # its runs tell why
+                found.append(_sharpening(Path("fused.tif"), {**compute, **method.options, "method": method.method}))
+    return found
+
+
 def key_of(files: SceneFiles, options: Mapping[str, Any]) -> str:
     """A hash of all that the image of a method follows from: files, options, version.
 
@@ -54,6 +66,11 @@ def key_of(files: SceneFiles, options: Mapping[str, Any]) -> str:
         made = {"program": method, "version": find_program(method).version(), "options": own}
         return digest_of(made | {"pixels": pixels_of(files, ReadOptions())})
     return with_key(Job(files, read_options(options), _sharpening(Path("fused.tif"), options))).key
+
+
+def packages_with(options: Mapping[str, Any]) -> dict[str, str]:
+    """The packages of others that a method of a suite uses, with their versions."""
+    return {} if is_external(str(options["method"])) else packages_of(_sharpening(Path("fused.tif"), options))
 
 
 def make(files: SceneFiles, options: Mapping[str, Any], image: Path, control: Control) -> None:

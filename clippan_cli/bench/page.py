@@ -10,7 +10,7 @@ from clippan_cli.bench.result import BenchResult
 from clippan_cli.bench.tables import CONFIDENCE, RESAMPLES, Difference, Row, Table, scene_means
 from clippan_cli.bench.texts import caption, named
 from clippan_cli.pages import content
-from clippan_cli.pages.content import BenchContent, Chart, Line, Section
+from clippan_cli.pages.content import BenchContent, Chart, ErrorMaps, Line, Section
 from clippan_cli.pages.render import render_bench
 from clippan_cli.report.files import write_text
 from clippan_models.metrics.catalogue import INDICES, best_of
@@ -18,8 +18,13 @@ from clippan_models.metrics.catalogue import INDICES, best_of
 _MOST_NAMES = 5  # scenes that fit under an axis by name
 
 
-def write_page(path: Path, found: BenchResult) -> None:
+def write_page(path: Path, found: BenchResult, error_maps: Sequence[ErrorMaps] = ()) -> None:
     """Write the page.
+
+    Args:
+        path: of the page.
+        found: the figures.
+        error_maps: to be shown with them.
 
     Raises:
         OutputError: it cannot be written.
@@ -28,6 +33,7 @@ def write_page(path: Path, found: BenchResult) -> None:
     page = BenchContent(
         title=found.title,
         sections=tuple(sections),
+        error_maps=tuple(error_maps),
         failed=tuple((f"{row.method} on {row.scene}", row.error) for row in found.failed),
         data=found.as_json(),
     )

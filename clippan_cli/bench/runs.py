@@ -6,14 +6,14 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from clippan_cli import __version__
-from clippan_cli.bench.making import draws_at_random, key_of, make
+from clippan_cli.bench.making import draws_at_random, key_of, make, packages_with
 from clippan_cli.bench.scenes import OpenScene
 from clippan_cli.bench.suite import Method, Metrics, Result, Suite, is_external
 from clippan_cli.options.compute import compute_options
@@ -26,7 +26,7 @@ from clippan_cli.scene.files import SceneFiles
 from clippan_cli.scene.fingerprint import digest_of, file_sha256, pixels_of
 from clippan_cli.tasks.assess import assess
 from clippan_cli.writing.path import make_folder
-from clippan_models.errors import ClippanError, InputError, OutputError, why_lost
+from clippan_models.errors import ClippanError, InputError, OutputError, ResourceError, why_lost
 from clippan_models.outside import read_json
 
 LARGEST_RECORD = 2**20
@@ -82,6 +82,7 @@ class Record:
         warnings: codes of what is doubtful.
         error: what failed, in a line; empty where nothing did.
         exit_code: of that failure.
+        packages: of others that had a part in the image, with their versions.
     """
 
     key: str
@@ -90,6 +91,7 @@ class Record:
     warnings: tuple[str, ...] = ()
     error: str = ""
     exit_code: int = 0
+    packages: dict[str, str] = field(default_factory=dict)
 
 
 def runs_of(suite: Suite, scenes: list[OpenScene], folder: Path, compute: Mapping[str, Any]) -> list[Run]:
@@ -113,15 +115,15 @@ def _given(result: Result, scene: OpenScene, folder: Path) -> Run:
     return Run(scene, result.method, None, folder / "runs" / scene.name / result.method, Path(result.file))
 
 
-def done(run: Run, metrics: Metrics, compute: Mapping[str, Any], retry: bool, control: Control) -> Record:
+def done(run: Run, control: Control, *, metrics: Metrics, compute: Mapping[str, Any], retry: bool) -> Record:
     """The record of a run: one of earlier, if it was made of the same, else a new one.
 
     Args:
         run: the run.
+        control: progress and the request to stop.
         metrics: what is measured.
         compute: where to measure, by the names of the options in Python.
         retry: do not believe a failure of earlier.
-        control: progress and the request to stop.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -139,10 +141,25 @@ def done(run: Run, metrics: Metrics, compute: Mapping[str, Any], retry: bool, co
         with control.without_warnings() as warnings, control.without_facts():
             seconds = None if run.options is None else _make(run, run.options, control)
             found = _measure(run, metrics, compute, control)
-        record = Record(key, found, seconds, tuple(sorted(set(codes_of(warnings)))))
+        packages = {} if run.options is None else packages_with(run.options)
+        record = Record(key, found, seconds, tuple(sorted(set(codes_of(warnings)))), packages=packages)
     except Exception as error:  # a method that fails must not cost the others
         told = why_lost(error)
         record = Record(key, {}, error=told, exit_code=error.exit_code if isinstance(error, ClippanError) else 1)
+    return _written(run, record)
+
+
+def given_up(run: Run, error: ResourceError) -> Record:
+    """The record of a run that has cost too many workers; without a key, so that the next call tries it again.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
+    make_folder(run.folder)
+    return _written(run, Record("", {}, error=str(error), exit_code=error.exit_code))
+
+
+def _written(run: Run, record: Record) -> Record:
     write_text(run.record, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
     return record
 

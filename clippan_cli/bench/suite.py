@@ -84,6 +84,12 @@ class Scene:
         if not 2 <= self.ratio <= 16:
             raise UsageError(f"ratio {self.ratio} is not from 2 to 16")
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether the truth is known."""
+        named = self.truth if self.files is None else self.files.reference
+        return named is not None or self.image is not None or self.synthetic is not None
+
 
 @dataclass(frozen=True)
 class Method:
@@ -143,6 +149,7 @@ class Suite:
         methods: the first one is compared with each other.
         results: images of other code.
         metrics: what is compared.
+        error_maps: scenes with truth of which the page shows where each method is wrong.
     """
 
     title: str
@@ -150,6 +157,7 @@ class Suite:
     methods: tuple[Method, ...]
     results: tuple[Result, ...] = ()
     metrics: Metrics = Metrics()
+    error_maps: tuple[str, ...] = ()
 
 
 def read_suite(path: Path, results: Path | None = None, control: Control | None = None) -> Suite:
@@ -167,14 +175,14 @@ def read_suite(path: Path, results: Path | None = None, control: Control | None 
     """
     table = read_toml(path, "suite")
     try:
-        return _suite(table, path, results, control or Control())
+        return _suite(table, path.absolute(), results, control or Control())
     except UsageError as error:
         raise UsageError(f"suite {shown(path)}: {error}") from error
 
 
 def _suite(table: dict[str, Any], path: Path, results: Path | None, control: Control) -> Suite:
     folder = path.parent
-    known = ("title", "seeds", "scene", "method", "result", "metrics")
+    known = ("title", "seeds", "scene", "method", "result", "metrics", "error_maps")
     for key in table:
         if key not in known:
             raise unknown_name("key", key, known)
@@ -195,9 +203,19 @@ def _suite(table: dict[str, Any], path: Path, results: Path | None, control: Con
         methods,
         tuple(images),
         _entry(Metrics, "metrics", table.get("metrics", {})),
+        _error_maps(table, scenes),
     )
     _check(suite)
     return suite
+
+
+def _error_maps(table: dict[str, Any], scenes: Sequence[Scene]) -> tuple[str, ...]:
+    """The scenes whose error maps are wanted; the first one with truth where the suite does not say."""
+    usual = [scene.name for scene in scenes if scene.has_truth][:1]
+    try:
+        return msgspec.convert(table.get("error_maps", usual), tuple[str, ...])
+    except msgspec.ValidationError as error:
+        raise UsageError(f"error_maps names scenes: {error}") from error
 
 
 def _scenes(table: dict[str, Any], folder: Path, control: Control) -> list[Scene]:
@@ -229,9 +247,13 @@ def _check(suite: Suite) -> None:
     for name in (*names, *methods, *(result.method for result in suite.results)):
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be the name of a folder; choose a name without / and a dot in front")
+    for name in (*suite.error_maps, *(result.scene for result in suite.results)):
+        if name not in names:
+            raise unknown_name("scene", name, names)
+    for scene in suite.scenes:
+        if scene.name in suite.error_maps and not scene.has_truth:
+            raise UsageError(f"scene {scene.name} has no truth: take it out of error_maps")
     for result in suite.results:
-        if result.scene not in names:
-            raise unknown_name("scene", result.scene, names)
         if result.method in methods:
             raise UsageError(f"{result.method} is the name of a method and of a result; rename one of them")
 
@@ -247,7 +269,7 @@ def _found(folder: Path, scenes: Sequence[str]) -> list[Result]:
         fitting = [name for name in scenes if file.stem.startswith(f"{name}_")]
         if fitting:
             scene = max(fitting, key=len)
-            found.append(Result(file.stem.removeprefix(f"{scene}_"), scene, str(file)))
+            found.append(Result(file.stem.removeprefix(f"{scene}_"), scene, str(file.absolute())))
     if not found:
         raise UsageError(f"{shown(folder)} holds no file named SCENE_METHOD.tif; scenes are {', '.join(scenes)}")
     return found

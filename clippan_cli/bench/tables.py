@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clippan_cli.bench.runs import Kind
+from clippan_cli.bench.runs import Kind, Record, Run
 from clippan_models.metrics.catalogue import INDICES
 
 RESAMPLES, CONFIDENCE = 10_000, 0.95
@@ -29,6 +29,7 @@ class Row:
         seconds: of the method, or None.
         warnings: codes of what is doubtful.
         error: why it failed; empty where it did not.
+        packages: of others that had a part in the image, with their versions.
     """
 
     scene: str
@@ -39,6 +40,13 @@ class Row:
     seconds: float | None
     warnings: tuple[str, ...] = ()
     error: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+def row_of(run: Run, record: Record) -> Row:
+    """The figures of a run by its record."""
+    named = run.scene.name, run.method, run.seed, run.kind
+    return Row(*named, record.metrics, record.seconds, record.warnings, record.error, record.packages)
 
 
 @dataclass(frozen=True)

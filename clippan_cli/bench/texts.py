@@ -12,6 +12,11 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",  # the usual fonts of LaTeX have other letters in these places
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the beginning of a row, it and the star would belong to the end of the row before
+    "*": "{*}",
     "λ": r"$\lambda$",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }

@@ -40,7 +40,7 @@ def bench(
     A suite that was interrupted continues; a run is made again only if its inputs, its options or the version have
     changed. A run that fails does not stop the others.
 
-    Example: clippan bench suites/classical.toml -o bench/
+    Example: clippan bench suites/leaderboard.toml -o bench/
     """
     if output is None:
         raise UsageError("say where to write the results: -o DIR")
@@ -50,7 +50,15 @@ def bench(
         with control.timed("start"):
             from clippan_cli.bench.task import bench as run
 
-        found = run(suite, output, results, retry_failed=flags["retry_failed"], compute=flags, control=control)
+        found = run(
+            suite,
+            output,
+            results,
+            retry_failed=flags["retry_failed"],
+            scheduler=flags["scheduler"],
+            compute=flags,
+            control=control,
+        )
     _show(found, terminal)
     found.check()
 

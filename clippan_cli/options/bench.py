@@ -15,6 +15,10 @@ class _SuiteFlags(TypedDict, total=False):
         OptionalPath,
         _SUITE.flag(None, "DIR", "Also score the images that other code has made, named SCENE_METHOD.tif."),
     ]
+    scheduler: Annotated[
+        str | None,
+        _SUITE.flag(None, "tcp://HOST:PORT", "Run on the workers of a Dask cluster, one run at a time on each."),
+    ]
     retry_failed: Annotated[bool, _SUITE.flag(False, None, "Try failed runs again.")]
 
 

@@ -145,6 +145,27 @@ class Maps:
 
 
 @dataclass(frozen=True)
+class ErrorMaps:
+    """Absolute errors of the images of one scene in one place, under one colour scale, and the truth.
+
+    Attributes:
+        scene: its name.
+        place: size and position, in words.
+        truth: in natural colours.
+        limit: the error at the bright end of the scale, which begins at zero.
+        images: the maps.
+        bar: the scale of the pictures.
+    """
+
+    scene: str
+    place: str
+    truth: View
+    limit: float
+    images: tuple[Map, ...]
+    bar: ScaleBar
+
+
+@dataclass(frozen=True)
 class Line:
     """One line of a chart."""
 
@@ -407,11 +428,13 @@ class BenchContent:
     Attributes:
         title: of the page.
         sections: tables and charts.
+        error_maps: of the chosen scenes.
         failed: runs without figures, and why.
         data: the JSON document that the page contains.
     """
 
     title: str
     sections: tuple[Section, ...]
+    error_maps: tuple[ErrorMaps, ...] = ()
     failed: Facts = ()
     data: dict[str, Any] = field(default_factory=dict)

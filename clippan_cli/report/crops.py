@@ -74,6 +74,12 @@ def choose_places(findings: Findings, overview: Overview) -> tuple[Place, ...]:
     return tuple(chosen)
 
 
+def place_of_edges(place: Window, overview: Overview) -> Window | None:
+    """The window with the most contrast in PAN, as large as a crop can be; None where nothing is valid."""
+    cells = _cells(place, min(place.height, place.width, _SIDE), overview)
+    return cells[int(np.argmax(_contrast(overview, cells)))] if cells else None
+
+
 def draw_crops(findings: Findings, places: Sequence[Place], overview: Overview) -> tuple[tuple[Crop, ...], str]:
     """The places in PAN, MS and every image, and a description of the stretch."""
     scene, first = findings.scene, findings.first.subject.place
@@ -131,12 +137,11 @@ _Wish = tuple[str, str, Floats]
 
 def _by_content(scene: Scene, overview: Overview, cells: Sequence[Window]) -> list[_Wish]:
     def mean(image: Floats) -> Floats:
-        return np.array([_mean(image[_on_overview(c, overview)]) for c in cells])
+        return _means(image, overview, cells)
 
-    gradient = np.hypot(*np.gradient(np.nan_to_num(overview.pan[0], nan=_mean(overview.pan))))
     bright = _over_bands(overview.ms)
     peak = np.array([np.nanpercentile(_some(bright[_on_overview(c, overview)]), 95) for c in cells])
-    wishes = [("Edges", "the most contrast between neighbours in PAN", mean(gradient))]
+    wishes = [("Edges", "the most contrast between neighbours in PAN", _contrast(overview, cells))]
     roles = band_roles(scene.pair.ms, scene.sensor)
     if roles.nir is not None:
         red, green, nir = (overview.ms[b] for b in (roles.red, roles.green, roles.nir))
@@ -144,6 +149,15 @@ def _by_content(scene: Scene, overview: Overview, cells: Sequence[Window]) -> li
         water = mean(_normalised_difference(green, nir)) - mean(bright) / (np.nanmax(bright) or 1)
         wishes.append(("Water or shade", "the highest NDWI among dark places", water))
     return [*wishes, ("Bright roofs", "the brightest spots in MS", peak)]
+
+
+def _contrast(overview: Overview, cells: Sequence[Window]) -> Floats:
+    gradient = np.hypot(*np.gradient(np.nan_to_num(overview.pan[0], nan=_mean(overview.pan))))
+    return _means(gradient, overview, cells)
+
+
+def _means(image: Floats, overview: Overview, cells: Sequence[Window]) -> Floats:
+    return np.array([_mean(image[_on_overview(cell, overview)]) for cell in cells])
 
 
 def _by_quality(findings: Findings, cells: Sequence[Window]) -> list[_Wish]:

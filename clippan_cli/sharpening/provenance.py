@@ -11,11 +11,10 @@ import torch
 from clippan_cli import __version__
 from clippan_cli.rasters.names import public_name
 from clippan_cli.scene.estimation import Estimate
+from clippan_cli.sharpening.packages import packages_of
 from clippan_cli.sharpening.plan import Plan
 from clippan_cli.sharpening.run import Run
 from clippan_models.methods.method import Method
-from clippan_models.methods.registry import METHOD_PLUGINS
-from clippan_models.networks.names import BACKBONE_PLUGINS
 
 
 def describe_run(run: Run, method: Method, estimate: Estimate, plan: Plan) -> dict[str, str]:
@@ -46,8 +45,7 @@ def describe_run(run: Run, method: Method, estimate: Estimate, plan: Plan) -> di
         "PAN_R2": f"{observation.pan_r2:.4f}",
         "NOTES": json.dumps(list(pair.notes)),
         **method.tags(),
-        **METHOD_PLUGINS.tags(options.method),
-        **(BACKBONE_PLUGINS.tags(options.adapt.backbone) if run.spec.learns else {}),
+        **packages_of(options),
         **({"RESAMPLING": options.resampling} if options.resampling != "lanczos" else {}),
         **({"PAN_WEIGHTS": json.dumps(options.weights_pan)} if options.weights_pan else {}),
         **_describe_weights(run),

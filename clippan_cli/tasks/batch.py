@@ -8,10 +8,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
-from clippan_cli.batch.cluster import ClusterPool, connected
+from clippan_cli.batch.cluster import cluster_of
 from clippan_cli.batch.options import BatchOptions
 from clippan_cli.batch.outputs import outputs_of
 from clippan_cli.batch.record import (
@@ -24,17 +23,18 @@ from clippan_cli.batch.record import (
     with_key,
     write_record,
 )
-from clippan_cli.batch.requirements import requirements_of
 from clippan_cli.rasters.options import Trust
 from clippan_cli.report.stac_item import check_collection, write_collection
+from clippan_cli.running.attempts import results_of
 from clippan_cli.running.compute import choose_device
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.network import keep_gdal_off_the_network
 from clippan_cli.running.options import ComputeOptions
-from clippan_cli.running.pool import ProcessPool, WorkerLost
+from clippan_cli.running.pool import ProcessPool
 from clippan_cli.scene.files import LeftOut, PairTable, ReadOptions, SceneFiles
 from clippan_cli.scene.fingerprint import file_sha256
 from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.packages import packages_of
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.writing.path import make_folder
 from clippan_models.errors import (
@@ -51,9 +51,6 @@ from clippan_models.sensors import load_sensor
 
 SCHEMA = "clippan.batch/1"
 """Name and version of the JSON."""
-
-_ATTEMPTS = 2  # at a scene whose worker dies
-_TICK = 0.2  # seconds between looks at the request to stop
 
 Outcome = Literal["done", "unchanged", "failed", "failed before"]
 Submit = Callable[[Job], Future[Record]]
@@ -97,6 +94,7 @@ class SceneResult:
             "seconds": self.record.seconds,
             "quality": self.record.quality,
             "warnings": plain(self.record.warnings),
+            "packages": self.record.packages,
         }
 
 
@@ -226,16 +224,11 @@ def _workers(
         with ProcessPool(options.workers, prepare=prepare) as pool:
             yield lambda job: pool.submit(sharpen_scene, job), compute.shared_by(options.workers)
         return
-    with connected(options.scheduler) as client:
-        make_folder(options.folder)
-        with (
-            requirements_of(sharpening, options.folder) as requirements,
-            ClusterPool(client, requirements, on_note, prepare) as cluster,
-        ):
-            yield (
-                lambda job: cluster.submit(sharpen_scene, job.absolute()),
-                replace(compute, threads=compute.threads or cluster.threads),
-            )
+    with cluster_of(options.scheduler, [sharpening], options.folder, on_note, prepare) as cluster:
+        yield (
+            lambda job: cluster.submit(sharpen_scene, job.absolute()),
+            replace(compute, threads=compute.threads or cluster.threads),
+        )
 
 
 def _compare(jobs: Sequence[Job], retry_failed: bool, control: Control) -> tuple[dict[str, SceneResult], list[Job]]:
@@ -274,7 +267,8 @@ def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[
     """Have the workers do all jobs; the results by the id of the scene."""
     results: dict[str, SceneResult] = {}
     try:
-        for job, record in _records(jobs, submit, control):
+        for job, found in results_of(jobs, submit, lambda job: job.files.id, control):
+            record = _given_up(job, found) if isinstance(found, ResourceError) else found
             outcome: Outcome = "done" if record.status == "done" else "failed"
             results[job.files.id] = SceneResult(job, outcome, record)
             with control.warnings_of(job.files.id):
@@ -290,38 +284,10 @@ def _sharpen_all(jobs: Sequence[Job], submit: Submit, control: Control) -> dict[
     return results
 
 
-def _records(jobs: Sequence[Job], submit: Submit, control: Control) -> Iterator[tuple[Job, Record]]:
-    """What comes of each job, as it comes; a job whose worker is lost gets another attempt."""
-    finished: SimpleQueue[tuple[Job, int, Future[Record]]] = SimpleQueue()
-
-    def begin(job: Job, attempt: int) -> None:
-        submit(job).add_done_callback(lambda future: finished.put((job, attempt, future)))
-
-    for job in jobs:
-        begin(job, 1)
-    left = len(jobs)
-    while left:
-        control.check()
-        try:
-            job, attempt, future = finished.get(timeout=_TICK)
-            record = future.result()
-        except Empty:
-            continue
-        except WorkerLost as loss:
-            if attempt < _ATTEMPTS:
-                control.on_note(f"{job.files.id}: its worker {loss.how}; it is tried again")
-                begin(job, attempt + 1)
-                continue
-            record = _given_up(job, loss)
-        left -= 1
-        yield job, record
-
-
-def _given_up(job: Job, loss: WorkerLost) -> Record:
+def _given_up(job: Job, error: ResourceError) -> Record:
     """Remember that a scene has cost too many workers."""
-    message = f"its worker {loss.how}, {_ATTEMPTS} times; is there enough memory?"
     ours = may_replace(job, read_record(job))
-    record = Record(job.key, "failed", ours, error=message, exit_code=loss.exit_code)
+    record = Record(job.key, "failed", ours, error=str(error), exit_code=error.exit_code)
     write_record(job, record)
     return record
 
@@ -349,6 +315,7 @@ def sharpen_scene(job: Job, control: Control) -> Record:
             seconds=round(time.monotonic() - started, 2),
             quality=dict(result.quality.metrics) if result.quality else None,
             warnings=result.warnings,
+            packages=packages_of(options),
         )
         write_record(job, record)
     except Exception as error:  # one bad scene must not cost the others

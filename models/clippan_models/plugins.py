@@ -52,9 +52,14 @@ class Plugins:
         """The package that registers a name, with its version."""
         return _package(self._found()[0][name])
 
-    def tags(self, name: str) -> dict[str, str]:
-        """What the tags of a result say of a package that had a part in it; nothing of clippan's own."""
-        return {f"{self.kind.upper()}_PACKAGE": self.package(name)} if name in self.names() else {}
+    def tags(self, name: str, part: str = "") -> dict[str, str]:
+        """What the tags of a result say of a package that had a part in it; nothing of clippan's own.
+
+        Args:
+            name: of what it brings.
+            part: that this had; if not given, that of its kind.
+        """
+        return {f"{(part or self.kind).upper()}_PACKAGE": self.package(name)} if name in self.names() else {}
 
     def check(self, name: str) -> None:
         """Refuse a name that nobody registers, or that cannot be chosen.

@@ -61,6 +61,17 @@ def test_images_of_other_code_are_found_by_the_longest_name_of_a_scene(tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("key", "shown"), [("", ["a"]), ('error_maps = ["b", "a"]\n', ["b", "a"]), ("error_maps = []\n", [])]
+)
+def test_errors_are_mapped_for_the_first_scene_with_truth_or_those_that_are_named(
+    tmp_path: Path, key: str, shown: list[str]
+) -> None:
+    bare = '[[scene]]\nname = "bare"\nms = "m.tif"\npan = "p.tif"\n'
+    text = key + bare + SCENE + SCENE.replace('"a"', '"b"') + METHOD
+    assert list(read_suite(written(tmp_path, text)).error_maps) == shown
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         (METHOD, "at least one [[scene]]"),
@@ -78,6 +89,12 @@ def test_images_of_other_code_are_found_by_the_longest_name_of_a_scene(tmp_path:
         (SCENE + METHOD + '[metrics]\nnames = ["Q9"]\n', "no index called 'Q9'"),
         (SCENE + METHOD + '[[result]]\nmethod = "b"\nscene = "z"\nfile = "z.tif"\n', "no scene called 'z'"),
         (SCENE + METHOD + '[[result]]\nmethod = "exp"\nscene = "a"\nfile = "z.tif"\n', "a method and of a result"),
+        ('error_maps = ["b"]\n' + SCENE + METHOD, "no scene called 'b'"),
+        ("error_maps = 3\n" + SCENE + METHOD, "error_maps names scenes: Expected `array`"),
+        (
+            'error_maps = ["p"]\n' + METHOD + '[[scene]]\nname = "p"\nms = "m.tif"\npan = "p.tif"\n',
+            "scene p has no truth: take it out of error_maps",
+        ),
         ("scenes = 3\n", "no key called 'scenes' (did you mean scene?)"),
         ("scene = 3\n", "scene must be tables"),
     ],

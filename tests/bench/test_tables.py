@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -91,6 +94,36 @@ def test_latex_is_a_complete_table_with_escaped_names() -> None:
     assert "half (1 of 2 scenes)" in latex
 
 
+Compile = Callable[[str], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def compile_latex(tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    """Compiles the body of a document that loads booktabs, by the first program that can."""
+    folder = tmp_path_factory.mktemp("latex")
+
+    def compiled_by(command: Sequence[str], body: str) -> subprocess.CompletedProcess[str]:
+        head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+        (folder / "page.tex").write_text(f"{head}{body}\n\\end{{document}}\n", encoding="utf-8")
+        called = [*command, "page.tex"]
+        return subprocess.run(called, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+
+    for command in (["pdflatex", "-interaction=nonstopmode", "-halt-on-error"], ["tectonic"]):
+        if shutil.which(command[0]) and compiled_by(command, "text").returncode == 0:
+            return partial(compiled_by, command)
+    pytest.skip("neither pdflatex with booktabs nor tectonic is installed")
+
+
+def test_latex_compiles_whatever_methods_and_suite_are_called(compile_latex: Compile) -> None:
+    names = ("se_eds & more", "a\\b {c #1 $x 50 %", "[mine]", "*best", "λ-PNN ~ ^2", 'Müller\'s <b> | "c"')
+    rows = [row(scene, name, SAM=1.0, PSNR=30.0, ERGAS=2.0) for name in names for scene in "ab"]
+    table = table_of("with truth", [*rows, row("a", "half", SAM=2.0), row("b", "none")], ["PSNR", "SAM", "ERGAS"])
+    assert table is not None
+    done = compile_latex(latex_table(table, names[1]))
+    assert done.returncode == 0, done.stdout
+    assert "Missing character" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [
@@ -98,6 +131,8 @@ def test_latex_is_a_complete_table_with_escaped_names() -> None:
         ("{x}", r"\{x\}"),
         ("a\\b", r"a\textbackslash{}b"),
         ("λ-PNN", r"$\lambda$-PNN"),
+        ("a<b>|c", r"a\textless{}b\textgreater{}\textbar{}c"),
+        ("[a]*", "{[}a]{*}"),
         ("~^", r"\textasciitilde{}\textasciicircum{}"),
     ],
 )

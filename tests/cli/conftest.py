@@ -165,6 +165,16 @@ def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A scheduler and one worker, as threads of this process that talk over TCP."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
+    ) as running:
+        yield running
+
+
 MOST_CPU, LONGEST, LARGEST = 5.0, 30.0, 2**30
 """CPU seconds, seconds and bytes that a hostile input may cost; on a busy machine the seconds become many more."""
 
@@ -243,10 +253,12 @@ class Deadly:
     def deaths(self) -> int:
         return self.log.stat().st_size if self.log.exists() else 0
 
-    def __call__(self, task: Any, control: Control) -> Any:
-        if type(task).__name__ == self.task and Path(task.files.pan).name == self.pan and self.deaths < self.times:
+    def __call__(self, task: Any, control: Control, **options: Any) -> Any:
+        files = getattr(task, "scene", task).files
+        if type(task).__name__ == self.task and Path(files.pan).name == self.pan and self.deaths < self.times:
             with self.log.open("ab") as log:
                 log.write(b".")
             os.kill(os.getpid(), signal.SIGKILL)
         module, _, name = self.function.rpartition(".")
-        return getattr(import_module(module), name)(task, control)  # by name: in the tests' process it is replaced
+        do = getattr(import_module(module), name)  # by name: in the tests' process it is replaced
+        return do(task, control, **options)

@@ -34,15 +34,6 @@ NO_RESOURCES = 6
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A scheduler and one worker, as threads of this process that talk over TCP."""
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
-    ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def processes() -> Iterator[Any]:
     """A scheduler and two workers, each a process with a nanny, which starts another when it dies."""
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as running:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import rasterio
 
+from clippan_cli.batch.record import Job, with_key
+from clippan_cli.batch.requirements import requirements_of
+from clippan_cli.bench.task import bench
+from clippan_cli.running.control import Control
+from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.sharpening.packages import packages_of
+from clippan_models.adaptation.options import AdaptOptions
 from clippan_models.plugins import look_again
 from tests.cli.conftest import Desk, RunMain
 from tests.cli.test_start import loaded_by
@@ -158,3 +166,65 @@ def test_a_name_of_two_packages_is_refused(site: Site, desk: Desk, run_main: Run
         site.install(package, {"clippan.methods": {"mean": "acme_mean:SPEC"}}, {"acme_mean": MEAN})
     outcome = run_main(desk.sharpen("--method", "mean"))
     assert outcome.code == USAGE and "registered by acme 1.0 and by other 1.0" in outcome.error_line
+
+
+SUITE = '[[scene]]\nname = "field"\nsynthetic = 7\nside = 64\n[[method]]\nname = "mean"\n'
+
+
+@pytest.fixture
+def acme(site: Site) -> Callable[[str], None]:
+    """Installs a version of the package with the method `mean`."""
+
+    def install(version: str) -> None:
+        site.install("acme", {"clippan.methods": {"mean": "acme_mean:SPEC"}}, {"acme_mean": MEAN}, version)
+        look_again()
+
+    return install
+
+
+def test_a_batch_makes_its_scenes_again_after_an_update_of_the_package(
+    acme: Callable[[str], None], desk: Desk, run_main: RunMain
+) -> None:
+    (desk.folder / "pairs.csv").write_text(f"ms,pan,id\n{desk.ms()},{desk.pan()},a\n")
+    command = ["batch", desk.path("pairs.csv"), "-o", desk.path("sharp"), "--json", "--method", "mean", "--no-quality"]
+    job = Job(SceneFiles((desk.path("ms.tif"),), desk.path("pan.tif")), ReadOptions(), SharpenOptions(desk.out, "exp"))
+    made, keys = [], set()
+    for version in ("1.0", "1.0", "2.0"):
+        acme(version)
+        (scene,) = json.loads(run_main(command).stdout)["scenes"]
+        made.append((scene["outcome"], scene["packages"]))
+        keys.add(with_key(job).key)
+    one, two = ({"METHOD_PACKAGE": f"acme {version}"} for version in ("1.0", "2.0"))
+    assert made == [("done", one), ("unchanged", one), ("done", two)]
+    assert len(keys) == 1  # the methods of clippan do not depend on it
+
+
+def test_a_suite_makes_its_runs_again_after_an_update_of_the_package(
+    acme: Callable[[str], None], tmp_path: Path
+) -> None:
+    (tmp_path / "suite.toml").write_text(SUITE)
+    made = []
+    for version in ("1.0", "1.0", "2.0"):
+        acme(version)
+        notes: list[str] = []
+        (row,) = bench(tmp_path / "suite.toml", tmp_path / "bench", control=Control(on_note=notes.append)).rows
+        made.append((notes, row.packages))
+    one, two = ({"METHOD_PACKAGE": f"acme {version}"} for version in ("1.0", "2.0"))
+    assert made == [(["field, mean"], one), ([], one), (["field, mean"], two)]
+
+
+def test_workers_with_another_version_of_the_package_are_refused(acme: Callable[[str], None], tmp_path: Path) -> None:
+    acme("1.0")
+    with requirements_of([SharpenOptions(tmp_path / "fused.tif", "mean")], tmp_path) as requirements:
+        assert requirements.objection() == ""
+        acme("2.0")
+        assert "has the package acme 2.0 but this machine has acme 1.0" in requirements.objection()
+
+
+def test_the_packages_of_backbone_and_teacher_are_told_where_a_network_learns(site: Site, tmp_path: Path) -> None:
+    site.install_template()
+    look_again()
+    adapt = AdaptOptions(backbone="my-backbone", teacher="my-backbone")
+    found = {name: packages_of(SharpenOptions(tmp_path, name, adapt=adapt)) for name in ("network", "exp")}
+    package = "my-backbone 1.0"
+    assert found == {"network": {"BACKBONE_PACKAGE": package, "TEACHER_PACKAGE": package}, "exp": {}}
