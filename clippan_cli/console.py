@@ -102,6 +102,7 @@ class Terminal:
             elif self._told == "auto":
                 stack.enter_context(drawn(stages, self.stderr))
                 self._drawing = self.stderr.is_terminal and sys.stdout.isatty()
+            stack.callback(stages.close)
             try:
                 yield
             except ClippanError as error:

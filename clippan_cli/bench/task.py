@@ -75,6 +75,7 @@ def bench(
                 record.error,
             )
         )
+    control.report(Progress("bench", len(runs), len(runs), unit="runs"))
     found = BenchResult(suite.title, suite.metrics, tuple(rows), folder)
     found.write()
     write_page(folder / PAGE, found)
