@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shlex
 import sys
 import textwrap
@@ -25,7 +24,7 @@ from rich.text import Text
 from clippan_cli.progress import Stages, as_json_lines, at_this_time, clock, drawn, told_now_and_then
 from clippan_cli.running.control import Control, stopped_by_signals
 from clippan_cli.running.warnings import RunWarning
-from clippan_models.errors import ClippanError, OutputError, UsageError, shown
+from clippan_models.errors import ClippanError, OutputError, UsageError, printable, shown, unbroken
 from clippan_models.plain import plain
 
 logger = logging.getLogger(__name__)
@@ -35,8 +34,6 @@ PROGRESS = ("auto", "lines", "json", "none")
 
 _WIDEST = 100_000  # columns that a table is measured with
 _HANGING = 11  # columns under the headings of facts and results
-
-_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 
 
 class Terminal:
@@ -284,16 +281,6 @@ class PlainConsole(Console):
         """Whatever is drawn, such as logs and progress bars, without control characters that rich has not put there."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
-
-
-def printable(text: str, escape: Callable[[str], str] = ascii) -> str:
-    """A text with all control characters but line breaks escaped, in the way of Python or of JSON."""
-    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else escape(found[0])[1:-1], text)
-
-
-def unbroken(text: str) -> str:
-    """A text whose line breaks, such as those in the name of a file, are escaped."""
-    return text.replace("\n", "\\n")
 
 
 def one_line(message: str) -> str:

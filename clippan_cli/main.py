@@ -25,10 +25,10 @@ from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.names import WithPlugins
 from clippan_cli.commands.sharpen import sharpen
-from clippan_cli.console import one_line, printable
+from clippan_cli.console import one_line
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
-from clippan_models.errors import DISK_FULL, ClippanError, Interrupted, OutputError, UsageError
+from clippan_models.errors import DISK_FULL, ClippanError, Interrupted, OutputError, UsageError, printable
 
 app = typer.Typer(
     name="clippan",
