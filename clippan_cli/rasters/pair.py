@@ -17,6 +17,7 @@ from clippan_cli.rasters.array_names import same_sample
 from clippan_cli.rasters.declared import as_declared
 from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
 from clippan_cli.rasters.ground import relate_by_ground
+from clippan_cli.rasters.names import public_name
 from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Declared, Extent, Nodata, PairOptions
 from clippan_cli.rasters.resampled import samples_of
@@ -156,15 +157,15 @@ def open_pair(
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
     of_ms, of_pan = (said.masking(options.quality_mask) for said in declared)
-    quality = (each.file for said in (of_ms, of_pan) for each in said.quality)
-    named = Stamps.now([*ms_names, *pan_names, *quality])
+    quality = (*of_ms.quality, *of_pan.quality)
+    named = Stamps.now([*ms_names, *pan_names, *(each.file for each in quality)])
     ms = _opened(ms_names, "MS", options, options.ms_nodata, of_ms, stack)
     ms = samples_of(_choose_ms_bands(ms, options))
     pan = _opened(pan_names, "PAN", options, options.pan_nodata, of_pan, stack)
     pan = _choose_pan_band(pan, ms, options.pan_band)
     opened = (*ms.datasets, *pan.datasets)
     stamps = named.with_more(file for dataset in opened for file in files_of(dataset.name, dataset))
-    notes = [*ms.notes, *pan.notes]
+    notes = [*ms.notes, *pan.notes, *(f"{each.of} is masked by {public_name(each.file)}" for each in quality)]
     rounding = coarse_rounding((pan, ms))
     if (known := _without_geotransforms(ms, pan, options, rounding, notes)) is not None:
         to_pan, rounding = known, None
