@@ -285,4 +285,4 @@ class PlainConsole(Console):
 
 def one_line(message: str) -> str:
     """The message without line breaks, and without control characters that a file name may hold."""
-    return printable(" ".join(message.split()))
+    return printable(" ".join(line.strip() for line in message.splitlines() if line.strip()))

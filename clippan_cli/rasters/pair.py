@@ -152,6 +152,9 @@ def open_pair(
         UsageError: bands or a nodata value that a file does not have.
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
+    for name in ms_names:
+        if name in pan_names:
+            raise IncompatiblePairError(f"{public_name(name)} was given as MS and as PAN; name MS, then PAN")
     of_ms, of_pan = (said.masking(options.quality_mask) for said in declared)
     quality = (*of_ms.quality, *of_pan.quality)
     named = Stamps.now([*ms_names, *pan_names, *(each.file for each in quality)])

@@ -38,9 +38,10 @@ def why_lost(error: Exception) -> str:
     return told if isinstance(error, ClippanError) else f"unexpected {type(error).__name__}: {told}"
 
 
-def shown(path: Path) -> str:
-    """A path as part of a message of one line: what cannot be printed is escaped."""
-    return unbroken(printable(str(path)))
+def shown(path: Path | str) -> str:
+    """A path as part of a message of one line: what cannot be printed is escaped, blanks at its ends are quoted."""
+    text = unbroken(printable(str(path)))
+    return text if text and text == text.strip() else f"'{text}'"
 
 
 def printable(text: str, escape: Callable[[str], str] = ascii) -> str:

@@ -26,6 +26,11 @@ def text_named_tif(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.path("notes.tif"))
 
 
+@fails(INPUT, "'' cannot be read", "No such file")
+def file_without_a_name(desk: Desk) -> list[str]:
+    return desk.sharpen(ms="")
+
+
 @fails(INPUT, "missing.tif", "No such file")
 def missing_file(desk: Desk) -> list[str]:
     return desk.sharpen(pan=desk.path("missing.tif"))
