@@ -33,6 +33,7 @@ PROGRESS = ("auto", "lines", "json", "none")
 """How progress is told of: as suits the terminal, in lines, as JSON, or not at all."""
 
 _WIDEST = 100_000  # columns that a table is measured with
+_BEGINNING = 4096  # bytes that tell a text from other data
 _HANGING = 11  # columns under the headings of facts and results
 
 
@@ -220,6 +221,8 @@ class Terminal:
             yield
             return
         try:
+            if _holds_data(self.log_file):
+                raise OutputError(f"{shown(self.log_file)} is not a text file, so no log; choose another name")
             file = self.log_file.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
         except OSError as error:
             raise OutputError(f"cannot write {shown(self.log_file)}: {error.strerror or error}") from error
@@ -230,6 +233,14 @@ class Terminal:
                 yield
             finally:
                 self._log = None
+
+
+def _holds_data(path: Path) -> bool:
+    """Whether a file is there that is no text, such as a raster."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b"\0" in file.read(_BEGINNING)
 
 
 class _Calling(logging.Handler):

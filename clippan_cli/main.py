@@ -93,6 +93,7 @@ def _run() -> int:
             warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user, we say
         try:
             _refuse_other_encodings()
+            _refuse_nothing()
             code = _code_of_app()
             sys.stdout.flush()
             return code
@@ -145,6 +146,18 @@ def _refuse_other_encodings() -> None:
             f"names that are not plain ASCII cannot be used here, as Python takes file names for {encoding}: unset "
             "PYTHONUTF8, or choose a locale such as LC_ALL=C.UTF-8"
         )
+
+
+def _refuse_nothing() -> None:
+    """Refuse arguments without a letter, which would be taken for the working folder.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for before, argument in zip(sys.argv, sys.argv[1:], strict=False):
+        if not argument:
+            what = before if before.startswith("-") else "an argument"
+            raise UsageError(f"{what} is empty; is a variable of the shell not set?")
 
 
 def _with_flag(error: ClippanError) -> str:

@@ -145,9 +145,9 @@ def _warn_of_silence(run: Run) -> None:
 
 def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -> None:
     inputs, overwrite = files.paths, options.encoding.overwrite
-    check_apart(options.outputs)
     check_output_path(options.output, inputs, overwrite)
     check_raster_name(options.output)
+    check_apart(options.outputs)
     for beside in (options.quicklook, options.stac):
         if beside is not None:
             check_output_path(beside, [*inputs, options.output], overwrite)

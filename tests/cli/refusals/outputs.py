@@ -94,6 +94,11 @@ def folder_of_a_batch_is_a_file(desk: Desk) -> list[str]:
     return ["batch", str(Path(desk.pan()).parent), "-o", desk.ms(), "--method", "exp"]
 
 
+@fails(OUTPUT, "ms.tif is not a text file")
+def log_file_is_ms(desk: Desk) -> list[str]:
+    return desk.sharpen("--log-file", desk.path("ms.tif"))
+
+
 @fails(OUTPUT, "fused.tif", "two outputs")
 def quicklook_is_the_output(desk: Desk) -> list[str]:
     return desk.sharpen("--quicklook", str(desk.out))
