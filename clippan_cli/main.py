@@ -28,7 +28,16 @@ from clippan_cli.commands.sharpen import sharpen
 from clippan_cli.console import one_line
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
-from clippan_models.errors import DISK_FULL, ClippanError, Interrupted, OutputError, UsageError, printable
+from clippan_models.errors import (
+    DISK_FULL,
+    ClippanError,
+    InputError,
+    Interrupted,
+    OutputError,
+    UsageError,
+    printable,
+    shown,
+)
 
 app = typer.Typer(
     name="clippan",
@@ -106,6 +115,9 @@ def _run() -> int:
         except Exception as error:
             if isinstance(error, OSError) and error.errno in DISK_FULL:  # a file would have been named
                 return _failed(f"cannot write to the standard output: {error.strerror}", OutputError.exit_code, error)
+            if isinstance(error, PermissionError) and error.filename:  # a folder on the way is closed to this user
+                name = os.fsdecode(error.filename)
+                return _failed(f"{shown(name)} cannot be opened: {error.strerror}", InputError.exit_code, error)
             if _out_of_memory(error):
                 return _failed("not enough memory: use a smaller --tile, or --device cpu where a GPU is full", 6, error)
             return _failed(
