@@ -101,7 +101,7 @@ def test_assets_of_old_items_number_their_bands(tmp_path: Path) -> None:
 def test_masks_are_used_where_their_values_are_known_and_named_where_not(
     platform: str, band: str, masks: tuple[str, ...], used: list[str], unused: str, tmp_path: Path
 ) -> None:
-    assets = {name: {"href": f"{name}.tif", "roles": ["cloud-shadow"]} for name in masks}
+    assets: dict[str, Any] = {name: {"href": f"{name}.tif", "roles": ["cloud-shadow"]} for name in masks}
     for number, name in {2: "blue", 3: "green", 4: "red", 8: "pan"}.items():
         assets[name] = {"href": f"{number}.tif", "eo:bands": [{"name": band.format(number), "common_name": name}]}
     (pair,) = table(tmp_path / "item.json", item("x", **assets) | {"properties": {"platform": platform}}).pairs
