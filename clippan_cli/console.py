@@ -6,7 +6,6 @@ import errno
 import json
 import logging
 import os
-import re
 import shlex
 import sys
 import textwrap
@@ -27,7 +26,7 @@ from rich.text import Text
 from clippan_cli.progress import Stages, as_json_lines, at_this_time, clock, drawn, told_now_and_then
 from clippan_cli.running.control import Control, stopped_by_signals
 from clippan_cli.running.warnings import RunWarning
-from clippan_models.errors import ClippanError, OutputError, UsageError, shown
+from clippan_models.errors import ClippanError, OutputError, UsageError, printable, shown, unbroken
 from clippan_models.plain import plain
 
 logger = logging.getLogger(__name__)
@@ -36,9 +35,8 @@ PROGRESS = ("auto", "lines", "json", "none")
 """How progress is told of: as suits the terminal, in lines, as JSON, or not at all."""
 
 _WIDEST = 100_000  # columns that a table is measured with
+_BEGINNING = 4096  # bytes that tell a text from other data
 _HANGING = 11  # columns under the headings of facts and results
-
-_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 
 
 class Terminal:
@@ -104,6 +102,7 @@ class Terminal:
             elif self._told == "auto":
                 stack.enter_context(drawn(stages, self.stderr))
                 self._drawing = self.stderr.is_terminal and sys.stdout.isatty()
+            stack.callback(stages.close)
             try:
                 yield
             except ClippanError as error:
@@ -224,6 +223,8 @@ class Terminal:
             yield
             return
         try:
+            if _holds_data(self.log_file):
+                raise OutputError(f"{shown(self.log_file)} is not a text file, so no log; choose another name")
             file = open(self.log_file, "a", 1, "utf-8", "backslashreplace", opener=_open_at_once)
         except OSError as error:
             reason = "nobody reads this pipe" if error.errno == errno.ENXIO else error.strerror or error
@@ -244,6 +245,14 @@ def _open_at_once(path: str, flags: int) -> int:
     number = os.open(path, flags | os.O_NONBLOCK, 0o666)
     os.set_blocking(number, True)
     return number
+
+
+def _holds_data(path: Path) -> bool:
+    """Whether a file is there that is no text, such as a raster."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b"\0" in file.read(_BEGINNING)
 
 
 class _Calling(logging.Handler):
@@ -297,16 +306,6 @@ class PlainConsole(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def printable(text: str, escape: Callable[[str], str] = ascii) -> str:
-    """A text with all control characters but line breaks escaped, in the way of Python or of JSON."""
-    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else escape(found[0])[1:-1], text)
-
-
-def unbroken(text: str) -> str:
-    """A text whose line breaks, such as those in the name of a file, are escaped."""
-    return text.replace("\n", "\\n")
-
-
 def one_line(message: str) -> str:
     """The message without line breaks, and without control characters that a file name may hold."""
-    return printable(" ".join(message.split()))
+    return printable(" ".join(line.strip() for line in message.splitlines() if line.strip()))

@@ -25,11 +25,20 @@ from clippan_cli.commands.info import info
 from clippan_cli.commands.models import models
 from clippan_cli.commands.names import WithPlugins
 from clippan_cli.commands.sharpen import sharpen
-from clippan_cli.console import one_line, printable
+from clippan_cli.console import one_line
 from clippan_cli.options.flags import spelled
 from clippan_cli.running.control import handle_stop_signals
 from clippan_cli.running.unlogged import ignore_what_cannot_be_logged
-from clippan_models.errors import DISK_FULL, ClippanError, Interrupted, OutputError, UsageError
+from clippan_models.errors import (
+    DISK_FULL,
+    ClippanError,
+    InputError,
+    Interrupted,
+    OutputError,
+    UsageError,
+    printable,
+    shown,
+)
 
 app = typer.Typer(
     name="clippan",
@@ -95,6 +104,7 @@ def _run() -> int:
             warnings.simplefilter("ignore")  # of libraries to programmers; what concerns the user, we say
         try:
             _refuse_other_encodings()
+            _refuse_nothing()
             code = _code_of_app()
             sys.stdout.flush()
             return code
@@ -107,6 +117,9 @@ def _run() -> int:
         except Exception as error:
             if isinstance(error, OSError) and error.errno in DISK_FULL:  # a file would have been named
                 return _failed(f"cannot write to the standard output: {error.strerror}", OutputError.exit_code, error)
+            if isinstance(error, PermissionError) and error.filename:  # a folder on the way is closed to this user
+                name = os.fsdecode(error.filename)
+                return _failed(f"{shown(name)} cannot be opened: {error.strerror}", InputError.exit_code, error)
             if _out_of_memory(error):
                 return _failed("not enough memory: use a smaller --tile, or --device cpu where a GPU is full", 6, error)
             return _failed(
@@ -148,6 +161,18 @@ def _refuse_other_encodings() -> None:
             f"names that are not plain ASCII cannot be used here, as Python takes file names for {encoding}: unset "
             "PYTHONUTF8, or choose a locale such as LC_ALL=C.UTF-8"
         )
+
+
+def _refuse_nothing() -> None:
+    """Refuse arguments without a letter, which would be taken for the working folder.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for before, argument in zip(sys.argv, sys.argv[1:], strict=False):
+        if not argument:
+            what = before if before.startswith("-") else "an argument"
+            raise UsageError(f"{what} is empty; is a variable of the shell not set?")
 
 
 def _with_flag(error: ClippanError) -> str:

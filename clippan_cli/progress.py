@@ -6,9 +6,11 @@ import html
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 from rich.live import Live
@@ -33,20 +35,24 @@ class Stage:
 
     Attributes:
         label: what it is called.
-        began: when it began.
+        part: 1, or how often a stage of this name has begun by now: some work comes in several parts.
+        counted: it is known from the units that are done, and not from its beginning and its end.
         latest: what was heard of it last, or None.
         before: units that were done when it was first heard of: what comes before them, such as preparations, or a
             training that goes on, tells nothing of the pace.
         paced: when that was.
-        ended: when it ended, or None.
+        ended: it has ended.
     """
 
     label: str
-    began: float = field(default_factory=lambda: time.monotonic())
+    part: int = 1
+    counted: bool = False
     latest: Progress | None = None
     before: int = 0
     paced: float = 0.0
-    ended: float | None = None
+    ended: bool = False
+    _spent: float = 0.0
+    _since: float | None = field(default_factory=lambda: time.monotonic())
 
     @property
     def counts(self) -> bool:
@@ -55,16 +61,34 @@ class Stage:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it began, at most until it ended."""
-        return (self.ended or time.monotonic()) - self.began
+        """Seconds since it began, without those of stages within it."""
+        return self._spent + (0.0 if self._since is None else time.monotonic() - self._since)
 
     @property
     def left(self) -> float | None:
         """Seconds that it still takes, if it goes on as it did; None where nothing tells."""
         if self.latest is None or self.latest.done <= self.before:
             return None
-        paced = (self.ended or time.monotonic()) - self.paced
+        paced = time.monotonic() - self.paced
         return paced / (self.latest.done - self.before) * (self.latest.total - self.latest.done)
+
+    def pause(self) -> None:
+        """Let its time stand still."""
+        self._spent, self._since = self.elapsed, None
+
+    def resume(self) -> None:
+        """Let its time go on."""
+        self._since = time.monotonic()
+
+    def hear(self, progress: Progress) -> None:
+        """Take in how far it has come."""
+        if self.latest is None:
+            self.before, self.paced = progress.done, time.monotonic()
+        self.latest = progress
+
+    def is_told_by(self, progress: Progress) -> bool:
+        """Whether this is heard of it: it has its name, and has not begun anew."""
+        return self.label == progress.stage and (self.latest is None or self.latest.done <= progress.done)
 
     def words(self) -> list[str]:
         """How far it is: units, times, speed, and a note."""
@@ -73,7 +97,7 @@ class Stage:
         if latest is not None and latest.done:
             of = "" if latest.unit == "%" else f"/{latest.total}"
             words.append(f"{latest.done}{of} {latest.unit}".rstrip())
-        if self.ended is not None:
+        if self.ended:
             words.append(f"took {clock(self.elapsed)}")
         else:
             left = f", {clock(self.left)} left" if self.left else ""
@@ -81,11 +105,6 @@ class Stage:
         if latest is not None and latest.pixels and self.elapsed > 0:
             words.append(f"{latest.pixels / 1e6 / self.elapsed:.2f} Mpx/s")
         return [*words, latest.note] if latest is not None and latest.note else words
-
-
-def _goes_on(stage: Stage, progress: Progress) -> bool:
-    """Whether this is heard of the same stage, which has not begun anew."""
-    return stage.label == progress.stage and stage.latest is not None and stage.latest.done <= progress.done
 
 
 def clock(seconds: float) -> str:
@@ -100,47 +119,65 @@ def clock(seconds: float) -> str:
 
 
 class Stages:
-    """The stages of a run, as its control tells of them.
+    """The stages of a run, as its control tells of them. Each begins once and ends once.
 
-    A stage that counts nothing gives its line to what is heard of within it: "write" becomes "verify". What a stage has
-    heard of ends with it at the latest.
+    Stages may lie within others, whose time stands still meanwhile. What is heard within a stage under another name,
+    such as "verify" within "write", is a stage of its own, until something else is heard there or the outer one ends.
     """
 
     def __init__(self, control: Control) -> None:
         """Listen to a control."""
         self.current: Stage | None = None
         self.on_change: list[Callable[[Stage], None]] = []
-        self._open: list[str] = []
+        self._open: list[Stage] = []
+        self._begun: Counter[str] = Counter()
         control.on_stage, control.on_progress = self._turned, self._heard
 
+    def close(self) -> None:
+        """End what is still counted: nothing more will be heard."""
+        while self._counting is not None:
+            self._end()
+
+    @property
+    def _counting(self) -> Stage | None:
+        """The current stage, if it is known from its units only."""
+        return self.current if self.current is not None and self.current.counted else None
+
     def _turned(self, name: str, begins: bool) -> None:
-        self._end()
+        counting = self._counting
+        if counting is not None and (not begins or (counting.latest and counting.latest.done >= counting.latest.total)):
+            self._end()
         if begins:
-            self._open.append(name)
+            self._tell(self._begin(name))
         else:
-            self._open.pop()
-        if self._open:
-            self._begin(Stage(self._open[-1]))
+            self._end()
 
     def _heard(self, progress: Progress) -> None:
-        stage = self.current
-        if stage is None or (stage.counts and not _goes_on(stage, progress)):
+        counting = self._counting
+        if counting is not None and not counting.is_told_by(progress):
             self._end()
-            stage = Stage(progress.stage)
-        if stage.latest is None:
-            stage.before, stage.paced = progress.done, time.monotonic()
-        stage.label, stage.latest = progress.stage, progress
-        self._begin(stage)
-
-    def _begin(self, stage: Stage) -> None:
-        self.current = stage
+        stage = self.current
+        if stage is None or not stage.is_told_by(progress):
+            stage = self._begin(progress.stage, counted=True)
+        stage.hear(progress)
         self._tell(stage)
 
-    def _end(self) -> None:
+    def _begin(self, name: str, counted: bool = False) -> Stage:
         if self.current is not None:
-            stage, self.current = self.current, None
-            stage.ended = time.monotonic()
-            self._tell(stage)
+            self.current.pause()
+        self._begun[name] += 1
+        self.current = Stage(name, self._begun[name], counted)
+        self._open.append(self.current)
+        return self.current
+
+    def _end(self) -> None:
+        stage = self._open.pop()
+        stage.pause()
+        stage.ended = True
+        self.current = self._open[-1] if self._open else None
+        if self.current is not None:
+            self.current.resume()
+        self._tell(stage)
 
     def _tell(self, stage: Stage) -> None:
         for tell in self.on_change:
@@ -150,15 +187,16 @@ class Stages:
 @contextmanager
 def drawn(stages: Stages, console: Console) -> Iterator[None]:
     """Draw stages where people look: in a notebook, on a terminal, or else as a line now and then."""
-    if console.is_jupyter:
-        stages.on_change.append(_Notebook())
+    with ExitStack() as stack:
+        if console.is_jupyter:
+            stages.on_change.append(_Notebook())
+        elif console.is_terminal and not console.is_dumb_terminal:
+            stack.enter_context(_on_terminal(stages, console))
+        else:
+            tell = partial(console.print, soft_wrap=True)
+            stack.enter_context(told_now_and_then(stages, lambda words: tell(at_this_time(words))))
+        stack.callback(stages.close)
         yield
-    elif console.is_terminal and not console.is_dumb_terminal:
-        with _on_terminal(stages, console):
-            yield
-    else:
-        with told_now_and_then(stages, lambda words: console.print(at_this_time(words), soft_wrap=True)):
-            yield
 
 
 @contextmanager
@@ -188,16 +226,16 @@ def at_this_time(words: str) -> str:
 
 def as_json_lines(stages: Stages, write: Callable[[str], None]) -> None:
     """Write a JSON document in a line as a stage begins, once a second while it counts, and as it ends."""
-    last: dict[str, float] = {}
+    last: dict[Stage, float] = {}
 
     def tell(stage: Stage) -> None:
         now, latest = time.monotonic(), stage.latest
-        done, total = (latest.done, latest.total) if latest else (int(stage.ended is not None), None)
-        if stage.ended is None and now - last.get(stage.label, -_JSON_EVERY_SECONDS) < _JSON_EVERY_SECONDS:
+        if not stage.ended and stage in last and now - last[stage] < _JSON_EVERY_SECONDS:
             return
-        last[stage.label] = now
-        told = {"stage": stage.label, "done": done, "total": total, "unit": latest.unit if latest else ""}
-        write(json.dumps(told | {"elapsed": round(stage.elapsed, 3), "ended": stage.ended is not None}))
+        last[stage] = now
+        done, total, unit = (latest.done, latest.total, latest.unit) if latest else (int(stage.ended), None, "")
+        told = {"stage": stage.label, "part": stage.part, "done": done, "total": total, "unit": unit}
+        write(json.dumps(told | {"elapsed": round(stage.elapsed, 3), "ended": stage.ended}))
 
     stages.on_change.append(tell)
 
@@ -210,7 +248,7 @@ def _on_terminal(stages: Stages, console: Console) -> Iterator[None]:
         return "" if stages.current is None else _line(stages.current, console.width)
 
     def keep(stage: Stage) -> None:
-        if stage.ended is not None and (stage.counts or stage.elapsed >= _WORTH_A_LINE):
+        if stage.ended and (stage.counts or stage.elapsed >= _WORTH_A_LINE):
             live.refresh()  # or what is over would be drawn again below its last line
             console.print(_line(stage, console.width))
 
@@ -228,7 +266,7 @@ def _line(stage: Stage, width: int) -> Table:
     while len(words) > 1 and len("  ".join(words)) > room:
         words.pop()
     latest = stage.latest if stage.counts else None
-    over = stage.ended is not None
+    over = stage.ended
     bar = ProgressBar(
         total=float(latest.total) if latest else 1.0 if over else None,
         completed=float(latest.done) if latest else float(over),
@@ -254,7 +292,7 @@ class _Notebook:
 
     def __call__(self, stage: Stage) -> None:
         said = f"{stage.label} {'  '.join(stage.words())}"
-        over = stage.ended is not None
+        over = stage.ended
         if over and not stage.counts and stage.elapsed < _WORTH_A_LINE:
             self.rows.pop(stage, None)
         else:
@@ -265,4 +303,5 @@ class _Notebook:
         if now - self.last < _NOTEBOOK_EVERY_SECONDS and not over:
             return
         self.last = now
-        self.handle.update({"text/html": "<br>".join(self.rows.values()), "text/plain": said}, raw=True)
+        rows = [row for each, row in self.rows.items() if each.ended or each.counts or each is stage]
+        self.handle.update({"text/html": "<br>".join(rows), "text/plain": said}, raw=True)

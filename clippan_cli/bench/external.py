@@ -25,7 +25,16 @@ from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart
 from clippan_cli.rasters.opening import open_dataset
 from clippan_cli.rasters.options import Trust
 from clippan_cli.running.control import Control
-from clippan_models.errors import ClippanError, InputError, OutputError, ResourceError, UsageError, shown, unknown_name
+from clippan_models.errors import (
+    ClippanError,
+    InputError,
+    OutputError,
+    ResourceError,
+    UsageError,
+    printable,
+    shown,
+    unknown_name,
+)
 
 Options = Mapping[str, Any]
 
@@ -207,7 +216,7 @@ def _last_words(messages: bytes) -> str:
     lines = [" ".join(line.split()) for line in messages.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line)]  # some tell of their tidying up last
     told = (errors or lines or ["it does not say why"])[-1]
-    return "".join(each if each.isprintable() else "?" for each in told)[:_LONGEST_LINE]
+    return printable(told)[:_LONGEST_LINE]
 
 
 def _check(name: str, task: Task) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 
 from clippan_cli.bench.suite import Scene
@@ -18,6 +17,7 @@ from clippan_cli.scene.files import SceneFiles
 from clippan_cli.scene.painting import Image
 from clippan_cli.scene.simulation import simulated_pair
 from clippan_cli.scene.synthetic import BAND_NAMES, make_demo_scene
+from clippan_cli.writing.creation import new_raster
 from clippan_cli.writing.path import make_folder
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
@@ -93,7 +93,7 @@ def _write(path: Path, image: Image, grid: dict[str, Any]) -> None:
     count, height, width = image.shape
     place = {"crs": grid["crs"], "transform": grid["transform"]}
     shape = {"dtype": "uint16", "count": count, "height": height, "width": width}
-    with rasterio.open(path, "w", driver="GTiff", **place, **shape, compress="deflate", predictor=2) as dataset:
+    with new_raster(path, **place, **shape, compress="deflate", predictor=2) as dataset:
         dataset.write(np.clip(np.rint(image), 0, np.iinfo(np.uint16).max).astype(np.uint16))
         if count == len(grid["names"]):
             dataset.descriptions = grid["names"]

@@ -83,6 +83,7 @@ def assess(
 
 def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: ReportFiles, terminal: Terminal) -> None:
     from clippan_cli.products.finding import find_scenes
+    from clippan_cli.quality.many_scenes import in_short
     from clippan_cli.running.warnings import codes_of
     from clippan_cli.tasks.assess_index import assess_scenes
     from clippan_models.metrics.catalogue import HEADLINE
@@ -95,11 +96,14 @@ def _assess_many(path: str, read: ReadOptions, options: AssessOptions, files: Re
     else:
         rows = []
         for outcome in found.outcomes:
-            image = outcome.report.images[0] if outcome.report else None
-            values = [f"{image.metrics[n]:.4f}" for n in HEADLINE] if image else [""] * len(HEADLINE)
-            remark = "failed" if image is None else outcome.stands_out_in
-            codes = ", ".join(codes_of(outcome.report.warnings)) if outcome.report else ""
-            rows.append([outcome.entry.id, *values, remark, codes])
+            if outcome.report is None:
+                rows.append([outcome.entry.id, *[""] * len(HEADLINE), "failed", ""])
+                continue
+            given = [each for each in outcome.images if each[1].role == "given"]
+            codes = ", ".join(codes_of(outcome.report.warnings))
+            for label, image, outliers in given:
+                name = outcome.entry.id if len(given) == 1 else f"{outcome.entry.id} {label}"
+                rows.append([name, *(f"{image.metrics[n]:.4f}" for n in HEADLINE), in_short(outliers), codes])
         terminal.table("quality of many scenes", ["scene", *HEADLINE, "stands out in", "warnings"], rows)
         for outcome in found.failed:
             terminal.say(f"failed     {outcome.entry.id}: {outcome.error}")

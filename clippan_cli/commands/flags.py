@@ -9,7 +9,7 @@ from inspect import Parameter
 from typing import Any, get_args
 
 import typer
-from typer.models import OptionInfo
+from typer.models import OptionInfo, ParameterInfo
 
 from clippan_cli.commands.settings import settled
 from clippan_cli.console import Terminal
@@ -46,7 +46,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         function(terminal, **others)
 
     typed = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    run.__signature__ = signature.replace(parameters=[*own, typed, *map(_parameter, options)])  # type: ignore[attr-defined]
+    parameters = [*own, typed, *map(_parameter, options)]
+    for info in (each for one in parameters for each in (*get_args(one.annotation), one.default)):
+        if isinstance(info, ParameterInfo):
+            info.readable = False  # a file that cannot be read is refused in our line, not in the box of Typer
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run
 
 

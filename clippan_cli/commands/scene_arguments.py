@@ -92,7 +92,7 @@ def scene_files(files: list[str] | None, ms: list[str] | None, pan: list[str] | 
             )
         return SceneFiles((files[0],), files[1])
     if not ms or not pan:
-        raise UsageError("name a scene: clippan COMMAND ms.tif pan.tif, or --ms FILE [--ms FILE ...] --pan FILE [...]")
+        raise UsageError("name MS and PAN: --ms FILE --pan FILE, each repeated for bands in several files or for tiles")
     return SceneFiles(tuple(ms), pan[0], pan_tiles=tuple(pan[1:]))
 
 

@@ -7,17 +7,18 @@ reflectance at the top of the atmosphere, without the correction for the elevati
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from xml.etree import ElementTree
 
 from clippan_cli.products.product import PairsOf, Product, check_inside
 from clippan_cli.rasters.bounds import LARGEST_SIDECAR
-from clippan_cli.rasters.options import Declared, QualityBits
+from clippan_cli.rasters.options import Declared
 from clippan_cli.rasters.places import content_of, is_file
 from clippan_cli.rasters.zipped import archive_of
 from clippan_cli.scene.files import PairTable
+from clippan_cli.scene.landsat import BQA_FILL, BQA_SATURATION, FILL, QA_PIXEL, QA_RADSAT
 from clippan_cli.scene.parts import landsat_bands
 from clippan_models.errors import InputError, in_one_line
 from clippan_models.outside import parse_json
@@ -27,14 +28,12 @@ _RESCALING = ("LEVEL1_RADIOMETRIC_RESCALING", "RADIOMETRIC_RESCALING")
 _ATTRIBUTES = ("IMAGE_ATTRIBUTES", "PRODUCT_METADATA")
 _ODL = re.compile(r"^\s*(\w+)\s*=\s*(\"[^\"\n]*\"|[^\s\"]+)\s*$", re.MULTILINE)
 _PAN = 8
-_FILL = 0  # DN of pixels without data, in all bands of Level 1
-_QUALITY: tuple[tuple[str, Literal["fill", "saturation"], Callable[[int], int]], ...] = (
-    ("FILE_NAME_QUALITY_L1_PIXEL", "fill", lambda band: 1 << 0),  # of Collection 2, as the next
-    ("FILE_NAME_QUALITY_L1_RADIOMETRIC_SATURATION", "saturation", lambda band: 1 << band - 1),
-    ("FILE_NAME_BAND_QUALITY", "fill", lambda band: 1 << 0),  # of Collection 1, as the next
-    ("FILE_NAME_BAND_QUALITY", "saturation", lambda band: 0b11 << 2),  # how many bands are; not which
+_QUALITY = (
+    ("FILE_NAME_QUALITY_L1_PIXEL", QA_PIXEL),  # of Collection 2, as the next
+    ("FILE_NAME_QUALITY_L1_RADIOMETRIC_SATURATION", QA_RADSAT),
+    ("FILE_NAME_BAND_QUALITY", BQA_FILL),  # of Collection 1, as the next
+    ("FILE_NAME_BAND_QUALITY", BQA_SATURATION),
 )
-"""The bits of quality rasters that tell of a band."""
 
 Groups = Mapping[str, Mapping[str, str]]
 """The values of an MTL file by group and name."""
@@ -77,7 +76,7 @@ class LandsatReader:
             (pan,),
             id=re.sub(r"_MTL$", "", path.stem, flags=re.IGNORECASE),
             ms_declared=declared,
-            pan_declared=Declared(nodata=_FILL),
+            pan_declared=Declared(nodata=FILL),
             others=tuple(file for file in every if file not in read),
         )
         return product.table
@@ -92,12 +91,8 @@ def _declared(contents: Mapping[str, str], rescaling: Mapping[str, str], bands: 
         raise InputError(f"{path} holds what is no number: {error}") from error
     count = len(bands)
     scales, offsets = (values[:count], values[count:]) if len(values) == 2 * count else ((), ())
-    quality = [
-        QualityBits(str(_file(contents, key, path)), tuple(bits(band) for band in bands), of)
-        for key, of, bits in _QUALITY
-        if key in contents
-    ]
-    return Declared((), tuple(scales), tuple(offsets), _FILL, tuple(quality))
+    quality = [kind.file(str(_file(contents, key, path)), bands) for key, kind in _QUALITY if key in contents]
+    return Declared((), tuple(scales), tuple(offsets), FILL, tuple(quality))
 
 
 def _file(contents: Mapping[str, str], key: str, path: Path) -> Path:

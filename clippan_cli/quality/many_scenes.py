@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clippan_cli.quality.result import AssessReport, short_names
+from clippan_cli.quality.result import Assessment, AssessReport, short_names
 from clippan_cli.scene.files import SceneFiles
 from clippan_cli.writing.cells import table_text
 from clippan_models.errors import InputError
 from clippan_models.metrics.catalogue import INDICES
 
-SCHEMA = "clippan.assess-index/1"
+SCHEMA = "clippan.assess-index/2"
 """Name and version of the JSON of many scenes."""
 
 _FAR = 3.5  # robust standard deviations from the median, of many scenes
@@ -39,14 +39,15 @@ class SceneOutcome:
         report: None where it failed.
         error: None where it did not.
         page: of the scene, or None.
-        outliers: names of the indices in which its first image stands out among the scenes.
+        outliers: of each of its images, names of the indices in which it stands out among those of the other scenes;
+            empty where none is compared.
     """
 
     entry: SceneFiles
     report: AssessReport | None
     error: str | None
     page: Path | None
-    outliers: tuple[str, ...] = ()
+    outliers: tuple[tuple[str, ...], ...] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -59,10 +60,17 @@ class SceneOutcome:
         return [own.sub("", name, count=1) or "result" if own.match(name) else name for name in names]
 
     @property
-    def stands_out_in(self) -> str:
-        """The first few outliers, and how many more there are."""
-        shown, more = ", ".join(self.outliers[:_MOST_NAMES]), len(self.outliers) - _MOST_NAMES
-        return f"{shown} and {more} more" if more > 0 else shown
+    def images(self) -> list[tuple[str, Assessment, tuple[str, ...]]]:
+        """Each of its images with its label, and the indices in which it stands out."""
+        images = self.report.images if self.report is not None else ()
+        outliers = self.outliers or ((),) * len(images)
+        return list(zip(self.labels, images, outliers, strict=True))
+
+
+def in_short(names: Sequence[str]) -> str:
+    """The first few names of indices, and how many more there are."""
+    shown, more = ", ".join(names[:_MOST_NAMES]), len(names) - _MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 @dataclass(frozen=True)
@@ -80,9 +88,7 @@ class IndexReport:
         """Mean and standard deviation (N - 1) of each index, for images that have one name in several scenes."""
         values: dict[str, dict[str, list[float]]] = {}
         for outcome in self.outcomes:
-            if outcome.report is None:
-                continue
-            for label, image in zip(outcome.labels, outcome.report.images, strict=True):
+            for label, image, _ in outcome.images:
                 for name, value in image.metrics.items():
                     values.setdefault(label, {}).setdefault(name, []).append(value)
         found = []
@@ -102,7 +108,7 @@ class IndexReport:
                     "name": o.entry.id,
                     "error": o.error,
                     "page": str(o.page) if o.page else None,
-                    "outliers": list(o.outliers),
+                    "outliers": [{"image": label, "indices": list(names)} for label, _, names in o.images if names],
                     "report": o.report.as_json() if o.report else None,
                 }
                 for o in self.outcomes
@@ -139,18 +145,33 @@ class IndexReport:
 
 
 def with_outliers(outcomes: Sequence[SceneOutcome]) -> tuple[SceneOutcome, ...]:
-    """Find the scenes that stand out in an index of their first image, by the median absolute deviation."""
-    first = {o.entry.id: o.report.images[0].metrics for o in outcomes if o.report is not None}
-    flagged: dict[str, list[str]] = {}
-    for name in INDICES:
-        known = {scene: metrics[name] for scene, metrics in first.items() if np.isfinite(metrics.get(name, np.nan))}
-        if len(known) < _FEWEST:
-            continue
-        values = np.array(list(known.values()))
-        middle = np.median(values)
-        spread = 1.4826 * np.median(np.abs(values - middle)) + 1e-9
-        far = _FAR * (1 + _FEW / (len(known) - 3))
-        for scene, value in known.items():
-            if abs(value - middle) > max(far * spread, _NOTICEABLE * abs(middle)):
-                flagged.setdefault(scene, []).append(name)
-    return tuple(replace(o, outliers=tuple(flagged.get(o.entry.id, ()))) for o in outcomes)
+    """Find the images that stand out in an index among those of one name in other scenes.
+
+    The only images of their scenes are compared whatever their names.
+    """
+    only = all(sum(image.role == "given" for _, image, _ in o.images) == 1 for o in outcomes if o.report is not None)
+    found: list[list[tuple[str, ...]]] = [[()] * len(outcome.images) for outcome in outcomes]
+    alike: dict[str, list[tuple[int, int]]] = {}
+    for number, outcome in enumerate(outcomes):
+        for place, (label, image, _) in enumerate(outcome.images):
+            alike.setdefault("" if only and image.role == "given" else label, []).append((number, place))
+    for places in alike.values():
+        metrics = [outcomes[number].images[place][1].metrics for number, place in places]
+        for name in INDICES:
+            for each in _far_from_others([values.get(name, np.nan) for values in metrics]):
+                number, place = places[each]
+                found[number][place] += (name,)
+    return tuple(replace(o, outliers=tuple(names)) for o, names in zip(outcomes, found, strict=True))
+
+
+def _far_from_others(numbers: Sequence[float]) -> Iterator[int]:
+    """Which of some numbers lie far from most, by the median absolute deviation; what is not finite does not count."""
+    values = np.array(numbers)
+    known = values[np.isfinite(values)]
+    if len(known) < _FEWEST:
+        return
+    middle = np.median(known)
+    spread = 1.4826 * np.median(np.abs(known - middle)) + 1e-9
+    far = _FAR * (1 + _FEW / (len(known) - 3))
+    apart = np.abs(np.where(np.isfinite(values), values, middle) - middle)
+    yield from np.flatnonzero(apart > max(far * spread, _NOTICEABLE * abs(middle))).tolist()

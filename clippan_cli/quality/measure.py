@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -177,7 +178,7 @@ def _without_reference(
         reprojection = Reprojection(exact.ms_source, exact.ratio, found)
     # the planes of other grids read as they go, from one thread
     workers = options.compute.thread_count if exact is not None and device.type == "cpu" else 1
-    stage = f"assess {subject.image.name}"[-40:]
+    stage = f"assess {Path(subject.image.name).name}"
 
     def on_progress(done: int, total: int) -> None:
         control.report(Progress(stage, done, total, done * _WINDOW * _WINDOW, unit="windows"))

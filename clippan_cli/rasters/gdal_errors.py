@@ -94,6 +94,19 @@ def stderr_of_gdal(complaints: list[str]) -> Iterator[None]:
             os.close(source)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Write with GDAL what is to become a file; whatever GDAL or the system has against it becomes an OutputError."""
+    complaints: list[str] = []
+    try:
+        with environment(), stderr_of_gdal(complaints):
+            yield
+    except GDAL_ERRORS as error:
+        raise write_failure(path, *complaints, reason_of(error)) from error
+    if complaints:
+        raise write_failure(path, *complaints)
+
+
 def write_failure(path: Path, *reasons: str) -> OutputError:
     """The error for the first of the reasons; any of them may tell that the disk is full."""
     reason = reasons[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clippan_cli.rasters.array_names import image_in_file
 from clippan_cli.rasters.zipped import archive_of, check_member
-from clippan_models.errors import InputError, UsageError
+from clippan_models.errors import InputError, UsageError, shown
 
 _OBJECT = re.compile(r"(?:(s3|gs|az):/+|/vsi(s3|gs|az)/)(.*)")
 
@@ -93,12 +93,12 @@ def check_local_path(name: str) -> None:
     try:
         mode = os.stat(name).st_mode
     except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{shown(name)} cannot be read: {error.strerror or error}") from error
     if stat.S_ISDIR(mode):
-        raise InputError(f"{name} is a folder; name the raster file inside it")
+        raise InputError(f"{shown(name)} is a folder; name the raster file inside it")
     if not stat.S_ISREG(mode):
-        raise InputError(f"{name} is not a regular file")
+        raise InputError(f"{shown(name)} is not a regular file")
     if not os.access(name, os.R_OK):
-        raise InputError(f"{name} cannot be read: permission denied")
+        raise InputError(f"{shown(name)} cannot be read: permission denied")
     if os.path.getsize(name) == 0:
-        raise InputError(f"{name} is empty (0 bytes)")
+        raise InputError(f"{shown(name)} is empty (0 bytes)")

@@ -1,4 +1,4 @@
-"""An MS and a PAN raster that belong together: where they overlap, and how one grid maps to the other."""
+"""An MS and a PAN raster that belong together: opened, compared, and where they overlap."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
-from clippan_cli.rasters.array_names import same_sample
 from clippan_cli.rasters.declared import as_declared
-from clippan_cli.rasters.grids import GRID_TOLERANCE, corners_apart, same_crs
-from clippan_cli.rasters.ground import relate_by_ground
+from clippan_cli.rasters.names import public_name
 from clippan_cli.rasters.opening import files_of
 from clippan_cli.rasters.options import Declared, Extent, Nodata, PairOptions
+from clippan_cli.rasters.relating import related
 from clippan_cli.rasters.resampled import samples_of
-from clippan_cli.rasters.rounded import Rounding, coarse_rounding
-from clippan_cli.rasters.sizes import relate_by_size
+from clippan_cli.rasters.rounded import Rounding
 from clippan_cli.rasters.source import Mask, RasterSource, open_source
 from clippan_cli.rasters.stamps import Stamps
-from clippan_cli.rasters.warp import Coordinates, Mapper, WarpedSource
+from clippan_cli.rasters.warp import WarpedSource
 from clippan_cli.running.warnings import ROUNDED_CORNERS
 from clippan_models.contracts import Sampling, Window
-from clippan_models.errors import IncompatiblePairError, InputError, UsageError
+from clippan_models.errors import IncompatiblePairError, UsageError
 
 MAX_RATIO = 16.0
 _MIN_RATIO = 1.05
@@ -155,29 +152,20 @@ def open_pair(
         UsageError: bands or a nodata value that a file does not have.
         IncompatiblePairError: two files that do not belong together, or in the wrong order.
     """
+    for name in ms_names:
+        if name in pan_names:
+            raise IncompatiblePairError(f"{public_name(name)} was given as MS and as PAN; name MS, then PAN")
     of_ms, of_pan = (said.masking(options.quality_mask) for said in declared)
-    quality = (each.file for said in (of_ms, of_pan) for each in said.quality)
-    named = Stamps.now([*ms_names, *pan_names, *quality])
+    quality = (*of_ms.quality, *of_pan.quality)
+    named = Stamps.now([*ms_names, *pan_names, *(each.file for each in quality)])
     ms = _opened(ms_names, "MS", options, options.ms_nodata, of_ms, stack)
     ms = samples_of(_choose_ms_bands(ms, options))
     pan = _opened(pan_names, "PAN", options, options.pan_nodata, of_pan, stack)
     pan = _choose_pan_band(pan, ms, options.pan_band)
     opened = (*ms.datasets, *pan.datasets)
     stamps = named.with_more(file for dataset in opened for file in files_of(dataset.name, dataset))
-    notes = [*ms.notes, *pan.notes]
-    rounding = coarse_rounding((pan, ms))
-    if (known := _without_geotransforms(ms, pan, options, rounding, notes)) is not None:
-        to_pan, rounding = known, None
-    elif (ms.grid.crs is None) != (pan.grid.crs is None):
-        to_pan = _assume_same_crs(ms, pan, options, notes)
-    elif same_crs(ms.grid.crs, pan.grid.crs):
-        to_pan = ~pan.transform @ ms.transform
-    else:
-        notes.append(f"MS is warped from {crs_name(ms.grid.crs)} to the CRS of PAN, {crs_name(pan.grid.crs)}")
-        ms, to_pan = _warp(ms, pan, *_projections(ms, pan))
-    if not _parallel(to_pan, ms):
-        notes.append("MS is rotated or mirrored against PAN: it is warped to a grid parallel to PAN's")
-        ms, to_pan = _warp(ms, pan, _straight(to_pan), _straight(~to_pan))
+    notes = [*ms.notes, *pan.notes, *(f"{each.of} is masked by {public_name(each.file)}" for each in quality)]
+    ms, to_pan, rounding = related(ms, pan, options.assume_aligned, notes)
     with _telling_of(rounding):
         _check_ratio(to_pan, ms, pan)
     sampling = Sampling(
@@ -236,124 +224,6 @@ def _choose_pan_band(pan: RasterSource, ms: RasterSource, band: int | None) -> R
     )
 
 
-def _georeferenced(dataset: Any) -> bool:
-    return not dataset.transform.is_identity
-
-
-def _without_geotransforms(
-    ms: RasterSource, pan: RasterSource, options: PairOptions, rounding: Rounding | None, notes: list[str]
-) -> Affine | None:
-    """From MS to PAN by their RPCs or GCPs, else by what the user says; None where their geotransforms have to do."""
-    bare = next((source for source in (ms, pan) if not _georeferenced(source.grid)), None)
-    if rounding is not None:
-        why = str(rounding)
-    elif bare is not None:
-        why = f"{bare.name} has no geotransform"
-    else:
-        return None
-    related = relate_by_ground(ms, pan)
-    if related is None and (options.assume_aligned or same_sample(ms.names[0], pan.names[0])):
-        related = relate_by_size(ms, pan, "--assume-aligned" if options.assume_aligned else "one sample")
-    if related is not None:
-        to_pan, note = related
-        notes.append(f"{why}: {note}")
-        return to_pan @ ms.in_file
-    if bare is None:
-        return None
-    raise IncompatiblePairError(
-        f"{why}, and the two files have no RPCs or GCPs in common, so MS and PAN cannot be related; if both begin at "
-        "the same upper left corner, add --assume-aligned"
-    )
-
-
-def _assume_same_crs(ms: RasterSource, pan: RasterSource, options: PairOptions, notes: list[str]) -> Affine:
-    if not options.assume_aligned:
-        bare, other = (ms, pan) if ms.grid.crs is None else (pan, ms)
-        raise IncompatiblePairError(
-            f"{bare.name} has no CRS but {other.name} has {crs_name(other.grid.crs)}; "
-            "set it with gdal_edit.py -a_srs, or add --assume-aligned if both are in the same CRS"
-        )
-    notes.append("one of MS and PAN has no CRS: both are assumed to be in the same (--assume-aligned)")
-    to_pan: Affine = ~pan.transform @ ms.transform
-    return to_pan
-
-
-def _parallel(to_pan: Affine, ms: RasterSource) -> bool:
-    """Whether MS rows and columns run along PAN's, in the same direction."""
-    along = Affine(to_pan.a, 0, to_pan.c, 0, to_pan.e, to_pan.f)
-    return to_pan.a > 0 and to_pan.e > 0 and corners_apart(to_pan, along, ms.width, ms.height) < GRID_TOLERANCE
-
-
-def _warp(ms: RasterSource, pan: RasterSource, to_pan: Mapper, to_ms: Mapper) -> tuple[RasterSource, Affine]:
-    """MS on a grid of MS pixels parallel to PAN's; the samples of a mere flip or quarter turn stay what they are."""
-    # edges densified: straight lines of one CRS are curves in another
-    edge = np.linspace(0.0, 1.0, 33)
-    x = np.concatenate([edge, edge, 0 * edge, 0 * edge + 1]) * ms.width
-    y = np.concatenate([0 * edge, 0 * edge + 1, edge, edge]) * ms.height
-    px, py = to_pan(x, y)
-    ratio_x, ratio_y = _ratios_at_centre(to_pan, ms)
-    if not (np.isfinite(px).all() and np.isfinite(py).all() and min(ratio_x, ratio_y) > 0):
-        raise _cannot_be_projected(ms, pan)
-    left, top = float(px.min()), float(py.min())
-    width = max(1, math.ceil((float(px.max()) - left) / ratio_x - 1e-3))
-    height = max(1, math.ceil((float(py.max()) - top) / ratio_y - 1e-3))
-    if width * height > 16 * ms.width * ms.height + 10_000:
-        raise IncompatiblePairError(
-            f"{ms.name} covers {width}x{height} pixels on the grid of {pan.name}; are the two CRS right?"
-        )
-    place = Affine.translation(left, top) @ Affine.scale(ratio_x, ratio_y)
-    return WarpedSource(ms, to_ms, place, (height, width)), place
-
-
-def _straight(affine: Affine) -> Mapper:
-    """A mapper that is affine."""
-
-    def apply(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
-        there: Any = affine
-        px, py = there @ (x, y)
-        return np.asarray(px, np.float64), np.asarray(py, np.float64)
-
-    return apply
-
-
-def _projections(ms: RasterSource, pan: RasterSource) -> tuple[Mapper, Mapper]:
-    """From MS to PAN in another CRS and back, both in pixel-corner coordinates (x, y)."""
-    ms_crs, pan_crs = (pyproj.CRS.from_wkt(source.grid.crs.to_wkt()) for source in (ms, pan))
-
-    def mapper(source: RasterSource, target: RasterSource, one: pyproj.CRS, other: pyproj.CRS) -> Mapper:
-        forward, backward = _straight(source.transform), _straight(~target.transform)
-        middle_x, _ = target.transform @ (target.width / 2, target.height / 2)
-        try:
-            project = pyproj.Transformer.from_crs(one, other, always_xy=True).transform
-        except pyproj.exceptions.ProjError as error:
-            raise _cannot_be_projected(ms, pan) from error
-
-        def apply(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
-            wx, wy = project(*forward(x, y))
-            if other.is_geographic:
-                # longitudes are counted from the target, which may lie on either side of the date line
-                wx = middle_x + (wx - middle_x + 180) % 360 - 180
-            return backward(wx, wy)
-
-        return apply
-
-    return mapper(ms, pan, ms_crs, pan_crs), mapper(pan, ms, pan_crs, ms_crs)
-
-
-def _cannot_be_projected(ms: RasterSource, pan: RasterSource) -> IncompatiblePairError:
-    return IncompatiblePairError(
-        f"{ms.name} ({crs_name(ms.grid.crs)}) cannot be projected to the CRS of {pan.name} "
-        f"({crs_name(pan.grid.crs)}); if one of them is wrong, set it with gdal_edit.py -a_srs"
-    )
-
-
-def _ratios_at_centre(to_pan: Mapper, ms: RasterSource) -> tuple[float, float]:
-    """PAN pixels per MS pixel along PAN's axes, around the centre of MS."""
-    cx, cy = ms.width / 2, ms.height / 2
-    px, py = to_pan(np.array([cx, cx + 1, cx]), np.array([cy, cy, cy + 1]))
-    return math.hypot(px[1] - px[0], px[2] - px[0]), math.hypot(py[1] - py[0], py[2] - py[0])
-
-
 def _check_ratio(to_pan: Affine, ms: RasterSource, pan: RasterSource) -> None:
     ms_gsd, pan_gsd = _pixel_size(pan.grid.transform, to_pan), _pixel_size(pan.grid.transform, Affine.identity())
     ratio = math.sqrt(to_pan.a * to_pan.e)
@@ -410,16 +280,3 @@ def _holding(first: int, count: int, edge: float, ratio: float) -> NDArray[np.in
     """Index of the MS pixel that holds the centre of each PAN pixel; MS begins at `edge`, in corner coordinates."""
     centres = np.arange(first, first + count) + 0.5
     return np.asarray(np.floor((centres - edge + _SNAP) / ratio), np.int64)
-
-
-def crs_name(crs: Any) -> str:
-    """What people call a CRS: its EPSG code, or its name."""
-    if crs is None:
-        return "no CRS"
-    epsg = crs.to_epsg()
-    if epsg is not None:
-        return f"EPSG:{epsg}"
-    try:
-        return pyproj.CRS.from_wkt(crs.to_wkt()).name
-    except pyproj.exceptions.CRSError as error:
-        raise InputError(f"a CRS cannot be understood: {error}") from error

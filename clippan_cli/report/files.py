@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from clippan_cli.writing.path import check_output_name, check_output_path
+from clippan_cli.writing.path import check_apart, check_output_name, check_output_path
 from clippan_models.errors import OutputError
 from clippan_models.store.files import written_whole
 
@@ -39,6 +39,7 @@ class ReportFiles:
         Raises:
             OutputError: see `check_output_path`.
         """
+        check_apart((self.page, self.csv))
         for path in (self.page, self.csv):
             if path is not None:
                 check_output_path(path, inputs, self.overwrite)

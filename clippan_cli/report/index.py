@@ -11,7 +11,7 @@ import numpy as np
 
 from clippan_cli.pages.content import IndexContent, IndexLine, Pixels
 from clippan_cli.pages.render import render_index
-from clippan_cli.quality.many_scenes import IndexReport, SceneOutcome
+from clippan_cli.quality.many_scenes import IndexReport, SceneOutcome, in_short
 from clippan_cli.rasters.options import Trust
 from clippan_cli.rasters.source import open_source
 from clippan_cli.report.files import write_text
@@ -51,16 +51,15 @@ def _lines(outcome: SceneOutcome, folder: Path) -> Iterator[IndexLine]:
         yield IndexLine(name, remark=outcome.error or "", kind="failed")
         return
     link = os.path.relpath(outcome.page, folder).replace(os.sep, "/") if outcome.page else None
-    for number, (label, image) in enumerate(zip(outcome.labels, outcome.report.images, strict=True)):
-        outlier = number == 0 and bool(outcome.outliers)
+    for number, (label, image, outliers) in enumerate(outcome.images):
         yield IndexLine(
             name,
             label,
             image.role == "baseline",
             link,
             image.metrics,
-            remark=f"stands out in {outcome.stands_out_in}" if outlier else "",
-            kind="outlier" if outlier else "",
+            remark=f"stands out in {in_short(outliers)}" if outliers else "",
+            kind="outlier" if outliers else "",
             thumbnail=_thumbnail(image.path, image.sensor) if number == 0 else None,
         )
 

@@ -6,7 +6,8 @@ import math
 
 from clippan_cli.pages.content import ScaleBar
 from clippan_cli.rasters.footprint import pixel_metres
-from clippan_cli.rasters.pair import Pair, crs_name
+from clippan_cli.rasters.pair import Pair
+from clippan_cli.rasters.relating import crs_name
 from clippan_models.contracts import Window
 from clippan_models.errors import InputError
 

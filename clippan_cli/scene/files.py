@@ -30,6 +30,7 @@ class SceneFiles:
         pan_tiles: the other tiles of PAN.
         ms_declared: what the product says of MS in other files.
         pan_declared: what it says of PAN.
+        notes: what the user should know of how they were found.
     """
 
     ms: tuple[str, ...]
@@ -42,6 +43,7 @@ class SceneFiles:
     pan_tiles: tuple[str, ...] = ()
     ms_declared: Declared = Declared()
     pan_declared: Declared = Declared()
+    notes: tuple[str, ...] = ()
 
     @property
     def pans(self) -> tuple[str, ...]:

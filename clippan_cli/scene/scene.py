@@ -86,7 +86,7 @@ def scene_as_referenced(files: SceneFiles, options: ReadOptions, control: Contro
             strict run, a doubt about them.
     """
     pair = open_pair(files.ms, files.pans, options.pair, stack, (files.ms_declared, files.pan_declared))
-    for note in pair.notes:
+    for note in (*files.notes, *pair.notes):
         control.on_note(note)
     sensor, reason = _sensor(pair, files.sensor or options.sensor, options.sensor_bands)
     nominal = Observation(pair.sampling, tuple(sensor.ms_gains(pair.ms.count)), sensor.pan_gain)

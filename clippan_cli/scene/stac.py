@@ -7,6 +7,7 @@ it refuses items that lack what a pair does not need.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from clippan_cli.rasters.options import Declared, QualityBits
 from clippan_cli.scene.files import LeftOut, PairTable, SceneFiles
+from clippan_cli.scene.landsat import FILL, QA_PIXEL, QA_RADSAT
 from clippan_cli.scene.names import safe_name, with_unique_ids
 from clippan_models.errors import InputError, in_one_line
 from clippan_models.outside import read_json
@@ -26,6 +29,10 @@ _ORDER = ("coastal", "blue", "green", "green05", "yellow", "red", "rededge", "re
 _NEAR_INFRARED = ("nir", "nir08", "nir09")
 _MANY = 3  # bands of an asset that is a whole MS
 _NO_DATA = ("thumbnail", "overview", "visual", "metadata")
+_MASKS = frozenset({"qa_pixel", "qa_radsat", "scl", "udm", "udm2"})
+_MASK_ROLES = frozenset(
+    {"data-mask", "saturation", "cloud", "cloud-shadow", "snow-ice", "land-water", "water-mask"}
+)  # of STAC's best practices
 _LONGEST_NAME = 100
 
 DEPTH = 8
@@ -113,7 +120,7 @@ def _scene(item: Mapping[str, Any], folder: Path, origin: str) -> SceneFiles | L
     assets = item.get("assets")
     listed = assets if isinstance(assets, dict) else {}
     known = {key: asset for key, asset in listed.items() if isinstance(asset, dict) and _text(asset.get("href"))}
-    bands = {key: _common_names(asset, item) for key, asset in known.items()}
+    bands = {key: _common_names(_bands(asset, item)) for key, asset in known.items()}
     pan = [key for key in known if set(bands[key]) == {"pan"} or (not bands[key] and key.lower() in _PAN)]
     whole = [key for key in known if len(bands[key]) >= _MANY and _is_data(known[key])]
     single = {bands[key][0]: key for key in known if len(bands[key]) == 1 and bands[key][0] in _SEEN}
@@ -126,16 +133,50 @@ def _scene(item: Mapping[str, Any], folder: Path, origin: str) -> SceneFiles | L
     chosen = whole or [single[band] for band in _SEEN if band in single]
     if not whole and len(chosen) < _MANY:
         return LeftOut(name, "none of its assets holds many bands, and fewer than three hold one that PAN sees")
-    places = {key: _place(str(known[key]["href"]), folder) for key in (*chosen, *pan)}
-    return SceneFiles(tuple(places[key] for key in chosen), places[pan[0]], safe_name(name), f"an item of {origin}")
+    places = {key: _place(str(asset["href"]), folder) for key, asset in known.items()}
+    masks = [key for key, asset in known.items() if key not in (*chosen, *pan) and _is_mask(key, asset)]
+    numbers = [_number(band) for key in chosen for band in _bands(known[key], item)]
+    quality = _landsat_quality(item, {key.lower(): places[key] for key in masks}, numbers)
+    used = {each.file for each in quality}
+    unused = [key for key in masks if places[key] not in used]
+    return SceneFiles(
+        tuple(places[key] for key in chosen),
+        places[pan[0]],
+        safe_name(name),
+        f"an item of {origin}",
+        ms_declared=Declared(nodata=FILL, quality=quality) if quality else Declared(),
+        pan_declared=Declared(nodata=FILL) if quality else Declared(),
+        notes=(f"{name}: these assets are not used as masks: {', '.join(unused)[:_LONGEST_NAME]}",) if unused else (),
+    )
+
+
+def _is_mask(key: str, asset: Mapping[str, Any]) -> bool:
+    roles = asset.get("roles")
+    return key.lower() in _MASKS or (isinstance(roles, list) and any(role in _MASK_ROLES for role in roles))
+
+
+def _landsat_quality(
+    item: Mapping[str, Any], masks: Mapping[str, str], numbers: Sequence[int | None]
+) -> tuple[QualityBits, ...]:
+    """The quality rasters of an item of Landsat Collection 2, for the bands of MS by their numbers, where known.
+
+    Other masks are left alone: STAC has names for what they tell, but not for the values that tell it.
+    """
+    properties = item.get("properties")
+    platform = _text(properties.get("platform")) if isinstance(properties, dict) else ""
+    bands = [number for number in numbers if number is not None]
+    if not platform.lower().startswith("landsat") or "qa_pixel" not in masks or len(bands) < len(numbers):
+        return ()
+    kinds = {"qa_pixel": QA_PIXEL, "qa_radsat": QA_RADSAT}
+    return tuple(kind.file(masks[key], bands) for key, kind in kinds.items() if key in masks)
 
 
 _SEEN = (*_ORDER, *_NEAR_INFRARED)
 """Common names of bands, by wavelength; those beyond the near infrared have nothing of PAN."""
 
 
-def _common_names(asset: Mapping[str, Any], item: Mapping[str, Any]) -> Sequence[str]:
-    """The common names of an asset's bands, by the extension eo or, since STAC 1.1, by the core.
+def _bands(asset: Mapping[str, Any], item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is said of an asset's bands by the extension eo or, since STAC 1.1, by the core.
 
     Before STAC 1.0, an asset has numbers of bands that its item lists.
     """
@@ -143,8 +184,17 @@ def _common_names(asset: Mapping[str, Any], item: Mapping[str, Any]) -> Sequence
     every = properties.get("eo:bands") if isinstance(properties, dict) else None
     by_number = dict(enumerate(every)) if isinstance(every, list) else {}
     listed = asset.get("eo:bands") or asset.get("bands")
-    bands = [by_number.get(b) if isinstance(b, int) else b for b in listed] if isinstance(listed, list) else []
-    return [_text(band.get("common_name") or band.get("eo:common_name")) for band in _objects(bands)]
+    return _objects([by_number.get(b) if isinstance(b, int) else b for b in listed] if isinstance(listed, list) else [])
+
+
+def _common_names(bands: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [_text(band.get("common_name") or band.get("eo:common_name")) for band in bands]
+
+
+def _number(band: Mapping[str, Any]) -> int | None:
+    """The number in the name of a band such as B4."""
+    found = re.search(r"B0?([1-9]\d?)$", _text(band.get("name")))
+    return int(found[1]) if found else None
 
 
 def _is_data(asset: Mapping[str, Any]) -> bool:

@@ -66,8 +66,7 @@ def fuse_tiles(run: Run, plan: Plan, sharpener: Sharpener, observation: Observat
     release_memory()
     scene.pair.stamps.check()
     _refuse_flat(run, flat.found())
-    with control.timed("write"):
-        size = writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
+    size = writer.commit(lambda stage, share: control.report(Progress(stage, round(100 * share), 100, unit="%")))
     release_memory()
     return size
 

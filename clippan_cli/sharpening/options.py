@@ -52,6 +52,12 @@ class SharpenOptions:
     published: str | None = None
 
     @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All that is written."""
+        every = (self.output, self.quicklook, self.stac, self.save_weights)
+        return tuple(path for path in every if path is not None)
+
+    @property
     def left_behind(self) -> str:
         """What is there where the work ends once the image is complete."""
         return "nothing was uploaded" if self.published else f"{self.output} was complete already"

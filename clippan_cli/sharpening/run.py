@@ -20,7 +20,7 @@ from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.weights.path import check_weights_path
 from clippan_cli.writing.options import OutputOptions
-from clippan_cli.writing.path import check_output_path, check_raster_name
+from clippan_cli.writing.path import check_apart, check_output_path, check_raster_name
 from clippan_models.errors import UsageError
 from clippan_models.guidance.options import NONE
 from clippan_models.methods.method import Method, MethodOptions
@@ -147,6 +147,7 @@ def _check_paths(files: SceneFiles, options: SharpenOptions, spec: MethodSpec) -
     inputs, overwrite = files.paths, options.encoding.overwrite
     check_output_path(options.output, inputs, overwrite)
     check_raster_name(options.output)
+    check_apart(options.outputs)
     for beside in (options.quicklook, options.stac):
         if beside is not None:
             check_output_path(beside, [*inputs, options.output], overwrite)

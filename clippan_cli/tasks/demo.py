@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import torch
 from affine import Affine
 
@@ -23,6 +22,7 @@ from clippan_cli.scene.synthetic import BAND_NAMES, RATIO, DemoScene, make_demo_
 from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import SharpenResult, sharpen
+from clippan_cli.writing.creation import new_raster
 from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import make_folder
 from clippan_models.adaptation.options import AdaptOptions
@@ -124,11 +124,11 @@ def write_demo_scene(scene: DemoScene, ms: Path, pan: Path, truth: Path) -> None
 def _write(path: Path, image: np.ndarray, transform: Affine, names: tuple[str, ...]) -> None:
     pixels = np.clip(np.rint(image), 0, 4095).astype(np.uint16)
     count, height, width = pixels.shape
-    profile = {"driver": "GTiff", "dtype": "uint16", "count": count, "height": height, "width": width}
+    profile = {"dtype": "uint16", "count": count, "height": height, "width": width}
     layout = {"tiled": True, "compress": "deflate", "nbits": 12}
     if min(height, width) < 256:
         layout |= {"blockxsize": 128, "blockysize": 128}
-    with rasterio.open(path, "w", crs=_CRS, transform=transform, **profile, **layout) as dataset:
+    with new_raster(path, crs=_CRS, transform=transform, **profile, **layout) as dataset:
         dataset.write(pixels)
         dataset.descriptions = names
 

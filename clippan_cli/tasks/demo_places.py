@@ -29,6 +29,7 @@ from clippan_cli.sharpening.engine import sharpen_files
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.demo import against_truth, refuse_earlier_demo
 from clippan_cli.tasks.sharpen import sharpen
+from clippan_cli.writing.creation import new_raster
 from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.path import make_folder
 from clippan_models.adaptation.options import AdaptOptions
@@ -176,11 +177,11 @@ def _virginia(folder: Path, assets: Traversable) -> tuple[Comparison, Image]:
 def _write(path: Path, image: Image, like: Any, scale: int) -> None:
     """Write an image as a GeoTIFF whose pixels are `scale` times as large as those of a dataset, with its credit."""
     count, height, width = image.shape
-    profile = {"driver": "GTiff", "dtype": "uint16", "count": count, "height": height, "width": width}
+    profile = {"dtype": "uint16", "count": count, "height": height, "width": width}
     if count > 1:
         profile |= {"photometric": "rgb", "alpha": "no"}
     grid = {"crs": like.crs, "transform": like.transform @ Affine.scale(scale)}
-    with rasterio.open(path, "w", **profile, **grid, compress="deflate", predictor=2) as dataset:
+    with new_raster(path, **profile, **grid, compress="deflate", predictor=2) as dataset:
         dataset.write(np.clip(image, 0, np.iinfo(np.uint16).max).astype(np.uint16))
         dataset.update_tags(TIFFTAG_COPYRIGHT=like.tags()["TIFFTAG_COPYRIGHT"])
         if count == like.count:

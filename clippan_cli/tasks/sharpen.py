@@ -11,6 +11,8 @@ result = sharpen(files, ReadOptions(), SharpenOptions(output=Path("hrms.tif")))
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from clippan_cli.running.warnings import NOT_MEASURED, RunWarning
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.sharpening.run import Run, opened_run
-from clippan_models.errors import InputError, Interrupted, StrictError
+from clippan_models.errors import ClippanError, InputError, Interrupted
 from clippan_models.plain import plain
 
 if TYPE_CHECKING:  # what needs torch is imported once the run is known to be possible
@@ -110,15 +112,11 @@ def sharpen(
         with control.timed("start"):
             from clippan_cli.sharpening.engine import fuse_scene
         sharpened = fuse_scene(run)
-        _save_weights(run, sharpened)
-        try:
+        with image_stays(options):
+            _save_weights(run, sharpened)
             quality = _measure(run, sharpened.estimate.limits) if options.assess else None
             picture = _draw(run)
             item = _describe(run, sharpened)
-        except Interrupted as stop:
-            raise Interrupted(stop.signal_number, options.left_behind) from stop
-        except StrictError as refusal:
-            raise StrictError(f"{refusal}; {options.left_behind}") from refusal
         megapixels = run.scene.window.pixels / 1e6
     control.seconds["total"] = time.perf_counter() - started
     return replace(
@@ -131,6 +129,17 @@ def sharpen(
         stac=item,
         warnings=tuple(control.warnings),
     )
+
+
+@contextmanager
+def image_stays(options: SharpenOptions) -> Iterator[None]:
+    """Say in errors of the work after it that the image is complete."""
+    try:
+        yield
+    except Interrupted as stop:
+        raise Interrupted(stop.signal_number, options.left_behind) from stop
+    except ClippanError as error:
+        raise type(error)(f"{error}; {options.left_behind}") from error
 
 
 def plan_sharpen(

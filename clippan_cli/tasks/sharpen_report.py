@@ -11,8 +11,9 @@ from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks import sharpen as task
+from clippan_cli.writing.path import check_apart
 from clippan_cli.writing.remote import Outgoing, output_name
-from clippan_models.errors import Interrupted, StrictError, UsageError
+from clippan_models.errors import Interrupted, UsageError
 
 
 def sharpen_with_report(
@@ -94,12 +95,8 @@ def _sharpened(
         from clippan_cli.tasks.assess import assess
 
         options = AssessOptions(compute=sharpening.compute, sampled=True, baselines=True)
-        try:
+        with task.image_stays(sharpening):
             assess(pair, read, [str(sharpening.output)], options, control, files)
-        except Interrupted as stop:
-            raise Interrupted(stop.signal_number, sharpening.left_behind) from stop
-        except StrictError as refusal:
-            raise StrictError(f"{refusal}; {sharpening.left_behind}") from refusal
         result = replace(result, warnings=tuple(control.warnings))
     return result
 
@@ -109,5 +106,6 @@ def _checked(report: Path, pair: SceneFiles, sharpening: SharpenOptions) -> Repo
     if option := sharpening.not_comparable:
         raise UsageError(f"--report compares all bands in the values of MS; leave out {option}")
     files = ReportFiles(page=report, overwrite=sharpening.encoding.overwrite)
+    check_apart([*sharpening.outputs, report])
     files.check([sharpening.output, *pair.paths])
     return files

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import rasterio
 
+from clippan_cli.rasters.gdal_errors import writing
 from clippan_cli.rasters.metadata import RasterMetadata, write_metadata
 from clippan_cli.writing.grid import OutputGrid, needs_bigtiff
 from clippan_cli.writing.options import OutputOptions
+from clippan_models.store.files import written_whole
 
 BLOCK = 512
 """Side of the blocks in the file; windows on multiples of it take the least memory, and are the fastest to verify."""
@@ -75,6 +78,21 @@ def create_geotiff(
         dataset.close()
         raise
     return dataset
+
+
+@contextmanager
+def new_raster(path: Path, **profile: Any) -> Iterator[Any]:
+    """A small GeoTIFF to write at once, open; when it is closed, it replaces what is at `path`.
+
+    Raises:
+        OutputError: it cannot be written; `path` is as it was.
+    """
+    with (
+        written_whole(path) as partial,
+        writing(path),
+        rasterio.open(partial, "w", driver="GTiff", **profile) as dataset,
+    ):
+        yield dataset
 
 
 def _raw_options(grid: OutputGrid) -> dict[str, str]:

@@ -47,6 +47,18 @@ def check_output_path(path: Path, inputs: Iterable[Path], overwrite: bool) -> No
         raise OutputError(f"cannot write {shown(path)}: {error.strerror}") from error
 
 
+def check_apart(outputs: Iterable[Path | None]) -> None:
+    """Refuse, before any work, outputs of which one would be written over another.
+
+    Raises:
+        OutputError: two of them are one file.
+    """
+    named = [path for path in outputs if path is not None]
+    for number, path in enumerate(named):
+        if real_path(path) in map(real_path, named[:number]):
+            raise OutputError(f"{shown(path)} is named for two outputs; choose another name for one of them")
+
+
 def check_output_name(path: Path) -> None:
     """Refuse the name of a file or a folder that cannot be meant.
 
@@ -88,6 +100,8 @@ def make_folder(folder: Path) -> None:
     check_output_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{shown(folder)} is a file; name a folder") from error
     except OSError as error:
         raise OutputError(f"{shown(folder)} cannot be made: {error.strerror or error}") from error
 

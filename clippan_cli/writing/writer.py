@@ -8,8 +8,8 @@ not give this: with several threads it hides a full disk, and an interrupted wri
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from clippan_cli.rasters.gdal_errors import (
     GDAL_ERRORS,
     UNTOUCHED,
-    environment,
     reason_of,
-    stderr_of_gdal,
     write_failure,
+    writing,
 )
 from clippan_cli.rasters.metadata import DEFAULT_DOMAIN, PROVENANCE_DOMAIN, RasterMetadata
 from clippan_cli.writing.blocks import Blocks
@@ -115,7 +114,7 @@ class SafeWriter:
         self._refuse_misfit(window, data, valid)
         pixels = self._filled(data, valid)
         mask = self._mask(data, valid) if self._grid.mask else None
-        with self._gdal():
+        with writing(self._path):
             for place, block in self._blocks.add(window, pixels):
                 self._dataset.write(block, window=raster_window(place))
             if mask is not None:
@@ -125,7 +124,7 @@ class SafeWriter:
 
     def write_provenance(self, tags: Mapping[str, str]) -> None:
         """Write how the output was made into a metadata domain of its own, any time before the commit."""
-        with self._gdal():
+        with writing(self._path):
             self._dataset.update_tags(ns=PROVENANCE_DOMAIN, **tags)
 
     def commit(self, on_progress: OnCommit | None = None) -> int:
@@ -141,7 +140,7 @@ class SafeWriter:
         progress = on_progress or (lambda stage, share: None)
         self._close()
         final = self._translate(progress) if self._options.driver == "cog" else self._temporary
-        with self._gdal():
+        with writing(self._path):
             _sync(final)
         # A side file of a temporary name would be read while verifying, yet lost by the rename.
         self._sweep(keep=final)
@@ -152,7 +151,7 @@ class SafeWriter:
 
     def _open(self) -> None:
         profile = temporary_options(self._grid, self._options)
-        with self._gdal():
+        with writing(self._path):
             # Creating it exclusively reserves the name and leaves it to nobody else to have put a link there.
             os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             self._dataset = create_geotiff(self._temporary, self._grid, profile, self._metadata_to_write())
@@ -197,12 +196,12 @@ class SafeWriter:
 
     def _close(self) -> None:
         dataset, self._dataset = self._dataset, None
-        with self._gdal():
+        with writing(self._path):
             dataset.close()
 
     def _translate(self, progress: OnCommit) -> Path:
         final = self._temporary.with_suffix(".cog.tif")
-        with self._gdal():
+        with writing(self._path):
             os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         complaint = copy_in_child(
             self._temporary, final, cog_options(self._grid, self._options), lambda: progress("translate", 0.0)
@@ -210,7 +209,7 @@ class SafeWriter:
         if complaint is not None:
             raise write_failure(self._path, complaint)
         if self._metadata is not None:
-            with self._gdal():
+            with writing(self._path):
                 reveal_band_tags(final, sum(len(tags.get(DEFAULT_DOMAIN, {})) for tags in self._metadata.band_tags))
         return final
 
@@ -228,7 +227,7 @@ class SafeWriter:
             ) from error
 
     def _publish(self, final: Path) -> None:
-        with self._gdal():
+        with writing(self._path):
             if self._options.overwrite:
                 os.replace(final, self._target)
             else:
@@ -244,7 +243,7 @@ class SafeWriter:
     def _discard(self) -> None:
         dataset, self._dataset = self._dataset, None
         if dataset is not None:
-            with suppress(OutputError), self._gdal():
+            with suppress(OutputError), writing(self._path):
                 dataset.close()
         self._sweep(keep=None)
 
@@ -258,18 +257,6 @@ class SafeWriter:
                 for entry in entries:
                     if f".{self._token}.part" in entry.name and (keep is None or entry.name != keep.name):
                         os.unlink(entry.path)
-
-    @contextmanager
-    def _gdal(self) -> Iterator[None]:
-        """Do something with the temporary file; whatever GDAL or the system has against it becomes an OutputError."""
-        complaints: list[str] = []
-        try:
-            with environment(), stderr_of_gdal(complaints):
-                yield
-        except GDAL_ERRORS as error:
-            raise write_failure(self._path, *complaints, reason_of(error)) from error
-        if complaints:
-            raise write_failure(self._path, *complaints)
 
 
 def _sync(path: Path) -> None:

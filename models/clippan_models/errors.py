@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Numbers of the system for a file, or whatever stands for one, that takes no more."""
 _LONGEST_LINE = 2000
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 
 
 class ClippanError(Exception):
@@ -36,9 +38,20 @@ def why_lost(error: Exception) -> str:
     return told if isinstance(error, ClippanError) else f"unexpected {type(error).__name__}: {told}"
 
 
-def shown(path: Path) -> str:
-    """A path as part of a message of one line: what cannot be printed is escaped."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
+def shown(path: Path | str) -> str:
+    """A path as part of a message of one line: what cannot be printed is escaped, blanks at its ends are quoted."""
+    text = unbroken(printable(str(path)))
+    return text if text and text == text.strip() else f"'{text}'"
+
+
+def printable(text: str, escape: Callable[[str], str] = ascii) -> str:
+    """A text with all control characters but line breaks escaped, in the way of Python or of JSON."""
+    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else escape(found[0])[1:-1], text)
+
+
+def unbroken(text: str) -> str:
+    """A text whose line breaks, such as those in the name of a file, are escaped."""
+    return text.replace("\n", "\\n")
 
 
 class UsageError(ClippanError):

@@ -117,7 +117,7 @@ class Desk:
             "-j",
             "1",
         ]
-        return ["sharpen", ms or self.ms(), pan or self.pan(), "-o", str(self.out), *fast, *extra]
+        return ["sharpen", self.ms() if ms is None else ms, pan or self.pan(), "-o", str(self.out), *fast, *extra]
 
     def contents(self) -> dict[str, object]:
         """Everything in the folder, so that two moments can be compared."""

@@ -101,15 +101,39 @@ def test_a_scene_that_fails_does_not_stop_the_others(made: tuple[Path, IndexRepo
 
 
 def test_what_stands_out_is_flagged(made: tuple[Path, IndexReport]) -> None:
-    flagged = {outcome.entry.id: outcome.outliers for outcome in made[1].outcomes}
+    flagged = {outcome.entry.id: outcome.outliers[0] for outcome in made[1].outcomes if outcome.outliers}
     assert "PSNR" in flagged["c"] and "D_rho" in flagged["c"]
     assert all("PSNR" not in names for scene, names in flagged.items() if scene != "c")
 
 
-def outcome_of(name: str, image: str, **metrics: float) -> SceneOutcome:
-    assessment = Assessment(image, metrics, "toolbox", "generic", 1.0, 1, 1.0)
-    entry = SceneFiles((f"in/{name}_ms.tif",), f"in/{name}_pan.tif", id=name, fused=(image,))
-    return SceneOutcome(entry, AssessReport((assessment,), 0.0), None, None)
+def test_each_image_is_compared_with_those_of_its_name(tmp_path: Path) -> None:
+    """The second image of s2 is spoilt, and s4 has its images in another order."""
+    scenes = []
+    for number in range(6):
+        bad = 0.5 if number == 2 else 0.0
+        images = {"gsa": 0.2 + number / 1000, "net": 0.02 + number / 1000 + bad}
+        names = sorted(images, reverse=number == 4)
+        scenes.append(outcome_of(f"s{number}", *((f"s{number}_{name}.tif", images[name]) for name in names)))
+    report = IndexReport(with_outliers(scenes))
+    assert [outcome.outliers for outcome in report.outcomes if any(outcome.outliers)] == [((), ("D_rho",))]
+    told = [scene["outliers"] for scene in report.as_json()["scenes"]]
+    assert told == [[], [], [{"image": "net", "indices": ["D_rho"]}], [], [], []]
+    html = write_index_page(tmp_path / "index.html", report, "assess").read_text()
+    (marked,) = [row for row in html.split("<tr") if row.startswith(' class="outlier"')]
+    assert 'data-image="net"' in marked and "stands out in D_rho" in marked
+
+
+def test_only_images_of_their_scenes_are_compared_whatever_their_names() -> None:
+    values = [0.1, 0.101, 0.102, 0.099, 0.9]
+    outcomes = [outcome_of(f"s{number}", (f"run{number}.tif", value)) for number, value in enumerate(values)]
+    assert [any(outcome.outliers) for outcome in with_outliers(outcomes)] == [False] * 4 + [True]
+
+
+def outcome_of(name: str, *images: tuple[str, float]) -> SceneOutcome:
+    """A scene with images and their D_rho."""
+    found = tuple(Assessment(image, {"D_rho": value}, "toolbox", "generic", 1.0, 1, 1.0) for image, value in images)
+    entry = SceneFiles((f"in/{name}_ms.tif",), f"in/{name}_pan.tif", id=name, fused=tuple(dict(images)))
+    return SceneOutcome(entry, AssessReport(found, 0.0), None, None)
 
 
 @pytest.mark.parametrize("scenes", [5, 8, 30])
@@ -117,11 +141,11 @@ def test_scenes_that_are_much_alike_have_hardly_an_outlier(scenes: int) -> None:
     rng, flagged = np.random.default_rng(scenes), 0
     for _ in range(100):
         values = rng.normal(0.1, 0.02, scenes)
-        outcomes = with_outliers([outcome_of(f"s{k}", f"s{k}.tif", D_rho=v) for k, v in enumerate(values)])
-        flagged += any(outcome.outliers for outcome in outcomes)
+        outcomes = with_outliers([outcome_of(f"s{k}", (f"s{k}.tif", v)) for k, v in enumerate(values)])
+        flagged += any(any(outcome.outliers) for outcome in outcomes)
     assert flagged <= 10
-    far = [outcome_of(f"s{k}", f"s{k}.tif", D_rho=v) for k, v in enumerate([*values[1:], 0.8])]
-    assert [bool(outcome.outliers) for outcome in with_outliers(far)] == [False] * (scenes - 1) + [True]
+    far = [outcome_of(f"s{k}", (f"s{k}.tif", v)) for k, v in enumerate([*values[1:], 0.8])]
+    assert [any(outcome.outliers) for outcome in with_outliers(far)] == [False] * (scenes - 1) + [True]
 
 
 @pytest.mark.parametrize(
@@ -129,12 +153,12 @@ def test_scenes_that_are_much_alike_have_hardly_an_outlier(scenes: int) -> None:
     [("town", "out/town.tif", "result"), ("town", "out/town_gsa.tif", "gsa"), ("town", "out/townhall.tif", "townhall")],
 )
 def test_the_result_of_one_method_has_one_name_in_all_scenes(scene: str, image: str, label: str) -> None:
-    assert outcome_of(scene, image).labels == [label]
+    assert outcome_of(scene, (image, 0.1)).labels == [label]
 
 
 @pytest.mark.parametrize("command", ["assess", "batch"])
 def test_the_page_names_the_command_that_made_it_and_the_means(command: str, tmp_path: Path) -> None:
-    report = IndexReport(tuple(outcome_of(n, f"out/{n}.tif", QNR=q) for n, q in (("a", 0.5), ("b", 0.75))))
+    report = IndexReport(tuple(outcome_of(n, (f"out/{n}.tif", q)) for n, q in (("a", 0.5), ("b", 0.75))))
     page = Page(write_index_page(tmp_path / "i.html", report, command).read_text(encoding="utf-8"))
     shown = " ".join(page.texts)
     assert f"Made by clippan {command}." in shown and "Mean over the scenes" in shown and "0.6250" in shown

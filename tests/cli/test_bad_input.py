@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import struct
@@ -162,6 +163,30 @@ def test_unreadable_input(desk: Desk, run_main: RunMain) -> None:
         pytest.skip("whoever runs this may read everything")
     outcome = run_main(argv)
     assert outcome.code == INPUT and "permission denied" in outcome.error_line
+
+
+@pytest.mark.parametrize("option", ["--aoi", "--config", "--log-file"])
+def test_an_option_names_an_unreadable_file(option: str, desk: Desk, run_main: RunMain) -> None:
+    argv = desk.sharpen(option, desk.path("closed"))
+    Path(desk.path("closed")).touch(mode=0)
+    if os.access(desk.path("closed"), os.R_OK):
+        pytest.skip("whoever runs this may read everything")
+    outcome = run_main(argv)
+    assert outcome.code in (USAGE, INPUT, OUTPUT) and "closed" in outcome.error_line
+    assert "Permission denied" in outcome.error_line
+
+
+def test_a_folder_that_is_closed(desk: Desk, run_main: RunMain, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, closed = os.stat, desk.path("closed/ms.tif")
+
+    def refusing(path: Any, *more: Any, **named: Any) -> os.stat_result:
+        if str(path) == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), closed)
+        return look(path, *more, **named)
+
+    monkeypatch.setattr(os, "stat", refusing)  # root may look everywhere
+    outcome = run_main(desk.sharpen(ms=closed))
+    assert outcome.code == INPUT and f"{closed} cannot be opened: Permission denied" in outcome.error_line
 
 
 # --- Damage of any kind -----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from clippan_cli import progress
 from clippan_cli.console import PlainConsole, Terminal, laid_out
 from clippan_cli.progress import Stages, clock
 from clippan_cli.running.control import Control, Progress
-from tests.cli.conftest import Desk, RunMain
+from tests.cli.conftest import PAN_PIXEL, PAN_SIDE, Desk, RunMain
 
 NARROW = 80
 
@@ -84,7 +84,7 @@ def test_a_stage_is_one_line_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = lines(out.getvalue())
     assert max(map(len, shown)) <= NARROW and not any(" 0/16" in line for line in shown)
     (last,) = (line for line in shown if "took" in line)
-    assert not any("elapsed" in line for line in shown[shown.index(last) :])
+    assert not any("a_lo" in line and "elapsed" in line for line in shown[shown.index(last) :])
     assert re.fullmatch(r"assess a_lo…\s+━+ 16/16 windows  took \d\.\d s  \d\.\d\d Mpx/s  scene \[/b\]\s*", last)
 
 
@@ -99,15 +99,57 @@ def test_speed_counts_from_the_beginning_of_the_stage(monkeypatch: pytest.Monkey
     assert "2.00 Mpx/s" in ends
 
 
-def test_a_stage_that_counts_nothing_gives_way_to_what_is_heard_within_it() -> None:
-    control = Control()
+def shown_of(control: Control) -> tuple[Stages, list[str]]:
+    """The stages of a run, and what is shown of them: "+" as one begins, "-" as it ends."""
     stages, shown = Stages(control), []
-    stages.on_change.append(lambda stage: shown.append((stage.label, stage.ended is not None)))
+    stages.on_change.append(lambda stage: shown.append(f"{'-' if stage.ended else '+'}{stage.label} {stage.part}"))
+    return stages, shown
+
+
+def test_what_is_heard_within_a_stage_under_another_name_is_a_stage_of_its_own() -> None:
+    control = Control()
+    stages, shown = shown_of(control)
     with control.timed("write"):
         control.report(Progress("translate", 0, 100))
         control.report(Progress("verify", 100, 100))
-    assert shown == [("write", False), ("translate", False), ("verify", False), ("verify", True)]
+    assert shown == ["+write 1", "+translate 1", "-translate 1", "+verify 1", "-verify 1", "-write 1"]
     assert stages.current is None
+
+
+def test_a_stage_goes_on_after_those_within_it_and_its_time_stands_still_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock_shows = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock_shows)
+    control = Control()
+    stages, shown = shown_of(control)
+    with control.timed("write"):
+        clock_shows = 1.0
+        with control.timed("fit"):
+            clock_shows = 11.0
+        assert shown == ["+write 1", "+fit 1", "-fit 1"]
+        clock_shows = 13.0
+        assert stages.current is not None and (stages.current.label, stages.current.elapsed) == ("write", 3.0)
+
+
+def test_a_count_goes_on_after_the_stages_of_each_unit() -> None:
+    control = Control()
+    stages, shown = shown_of(control)
+    for number in range(2):
+        control.report(Progress("bench", number, 2))
+        with control.timed("open"):
+            pass
+    stages.close()
+    assert shown == ["+bench 1", "+open 1", "-open 1", "+bench 1", "+open 2", "-open 2", "-bench 1"]
+
+
+def test_a_count_that_is_complete_ends_as_a_stage_begins() -> None:
+    control = Control()
+    _, shown = shown_of(control)
+    control.report(Progress("compare", 3, 3))
+    with control.timed("sharpen"):
+        pass
+    assert shown == ["+compare 1", "-compare 1", "+sharpen 1", "-sharpen 1"]
 
 
 def test_times_of_stages_within_others_count_once() -> None:
@@ -187,6 +229,34 @@ def test_progress_as_json(desk: Desk, run_main: RunMain) -> None:
     assert (last["done"], last["total"], last["unit"]) == (1, 1, "tiles") and last["elapsed"] >= 0
     assert any(each.get("fact") == "sensor" for each in told) and any("log" in each for each in told)
     assert outcome.stdout.splitlines()[-1] == f"result     {desk.out}"
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "within"),
+    [
+        ("sharpen", ("--driver", "cog"), {"write", "translate", "verify"}),
+        ("assess", (), {"assess", "assess fused.tif", "report"}),
+        ("batch", (), {"look", "compare", "sharpen"}),
+    ],
+)
+def test_each_stage_in_json_begins_once_and_ends_once(
+    command: str, options: tuple[str, ...], within: set[str], desk: Desk, run_main: RunMain
+) -> None:
+    fused = desk.ms("fused.tif", side=PAN_SIDE, transform=PAN_PIXEL)
+    pair = ("--ms", desk.ms(), "--pan", desk.pan())
+    commands: dict[str, Callable[..., list[str]]] = {
+        "sharpen": desk.sharpen,
+        "assess": lambda *more: ["assess", fused, *pair, "--report", desk.path("page.html"), *more],
+        "batch": lambda *more: ["batch", str(desk.folder), "-o", desk.path("results"), "--method", "exp", *more],
+    }
+    outcome = run_main(commands[command](*options, "--progress", "json"))
+    assert outcome.code == 0, outcome.stderr
+    stages = [told for told in map(json.loads, outcome.stderr.splitlines()) if "stage" in told]
+    ended: dict[tuple[str, int], list[bool]] = {}
+    for each in stages:
+        ended.setdefault((each["stage"], each["part"]), []).append(each["ended"])
+    assert {name for name, _ in ended} >= within
+    assert all(len(each) > 1 and each == [False] * (len(each) - 1) + [True] for each in ended.values()), ended
 
 
 def test_a_log_file_has_it_all_and_is_continued(desk: Desk, run_main: RunMain, tmp_path: Path) -> None:

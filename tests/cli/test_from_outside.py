@@ -68,6 +68,20 @@ def test_no_command_prints_control_characters_of_names(evil: Desk, run_main: Run
     assert "\\x1b[2J" in said(run_main(["sharpen", ms, pan, "-o", evil.path("x.tif"), "-vv"]))
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("größe\x1b.tif", "größe\\x1b.tif"), ("two\nlines.tif", "two\\nlines.tif"), ("a b.tif", "a b.tif")],
+)
+def test_an_error_escapes_no_more_of_a_name_than_other_messages(
+    name: str, shown: str, desk: Desk, run_main: RunMain
+) -> None:
+    arguments = desk.sharpen()
+    arguments[arguments.index("-o") + 1] = desk.path(name)
+    Path(desk.path(name)).touch()
+    outcome = run_main(arguments)
+    assert outcome.code == OUTPUT and f"{desk.folder}/{shown} " in outcome.error_line
+
+
 def test_a_card_prints_no_control_characters(desk: Desk, run_main: RunMain) -> None:
     card = ModelCard("generic", (CardBand(EVIL),), 11, 4.0, scenes=(EVIL,), licence=EVIL, prompts={"ms": EVIL})
     path = desk.folder / "w.safetensors"

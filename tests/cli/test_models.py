@@ -375,7 +375,7 @@ def test_a_bar_is_drawn_only_for_who_wants_it(
         ([*FETCH, "--model", "ViT-B-32"], "is not MODEL:PRETRAINED"),
         ([*FETCH, "--model", "ViT-B-32:nobody"], "available: openai"),
         ([*FETCH, "--sha256", "abc"], "is not a SHA-256"),
-        ([*FETCH, "--revision", ""], "the revision is empty"),
+        ([*FETCH, "--revision", " "], "the revision is empty"),
     ],
 )
 def test_mistakes_of_usage(argv: list[str], reason: str, hub: Hub, run_main: RunMain) -> None:

@@ -21,11 +21,13 @@ from clippan_cli.report.files import write_text
 from clippan_cli.running.control import Control
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.synthetic import make_demo_scene
 from clippan_cli.sharpening.options import SharpenOptions
+from clippan_cli.tasks.demo import write_demo_scene
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.weights.cards import write_weights
 from clippan_cli.writing.options import Driver, OutputOptions
-from clippan_models.errors import ClippanError
+from clippan_models.errors import ClippanError, OutputError
 from clippan_models.networks.registry import find_backbone
 from clippan_models.store.checkpoint import Checkpoint, load_checkpoint
 from clippan_models.store.training_checkpoint import (
@@ -167,6 +169,36 @@ def test_the_disk_may_be_full_at_any_byte(
             code = run.ends()
         assert code == 5
         run.check(pixels, code)
+
+
+@pytest.mark.parametrize("image", ["ms", "pan", "truth"])
+def test_a_scene_of_the_demo_is_there_whole_or_as_it_was(
+    image: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths = {name: tmp_path / f"{name}.tif" for name in ("ms", "pan", "truth")}
+    scene = make_demo_scene(256)
+    write_demo_scene(scene, *paths.values())
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
+    paths[image].write_bytes(OLD)
+    with (
+        files_of_at_most(sizes[image] - 100),
+        pytest.raises(OutputError, match=rf"disk full .* writing .*{image}\.tif: File too large; the previous file"),
+    ):
+        write_demo_scene(scene, *(path if name == image else tmp_path / "other.tif" for name, path in paths.items()))
+    assert paths[image].read_bytes() == OLD and capfd.readouterr().err == ""
+    assert {path.name for path in tmp_path.iterdir()} <= {"ms.tif", "pan.tif", "truth.tif", "other.tif"}
+
+
+def test_an_error_after_the_image_says_that_it_is_complete(desk: Desk, run_main: RunMain) -> None:
+    """The quicklook is larger than the image, and than any file may be."""
+    argv = desk.sharpen("--quicklook", desk.path("picture.png"))
+    assert run_main(argv).code == 0
+    sizes = [path.stat().st_size for path in (desk.out, Path(desk.path("picture.png")))]
+    assert sizes[0] + 1000 < sizes[1]
+    with files_of_at_most(sizes[1] - 1):
+        outcome = run_main([*argv, "--overwrite"])
+    assert outcome.code == 5 and "picture.png cannot be written" in outcome.error_line
+    assert outcome.error_line.endswith(f"{desk.out} was complete already") and made(desk.out)
 
 
 def write_state(path: Path) -> None:

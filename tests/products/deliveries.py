@@ -152,6 +152,24 @@ def landsat(shelf: Shelf, mtl: Mtl = Mtl(), quality: dict[str, NDArray[np.uint16
     return shelf.text(f"{mtl.name}_MTL.{mtl.form}", mtl.document())
 
 
+def landsat_item(shelf: Shelf, mtl: Mtl = Mtl(), quality: dict[str, NDArray[np.uint16]] | None = None) -> Path:
+    """The same files, with a STAC item that names them as that of USGS does."""
+    landsat(shelf, mtl, quality)
+
+    def asset(name: str, **more: Any) -> dict[str, Any]:
+        return {"href": f"./{mtl.name}_{name}.TIF", **more}
+
+    common = {1: "coastal", 2: "blue", 3: "green", 4: "red", 5: "nir08", 8: "pan"}
+    assets = {
+        name: asset(f"B{number}", **{"roles": ["data"], "eo:bands": [{"name": f"B{number}", "common_name": name}]})
+        for number, name in common.items()
+    }
+    assets["qa_pixel"] = asset("QA_PIXEL", roles=["cloud", "cloud-shadow", "snow-ice", "water-mask"])
+    assets["qa_radsat"] = asset("QA_RADSAT", roles=["saturation"])
+    item = {"type": "Feature", "id": mtl.name, "properties": {"platform": mtl.satellite}, "assets": assets}
+    return shelf.text("item.json", json.dumps(item))
+
+
 def dimap_document(image: str, bands: int, side: int, *, special: str = "") -> str:
     """DIM_*.XML of DIMAP 2, as far as GDAL reads it."""
     shape = f"<NROWS>{side}</NROWS><NCOLS>{side}</NCOLS><NBANDS>{bands}</NBANDS>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from clippan_cli.products.finding import find_scene, find_scenes
 from clippan_cli.rasters.options import PairOptions, QualityMask, Trust
 from clippan_cli.running.control import Control
 from clippan_cli.scene.files import ReadOptions, SceneFiles
+from clippan_cli.scene.scene import scene_as_referenced
 from clippan_cli.sharpening.options import SharpenOptions
 from clippan_cli.tasks.sharpen import sharpen
 from clippan_cli.writing.options import OutputOptions
@@ -38,6 +40,7 @@ from tests.products.deliveries import (
     gaofen,
     kompsat,
     landsat,
+    landsat_item,
     maxar,
     pleiades,
     rpcs,
@@ -193,6 +196,25 @@ def test_quality_bands_mask_what_is_asked_for(mtl: Mtl, mask: QualityMask, shelf
     expected[:, *FILL] = mask != "none"
     expected[GREEN if mtl.collection == 2 else slice(None), *SATURATED] = mask == "saturation"
     np.testing.assert_array_equal(hidden, np.kron(expected, np.ones((RATIO, RATIO), np.bool_)))
+
+
+@pytest.mark.parametrize("mask", ["none", "fill", "saturation"])
+def test_a_stac_item_of_landsat_masks_what_its_product_does(mask: QualityMask, shelf: Any, tmp_path: Path) -> None:
+    item = landsat_item(shelf(landsat), quality=flagged(Mtl()))
+    with fused(scene_of(item), tmp_path / "item.tif", PairOptions(quality_mask=mask)) as file:
+        hidden = file.read() == file.nodata
+    with fused(scene_of(item.parent), tmp_path / "product.tif", PairOptions(quality_mask=mask)) as file:
+        np.testing.assert_array_equal(hidden, file.read()[:5] == file.nodata)
+    assert hidden.any() == (mask != "none")
+
+
+def test_the_masks_that_are_used_are_told(shelf: Any, tmp_path: Path) -> None:
+    notes: list[str] = []
+    read = ReadOptions(PairOptions(quality_mask="saturation"))
+    with ExitStack() as stack:
+        scene_as_referenced(scene_of(landsat(shelf(landsat))), read, Control(on_note=notes.append), stack)
+    told = [(note.split(" by ")[0], note.rsplit("_", 2)[1:]) for note in notes if " is masked by " in note]
+    assert told == [("fill is masked", ["QA", "PIXEL.TIF"]), ("saturation is masked", ["QA", "RADSAT.TIF"])]
 
 
 def test_zeros_of_landsat_are_nodata_although_the_files_do_not_say_so(shelf: Any, tmp_path: Path) -> None:

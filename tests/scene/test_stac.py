@@ -89,6 +89,30 @@ def test_assets_of_old_items_number_their_bands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("platform", "band", "masks", "used", "unused"),
+    [
+        ("landsat-8", "B{}", ("qa_pixel", "qa_radsat"), ["qa_pixel", "qa_radsat"], ""),
+        ("LANDSAT_8", "OLI_B{}", ("QA_PIXEL", "udm2"), ["QA_PIXEL"], "udm2"),
+        ("landsat-8", "{}th", ("qa_pixel",), [], "qa_pixel"),
+        ("skysat", "B{}", ("udm2", "shadow"), [], "udm2, shadow"),
+        ("", "B{}", ("qa_pixel",), [], "qa_pixel"),
+    ],
+)
+def test_masks_are_used_where_their_values_are_known_and_named_where_not(
+    platform: str, band: str, masks: tuple[str, ...], used: list[str], unused: str, tmp_path: Path
+) -> None:
+    assets: dict[str, Any] = {name: {"href": f"{name}.tif", "roles": ["cloud-shadow"]} for name in masks}
+    for number, name in {2: "blue", 3: "green", 4: "red", 8: "pan"}.items():
+        assets[name] = {"href": f"{number}.tif", "eo:bands": [{"name": band.format(number), "common_name": name}]}
+    (pair,) = table(tmp_path / "item.json", item("x", **assets) | {"properties": {"platform": platform}}).pairs
+    assert [Path(each).stem for each in pair.quality] == used
+    assert [pair.ms_declared.nodata, pair.pan_declared.nodata] == [0 if used else None] * 2
+    assert pair.notes == ((f"x: these assets are not used as masks: {unused}",) if unused else ())
+    bits = [each.bits for each in pair.ms_declared.quality]
+    assert bits == [(1, 1, 1), (2, 4, 8)][: len(used)]
+
+
+@pytest.mark.parametrize(
     ("document", "words"),
     [
         ([], "not a STAC"),

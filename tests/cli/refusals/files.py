@@ -11,7 +11,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from tests.cli.conftest import MS_PIXEL, PAN_PIXEL, PAN_SIDE, Desk
-from tests.cli.refusals.cases import INPUT, OUTPUT, PAIR, fails
+from tests.cli.refusals.cases import INPUT, OUTPUT, PAIR, USAGE, fails
 
 
 @fails(INPUT, "empty.tif", "0 bytes")
@@ -24,6 +24,21 @@ def empty_file(desk: Desk) -> list[str]:
 def text_named_tif(desk: Desk) -> list[str]:
     Path(desk.path("notes.tif")).write_text("north field, two pictures\n" * 20)
     return desk.sharpen(ms=desk.path("notes.tif"))
+
+
+@fails(USAGE, "an argument is empty", "variable of the shell")
+def file_without_a_name(desk: Desk) -> list[str]:
+    return desk.sharpen(ms="")
+
+
+@fails(USAGE, "--ms is empty", "variable of the shell")
+def option_without_a_value(desk: Desk) -> list[str]:
+    return ["sharpen", "--ms", "", "--pan", desk.pan(), "-o", str(desk.out)]
+
+
+@fails(USAGE, "an argument is empty", "variable of the shell")
+def archive_without_a_name(desk: Desk) -> list[str]:
+    return ["batch", "", "-o", str(desk.out)]
 
 
 @fails(INPUT, "missing.tif", "No such file")

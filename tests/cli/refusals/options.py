@@ -171,7 +171,7 @@ def bands_that_have_no_name(desk: Desk) -> list[str]:
 
 @fails(USAGE, "--bands none", "1 to 4")
 def no_bands(desk: Desk) -> list[str]:
-    return desk.sharpen("--bands", "")
+    return desk.sharpen("--bands", " ")
 
 
 @fails(USAGE, "--co BIGTIFF", "KEY=VALUE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.cli.conftest import Desk
+from tests.cli.conftest import PAN_PIXEL, PAN_SIDE, Desk
 from tests.cli.refusals.cases import OUTPUT, fails
 
 
@@ -71,7 +71,35 @@ def quicklook_exists(desk: Desk) -> list[str]:
     return desk.sharpen("--quicklook", str(picture))
 
 
-@fails(OUTPUT, "fused.tif", "same file")
+@fails(OUTPUT, "picture.html is named for two outputs")
+def report_is_the_quicklook(desk: Desk) -> list[str]:
+    return desk.sharpen("--quicklook", desk.path("picture.html"), "--report", desk.path("./picture.html"))
+
+
+@fails(OUTPUT, "page.html is named for two outputs")
+def table_is_the_page(desk: Desk) -> list[str]:
+    page = desk.path("page.html")
+    fused = desk.ms("fused.tif", side=PAN_SIDE, transform=PAN_PIXEL)
+    return ["assess", fused, "--ms", desk.ms(), "--pan", desk.pan(), "--report", page, "--csv", page]
+
+
+@fails(OUTPUT, "/ ' exists")
+def output_with_a_blank_name_exists(desk: Desk) -> list[str]:
+    Path(desk.path(" ")).touch()
+    return [*desk.sharpen(), "-o", desk.path(" ")]
+
+
+@fails(OUTPUT, "ms.tif is a file; name a folder")
+def folder_of_a_batch_is_a_file(desk: Desk) -> list[str]:
+    return ["batch", str(Path(desk.pan()).parent), "-o", desk.ms(), "--method", "exp"]
+
+
+@fails(OUTPUT, "ms.tif is not a text file")
+def log_file_is_ms(desk: Desk) -> list[str]:
+    return desk.sharpen("--log-file", desk.path("ms.tif"))
+
+
+@fails(OUTPUT, "fused.tif", "two outputs")
 def quicklook_is_the_output(desk: Desk) -> list[str]:
     return desk.sharpen("--quicklook", str(desk.out))
 

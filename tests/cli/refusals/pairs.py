@@ -42,6 +42,11 @@ def ratio_of_one(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.ms(transform=PAN_PIXEL, side=PAN_SIDE))
 
 
+@fails(PAIR, "pan.tif", "as MS and as PAN")
+def one_file_as_both(desk: Desk) -> list[str]:
+    return desk.sharpen(ms=desk.pan())
+
+
 @fails(PAIR, "64 times finer", "beyond 16")
 def ratio_of_64(desk: Desk) -> list[str]:
     return desk.sharpen(ms=desk.ms(transform=PAN_PIXEL @ Affine.scale(64), side=2), pan=desk.pan(side=128))
