@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clippan_cli.running.compute import choose_device
 from clippan_cli.running.options import ComputeOptions
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.synthetic import DemoScene
@@ -44,3 +45,32 @@ def test_more_memory_gives_larger_tiles(bench: Bench, town: DemoScene, tmp_path:
         for ram in (450, 4000)
     )
     assert small.tile < large.tile and small.memory_mb < large.memory_mb
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "ram_mb", "tile"), [(40, 4000, 2048), (0.7, 4000, 512), (0.01, 4000, 256), (40, 700, 1024)]
+)
+def test_a_gpu_has_tiles_as_large_as_its_memory_and_ours_allow(
+    bench: Bench,
+    town: DemoScene,
+    free_gb: float,
+    ram_mb: int,
+    tile: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Setting up a tile takes a GPU as long as a million pixels do; so few large ones, but no larger than fit."""
+    monkeypatch.setattr("clippan_cli.sharpening.engine.free_gpu_bytes", lambda _: free_gb * 1e9)
+    ms, pan = bench.write_demo(town)
+    options = SharpenOptions(
+        tmp_path / "hrms.tif", adapt=AdaptOptions(steps=0), compute=ComputeOptions("cpu", threads=1, ram_mb=ram_mb)
+    )
+    assert plan_sharpen(SceneFiles((ms,), pan), ReadOptions(coregister="off"), options).plan.tile == tile
+
+
+@pytest.mark.parametrize(
+    ("asked", "network", "chosen"), [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu")]
+)
+def test_a_gpu_is_for_networks(asked: str, network: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert choose_device(asked, network=network).type == chosen
