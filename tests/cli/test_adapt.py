@@ -199,7 +199,7 @@ def test_a_log_that_cannot_be_written_is_refused_before_the_work(
     (tmp_path / "file").touch()
     command = ["adapt", str(archive), "-o", str(tmp_path / "w.safetensors"), "--tensorboard"]
     blocked = run_main([*command, str(tmp_path / "file")])
-    assert blocked.code == 5 and "file cannot be made" in blocked.error_line
+    assert blocked.code == 5 and "is a file; name a folder" in blocked.error_line
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     absent = run_main([*command, str(tmp_path / "log")])
