@@ -111,7 +111,7 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
     ("options", "code", "words"),
     [
         (("--loss", "spec,clip"), USAGE, ("'clip'", "spec, spat, qnr, rho, ship, d, wald")),
-        (("--loss", ""), USAGE, ("''", "spec")),
+        (("--loss", " "), USAGE, ("''", "spec")),
         (("--loss", "d=much"), USAGE, ("'much'", "number")),
         (("--loss", "d=0"), USAGE, ("'d'", "leave out")),
         (("--loss", "d=-1"), USAGE, ("'d'",)),
