@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -209,3 +211,10 @@ def test_weights_that_say_something_else_are_read_or_refused(tmp_path: Path) -> 
                 read(path)
 
     reads()
+
+
+def test_guided_fuzzing_runs() -> None:
+    pytest.importorskip("atheris", reason="atheris is not installed; it is for fuzzing by hand")
+    command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz.guided", "suite", "-runs=20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Done 20 runs" in done.stderr, done.stderr
