@@ -48,7 +48,7 @@ def tiles_of(path: str) -> tuple[Tile, ...]:
         found = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
         key, value = (found[1] or "", (found[2] or "").strip('"')) if found else ("", "")
         opens = key.upper() == "BEGIN_GROUP"
-        if found is None or (opens and not re.fullmatch(r"\w+", value, re.ASCII)):
+        if found is None or "\0" in value or (opens and not re.fullmatch(r"\w+", value, re.ASCII)):
             raise InputError(f"{path} is not a valid TIL file: line {number} is {line[:60]!r}")
         if opens:
             groups.append({})

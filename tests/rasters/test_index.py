@@ -158,6 +158,10 @@ def of_a_tile_that_is_gone(bench: Bench, names: list[str]) -> None:
     (bench.folder / "IMG.XML").write_text(dimap([*names[:3], "IMG_R9C9.TIF"]))
 
 
+def of_a_name_that_no_file_can_have(bench: Bench, names: list[str]) -> None:
+    (bench.folder / "IMG.TIL").write_text(til([*names[:3], "IMG_R2C2\0.TIF"]))
+
+
 @pytest.mark.parametrize(
     ("add", "words"),
     [
@@ -167,6 +171,7 @@ def of_a_tile_that_is_gone(bench: Bench, names: list[str]) -> None:
         (of_another_place, "IMG.TIL is passed over, as it cannot be read: "),
         (cut_off, "IMG.XML is passed over, as it cannot be read: "),
         (of_a_tile_that_is_gone, "IMG.XML is passed over, as it cannot be read: "),
+        (of_a_name_that_no_file_can_have, "IMG.TIL is passed over, as it cannot be read: "),
     ],
 )
 def test_tiles_are_joined_where_their_index_is_wrong(add: Add, words: str, bench: Bench) -> None:
