@@ -31,7 +31,7 @@ class Preset:
     Attributes:
         steps: optimiser steps of a network that has learned before.
         steps_from_random: of one that begins with random weights.
-        orientations: of the image whose results are averaged, 1 or 8.
+        orientations: of the image whose results are averaged, 1, 2, 4 or 8.
     """
 
     steps: int
@@ -41,7 +41,7 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(0, 25),
-    "balanced": Preset(30, 100),
+    "balanced": Preset(30, 100, orientations=2),
     "best": Preset(100, 600, orientations=8),
 }
 """By name."""
@@ -136,7 +136,7 @@ class AdaptOptions:
         rounds: projections onto PAN and MS after the network, in training and for the result.
         weights: of the terms of the loss. None: those for the backbone.
         teacher: whose images `loss.ship` pulls to, one of `teachers()`.
-        orientations: of the image whose results are averaged, 1 or 8.
+        orientations: of the image whose results are averaged, 1, 2, 4 or 8.
     """
 
     steps: int = PRESETS[DEFAULT_PRESET].steps

@@ -17,7 +17,8 @@ SIDE = 64
 """Pixels a side of the crops it looks at."""
 
 TRUTH_DIRECTION = 0.01
-"""Direction loss of true images on held-out scenes (0.010 to 0.015): it cannot rank images below that."""
+"""Direction loss below which it is taken to tell no difference. That of true images is 0.003 to 0.05 on twelve scenes,
+median 0.015; with 0.02 instead, `clippan` gains 0.046 dB on one scene and loses up to 0.035 dB on three."""
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 192,

@@ -14,7 +14,7 @@ from clippan_models.adaptation.scene import SceneTiles, learn_scene
 from clippan_models.contracts import Observation, Sampling, Views
 from clippan_models.methods.method import Fitted, Learned, MethodCost, MethodOptions, SceneSource
 from clippan_models.methods.tags import curve_tags, guide_tags, learning_tags
-from clippan_models.networks.blocks import run_in_orientations, run_network
+from clippan_models.networks.blocks import run_in_orientations
 from clippan_models.networks.precision import full_precision
 from clippan_models.networks.registry import find_fusing_backbone
 from clippan_models.networks.spec import BackboneSpec
@@ -108,7 +108,7 @@ class NetworkSharpener:
         prior: of the scene, on the device of the network.
         rim: PAN pixels at the edge of a tile where its low-pass views are not exact, so that the network need not look.
         rounds: projections onto PAN and MS after the network.
-        orientations: of the image whose results are averaged, 1 or 8.
+        orientations: of the image whose results are averaged, 1, 2, 4 or 8.
     """
 
     backbone: BackboneSpec
@@ -148,7 +148,6 @@ class NetworkSharpener:
 
     def _correct(self, images: list[Tensor], origin: tuple[int, int]) -> Tensor:
         network = SceneNetwork(self.network, self.prior)
-        run = run_network if self.orientations == 1 else run_in_orientations
         memory = _GPU_BLOCK_BYTES if images[0].is_cuda else 0.0
         with full_precision():  # in bfloat16 the last bit of an input would show, and tiles and devices would not agree
-            return run(self.backbone, network, images, origin, memory)[0]
+            return run_in_orientations(self.backbone, network, images, origin, memory, self.orientations)[0]

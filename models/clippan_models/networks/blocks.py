@@ -20,6 +20,10 @@ _BLOCK = 256
 """Pixels a side. Feature maps of 48 planes then stay below the size from which allocators ask the system for fresh
 pages, and convolutions are half as fast again as on images of 1024 pixels."""
 
+_ORIENTATIONS = tuple(
+    (transposed, flips) for transposed in (False, True) for flips in ((), (-2,), (-1,), (-2, -1))
+)  # whether transposed, after the axes that are mirrored
+
 
 def run_network(
     spec: BackboneSpec,
@@ -56,25 +60,42 @@ def run_in_orientations(
     images: Sequence[Tensor],
     origin: tuple[int, int] = (0, 0),
     memory: float = 0.0,
+    count: int = 8,
 ) -> Tensor:
-    """The mean of the outputs for the eight orientations of the images, each turned back; arguments as `run_network`.
+    """The mean of the outputs for several orientations of the images, each turned back.
 
-    Fusion has no preferred direction, so the mean of eight answers is nearer to the truth than one (self-ensemble:
-    Timofte, Rothe, Van Gool, CVPR 2016).
+    Fusion has no preferred direction, so the mean of several answers is nearer to the truth than one (self-ensemble:
+    Timofte, Rothe, Van Gool, CVPR 2016). Of two, the second is upside down; four are not transposed.
+
+    Args:
+        spec: what kind of network it is.
+        network: in evaluation mode.
+        images: see `run_network`.
+        origin: row and column of the first pixel on the PAN grid of the scene.
+        memory: see `run_network`.
+        count: of orientations: 1, 2, 4 or 8.
     """
-    height, width = images[0].shape[-2:]
-    above, before = (first % spec.align for first in origin)
-    below, behind = -(above + height) % spec.align, -(before + width) % spec.align
-    # the pixels that belong together do so in every orientation
-    whole = [nn.functional.pad(image, (before, behind, above, below), mode="replicate") for image in images]
-    total = torch.zeros_like(whole[0])
-    for flips in ((), (-2,), (-1,), (-2, -1)):
-        for turned in (False, True):
-            seen = [image.flip(flips) for image in whole]
-            seen = [image.transpose(-2, -1).contiguous() for image in seen] if turned else seen
-            result = run_network(spec, network, seen, memory=memory)
-            total += (result.transpose(-2, -1) if turned else result).flip(flips)
-    return (total / 8)[..., above : above + height, before : before + width]
+    size = images[0].shape[-2:]
+    total = torch.zeros_like(images[0])
+    for transposed, flips in _ORIENTATIONS[:count]:
+        rows, cols = (
+            _mirrored(spec, first, length) if axis in flips else first
+            for axis, first, length in zip((-2, -1), origin, size, strict=True)
+        )
+        seen = [image.flip(flips) for image in images] if flips else images
+        if transposed:
+            turned = [image.transpose(-2, -1).contiguous() for image in seen]
+            result = run_network(spec, network, turned, (cols, rows), memory).transpose(-2, -1)
+        else:
+            result = run_network(spec, network, seen, (rows, cols), memory)
+        total += result.flip(flips)
+    return total / count
+
+
+def _mirrored(spec: BackboneSpec, first: int, length: int) -> int:
+    """Where a mirrored image has to begin so that the network pairs the same pixels as before, along one axis."""
+    side, stride = (spec.window, spec.stride) if spec.window is not None else (spec.align, spec.align)
+    return (side - length - first) % stride
 
 
 @dataclass(frozen=True)

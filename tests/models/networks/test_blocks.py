@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -48,12 +49,12 @@ def test_no_block_is_narrow(length: int) -> None:
     assert length <= side or last > side / 2, "a narrow block"
 
 
-@pytest.mark.parametrize("align", [1, 2])
-def test_the_mean_of_orientations_has_none(align: int) -> None:
+@pytest.mark.parametrize("lies", [{}, {"align": 2}, {"window": 12, "overlap": 11}], ids=str)
+def test_the_mean_of_orientations_has_none(lies: dict[str, Any]) -> None:
     """A turned image gives the turned result, in tiles too: what is paired stays paired."""
-    spec = replace(find_backbone("apnn"), align=align)
+    spec = replace(find_backbone("apnn"), **lies)
     network = trained(3)
-    ms, pan = torch.randn(1, 3, 40, 52), torch.randn(1, 1, 40, 52)
+    ms, pan = torch.randn(1, 3, 48, 66), torch.randn(1, 1, 48, 66)  # the windows end where the image does
     with torch.inference_mode():
         result = run_in_orientations(spec, network, (ms, pan))
         turned = run_in_orientations(spec, network, (ms.flip(-1).transpose(-2, -1), pan.flip(-1).transpose(-2, -1)))
