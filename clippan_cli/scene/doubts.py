@@ -168,10 +168,10 @@ def _is_area(
 
 def _in_blocks(alike: Mask, block: int) -> Mask:
     """The connected areas that hold a whole block."""
+    if np.count_nonzero(alike) < block * block:
+        return np.zeros_like(alike)
     from scipy.ndimage import binary_erosion, binary_propagation  # takes a while to import
 
-    if not alike.any():
-        return alike
     return np.asarray(binary_propagation(binary_erosion(alike, np.ones((block, block))), mask=alike))
 
 
