@@ -12,10 +12,11 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch import nn
 
 from clip_training.scenes import SIDE, TruthScene, truth_scene
 from clippan_models.errors import InputError
-from clippan_models.networks.anyband import AnyBand
+from clippan_models.networks.anyband import SPEC
 from clippan_models.store.weights_file import fill, read_weights, shipped
 from prior_training.batches import prepare
 from prior_training.images import SharpImage
@@ -58,8 +59,8 @@ def _fused_scene(images: Sequence[SharpImage], rng: np.random.Generator) -> Trut
 
 
 @cache
-def _anyband() -> AnyBand:
+def _anyband() -> nn.Module:
     """AnyBand with the weights that ship."""
-    network = AnyBand()
+    network = SPEC.build(0)
     fill(network, read_weights(shipped("anyband.safetensors")), "AnyBand")
     return network.eval()

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Subset
 
 from clippan_models.adaptation.evidence import network_inputs
 from clippan_models.adaptation.processes import to_device
-from clippan_models.networks.anyband import AnyBand
+from clippan_models.networks.anyband import SPEC
 from clippan_models.store.weights_file import fill, read_weights
 from prior_training.batches import PairPatches, SimulatedBatches
 
@@ -66,9 +66,9 @@ class PriorTraining:
         """Prepare a training from random weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            self.network = AnyBand()
+            self.network = SPEC.build(0)
         self.network = self.network.to(device)
-        self.mean = AnyBand().to(device)
+        self.mean = SPEC.build(0).to(device)
         self.mean.load_state_dict(self.network.state_dict())
         self.step = 0
         self._options, self._device = options, torch.device(device)

@@ -45,9 +45,6 @@ class AnyBand(nn.Module):
         self.share = nn.Conv2d(2 * features, shared, 1)
         self.blocks = nn.ModuleList(_Block(features, shared) for _ in range(blocks))
         self.leave = zeroed(same(features, _FACTOR**2))
-        for parameter in self.parameters():
-            if parameter.ndim == 4:  # half as fast again on CPUs
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def forward(
         self,

@@ -158,7 +158,11 @@ class BackboneSpec:
 
     def build(self, bands: int) -> nn.Module:
         """The network for a number of bands, untrained."""
-        return self.network(bands, **self.options)
+        network = self.network(bands, **self.options)
+        for parameter in network.parameters():
+            if parameter.ndim == 4:  # CPUs then convolve a fifth to a half faster
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return network
 
     def parameters(self, bands: int) -> int:
         """Number of parameters."""
