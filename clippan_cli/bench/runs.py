@@ -178,7 +178,11 @@ def _make(run: Run, options: Mapping[str, Any], control: Control) -> float:
 
 def _measure(run: Run, metrics: Metrics, compute: Mapping[str, Any], control: Control) -> dict[str, float | None]:
     options = AssessOptions(
-        compute=compute_options(compute), reference=run.scene.truth, peak=metrics.peak, border=metrics.border
+        compute=compute_options(compute),
+        reference=run.scene.truth,
+        peak=metrics.peak,
+        border=metrics.border,
+        align=metrics.align and run.scene.truth is not None,
     )
     report = assess(run.scene.files, read_options(run.scene.options), [str(run.image)], options, control)
     found = report.given[0].metrics
@@ -197,7 +201,7 @@ def _key(run: Run, metrics: Metrics) -> str:
         "made": made,
         "read": asdict(read),
         "truth": None if truth is None else pixels_of(SceneFiles((), truth), read),
-        "measured": [metrics.border, metrics.peak],
+        "measured": [metrics.border, metrics.peak, metrics.align],
     }
     return digest_of(parameters)
 

@@ -125,11 +125,13 @@ class Metrics:
         names: of the indices, in the order of the tables.
         border: PAN pixels along the edge that scores against the truth leave out.
         peak: largest possible DN, for PSNR and SSIM; None: as `assess` finds it.
+        align: move the image to where the truth lies, by less than a pixel, before they are compared.
     """
 
     names: tuple[str, ...] = DEFAULT_INDICES
     border: int = 0
     peak: float | None = None
+    align: bool = False
 
     def __post_init__(self) -> None:
         for name in self.names:

@@ -40,6 +40,12 @@ class _ComparisonFlags(TypedDict, total=False):
         str | Sequence[str] | None,
         _COMPARISON.flag(None, "METHOD,...", "Also assess these methods by Wald's protocol.", any_case=True),
     ]
+    align: Annotated[
+        bool,
+        _COMPARISON.flag(
+            False, None, "Move the image by less than a pixel to where the reference lies before comparing."
+        ),
+    ]
     peak: Annotated[
         float | None, _COMPARISON.flag(AssessOptions.peak, "DN", "Largest possible value, for PSNR and SSIM.")
     ]
@@ -95,6 +101,7 @@ def assess_options(given: Mapping[str, Any], reference: str | Path | None) -> As
         convention=options["qnr"],
         reference=None if reference is None else str(reference),
         peak=options["peak"],
+        align=options["align"],
         baselines=options["baselines"],
         wald=tuple(wald.replace(",", " ").split() if isinstance(wald, str) else wald),
         gates=gates(given),

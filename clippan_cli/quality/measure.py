@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clippan_cli.quality.comparison import Compared, compare
 from clippan_cli.quality.definitions import define
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import (
@@ -34,7 +35,7 @@ from clippan_models.errors import IncompatiblePairError, InputError, UsageError
 from clippan_models.measuring.local_maps import LocalMaps
 from clippan_models.measuring.no_reference import NoReferenceScores, score
 from clippan_models.measuring.planes import QualityPlanes, SeenWindow
-from clippan_models.measuring.reference import ReferenceScores, score_reference
+from clippan_models.measuring.reference import ReferenceScores
 from clippan_models.measuring.reprojected import ReprojectedScores, ReprojectedTotals, Reprojection, estimate_phases
 from clippan_models.measuring.toolbox_planes import ToolboxPlanes
 from clippan_models.measuring.windows import Windows
@@ -121,19 +122,22 @@ def measure(
         looked_at = sum(w.pixels for w in found.windows) / (planes.shape[0] * planes.shape[1])
     convention = options.convention if exact else "georeferenced"
     where = _where(found.phases, exact or found_at is not None)
+    scores = truth.scores if truth else None
     assessment = Assessment(
         path=subject.image.name,
-        metrics=found.scores.metrics | found.reprojected.metrics | (truth.metrics if truth else {}),
+        metrics=found.scores.metrics | found.reprojected.metrics | (scores.metrics if scores else {}),
         convention=convention,
         sensor=scene.sensor.key,
         valid_share=found.scores.valid_share,
         blocks=found.scores.blocks,
         looked_at=looked_at,
         role=subject.role,
-        bands=_bands(scene, found.reprojected, found.extremes, truth),
+        bands=_bands(scene, found.reprojected, found.extremes, scores),
         phases=found.phases,
-        definition=define(scene, convention, where, truth, looked_at),
-        warnings=(),
+        definition=define(scene, convention, where, scores, looked_at) | (truth.definition if truth else {}),
+        warnings=tuple(truth.warnings()) if truth else (),
+        reference_offset=truth.offset if truth else None,
+        aligned=truth is not None and bool(truth.aligned),
     )
     return Measured(with_warnings(assessment), subject, planes, found.maps)
 
@@ -274,7 +278,7 @@ def _against(
     options: AssessOptions,
     windows: tuple[Window, ...] | None,
     control: Control,
-) -> ReferenceScores | None:
+) -> Compared | None:
     """Compare with the reference, on the ground that both cover."""
     if reference is None:
         return None
@@ -284,9 +288,10 @@ def _against(
         for source, at in ((subject.image, subject.place), (reference, place_of(reference, scene)))
     )
     device = measuring_device(options.compute)
-    return score_reference(
-        PlaneReader(truth, device),
-        PlaneReader(image, device),
+    known, made = PlaneReader(truth, device), PlaneReader(image, device)
+    return compare(
+        known,
+        made,
         scene.nominal.sampling.ratio,
         peak_of(scene, options, truth),
         Windows(
@@ -295,6 +300,7 @@ def _against(
             workers=options.compute.thread_count if device.type == "cpu" else 1,
             on_progress=lambda done, total: control.report(Progress("reference", done, total, unit="windows")),
         ),
+        align=options.align,
     )
 
 

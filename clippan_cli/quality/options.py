@@ -25,6 +25,7 @@ class AssessOptions:
         reference: raster of the truth on the PAN grid, or None.
         peak: largest possible DN, for PSNR and SSIM; None: from the sensor, or from the values.
         border: PAN pixels along the edge that the comparison with the reference leaves out.
+        align: move the image to where the reference lies, by less than a pixel, before they are compared.
         baselines: compare with EXP and a classical method.
         baseline_method: the classical method.
         wald: methods to measure at reduced resolution.
@@ -37,6 +38,7 @@ class AssessOptions:
     reference: str | None = None
     peak: float | None = None
     border: int = 0
+    align: bool = False
     baselines: bool = False
     baseline_method: str = "gsa"
     wald: tuple[str, ...] = ()
@@ -45,6 +47,8 @@ class AssessOptions:
     def __post_init__(self) -> None:
         if self.peak is not None and not 0 < self.peak < math.inf:
             raise UsageError(f"{self.peak:g}: the largest possible value must be above 0", "peak")
+        if self.align and self.reference is None and not self.wald:
+            raise UsageError("needs --reference or --wald: it moves images to where their reference lies", "align")
         for gate in self.gates:
             if self.reference is None and INDICES[gate.index].family == "reference":
                 raise UsageError(f"a bound on {gate.index} needs --reference")

@@ -71,6 +71,9 @@ class Assessment:
         phases: PAN row and column, within an MS pixel, at which each band of MS was sampled, for the R indices.
         definition: every choice behind the numbers, by name.
         warnings: where a number misleads.
+        reference_offset: PAN pixels that the reference lies down and to the right of the image, as it is; None without
+            a reference, or where nothing tells.
+        aligned: the image was moved there before it was compared with the reference.
     """
 
     path: str
@@ -85,6 +88,8 @@ class Assessment:
     phases: tuple[tuple[float, float], ...] = ()
     definition: dict[str, str] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
+    reference_offset: tuple[float, float] | None = None
+    aligned: bool = False
 
 
 @dataclass(frozen=True)

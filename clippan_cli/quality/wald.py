@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from affine import Affine
 
+from clippan_cli.quality.comparison import Compared, compare
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.planes import Cropped, PlaneReader
 from clippan_cli.quality.result import MethodScores
@@ -38,7 +39,7 @@ from clippan_cli.writing.options import OutputOptions
 from clippan_cli.writing.writer import SafeWriter
 from clippan_models.contracts import Sampling, Window
 from clippan_models.errors import InputError
-from clippan_models.measuring.reference import score_reference
+from clippan_models.measuring.windows import Windows
 from clippan_models.ops.resample import blur_radius
 from clippan_models.ops.views import project_to_ms
 
@@ -61,7 +62,9 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control, limits: L
         for method in options.wald:
             sharpening = bare_sharpening(Path(name) / f"{method}.tif", method, options.compute)
             with control.timed(f"wald {method}"):
-                found.append(MethodScores(method, score_degraded(scene, pair, sharpening, options, control, limits)))
+                compared = score_degraded(scene, pair, sharpening, options, control, limits)
+            control.warn(*(warning.about(f"{method} by Wald's protocol") for warning in compared.warnings()))
+            found.append(MethodScores(method, compared.scores.metrics))
         return tuple(found)
 
 
@@ -73,8 +76,8 @@ def score_degraded(
     control: Control,
     limits: Limits,
     estimate: Estimate | None = None,
-) -> dict[str, float]:
-    """Sharpen the degraded pair of a scene, and compare it with the MS of the scene: indices by name.
+) -> Compared:
+    """Sharpen the degraded pair of a scene, and compare it with the MS of the scene.
 
     Args:
         scene: the scene.
@@ -97,13 +100,14 @@ def score_degraded(
         place = Window(round(to_ms.f), round(to_ms.c), fused.height, fused.width)
         truth = Cropped(undisturbed(scene, limits)[0], place, scene.pair.ms.name)
         device = measuring_device(options.compute)
-        scores = score_reference(
+        return compare(
             PlaneReader(truth, device),
             PlaneReader(fused, device),
             scene.nominal.sampling.ratio,
             peak_of(scene, options, truth),
+            Windows(size=256),
+            align=options.align,
         )
-    return scores.metrics
 
 
 def degraded_size(scene: Scene) -> tuple[int, int]:

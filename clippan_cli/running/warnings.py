@@ -175,6 +175,16 @@ CLIPPED = _kind(
     "Many pixels of a band of the image have the lowest or highest value that a pixel can hold.",
     "check nodata and scaling, or write a type with a larger range",
 )
+REFERENCE_OFF = _kind(
+    "reference-off",
+    "The reference lies a tenth of a PAN pixel or more from the image, and the indices against it measure that, too.",
+    "clippan assess --align moves the image there before it compares",
+)
+NOT_ALIGNED = _kind(
+    "not-aligned",
+    "The image was compared with the reference as it lies, although it was to be moved there.",
+    "check that the reference shows the same place",
+)
 FEW_BLOCKS = _kind(
     "few-blocks",
     "Fewer than 16 blocks of 32 x 32 pixels were measured.",

@@ -162,7 +162,7 @@ def _score(
     sharpen_files(scene.files, scene.options, full, control, estimate)
     found = assess_image(scene, str(full.output), options, control, estimate.limits).metrics
     pair = degraded.files, degraded.options
-    against = score_degraded(scene, pair, reduced, options, control, estimate.limits, degraded_estimate)
+    against = score_degraded(scene, pair, reduced, options, control, estimate.limits, degraded_estimate).scores.metrics
     return {index: found[index] for index in FULL} | {index: against[index] for index in REDUCED}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import fourier_shift
 
 from clippan_cli.quality.options import AssessOptions
 from clippan_cli.quality.result import SCHEMA, AssessReport, Gate
@@ -20,6 +21,7 @@ from clippan_cli.quality.wald import degrade
 from clippan_cli.report.files import ReportFiles
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.running.options import ComputeOptions
+from clippan_cli.running.warnings import codes_of
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_cli.scene.scene import open_scene
 from clippan_cli.scene.synthetic import DemoScene
@@ -105,6 +107,25 @@ def test_a_moved_ms_is_told(files: Files, town: DemoScene) -> None:
     report = assess(SceneFiles((ms,), pan_file), UNMOVED, [files.gsa], PLAIN)
     assert any("MS is shifted against PAN" in warning.message for warning in report.warnings)
     assert not any("MS is shifted against PAN" in warning.message for warning in files.assess().warnings)
+
+
+def test_a_reference_that_lies_elsewhere_is_told_and_reached(files: Files, town: DemoScene) -> None:
+    spectra = np.fft.fft2(town.truth.astype(np.float64))
+    moved = np.real(np.fft.ifft2([fourier_shift(spectrum, (0.4, -0.3)) for spectrum in spectra]))
+    reference = files.bench.write("elsewhere.tif", np.rint(moved.clip(1)).astype(np.uint16), files.grid)
+    there = replace(PLAIN, reference=files.truth, border=16)
+    truth = files.assess(options=there).images[0]
+    told = files.assess(options=replace(there, reference=reference))
+    aligned = files.assess(options=replace(there, reference=reference, align=True))
+    assert truth.reference_offset == pytest.approx((0, 0), abs=0.1) and not truth.warnings
+    assert told.images[0].reference_offset == pytest.approx((0.4, -0.3), abs=0.1) and not told.images[0].aligned
+    assert "reference-off" in codes_of(told.warnings) and "reference-off" not in codes_of(aligned.warnings)
+    assert aligned.images[0].aligned and "moved there" in aligned.images[0].definition["reference"]
+    lost = truth.metrics["PSNR"] - told.images[0].metrics["PSNR"]
+    left = truth.metrics["PSNR"] - aligned.images[0].metrics["PSNR"]
+    assert lost > 3 and left < lost / 2, "of the sharpest lines, interpolation keeps less"
+    with pytest.raises(UsageError, match="needs --reference or --wald"):
+        replace(PLAIN, align=True)
 
 
 def _coarse(files: Files) -> Any:

@@ -1,0 +1,75 @@
+"""A fused image against its reference, and where the reference lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clippan_cli.rasters.tiles import plan_tiles
+from clippan_cli.running.warnings import NOT_ALIGNED, REFERENCE_OFF, RunWarning
+from clippan_models.contracts import Window
+from clippan_models.measuring.alignment import Moved, find_offset
+from clippan_models.measuring.planes import PlaneSource
+from clippan_models.measuring.reference import ReferenceScores, score_reference
+from clippan_models.measuring.windows import Windows
+
+_WINDOW, _WINDOWS = 256, 24  # side and number of those that tell where the reference lies
+_OFF = 0.1  # PAN pixels: from there on, it can hide what methods differ by
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the comparison with a reference finds.
+
+    Attributes:
+        scores: the indices.
+        offset: PAN pixels that the reference lies down and to the right of the image; None where nothing tells.
+        aligned: the image was moved there first; None: it was not to be.
+    """
+
+    scores: ReferenceScores
+    offset: tuple[float, float] | None
+    aligned: bool | None
+
+    @property
+    def definition(self) -> dict[str, str]:
+        """Where the reference lies, in words."""
+        if self.offset is None:
+            return {}
+        down, right = self.offset
+        done = "moved there by Lanczos interpolation" if self.aligned else "compared as it lies"
+        return {"reference": f"{down:+.3f} PAN pixels down and {right:+.3f} right of the image, which was {done}"}
+
+    def warnings(self) -> Iterator[RunWarning]:
+        """Where the scores mislead."""
+        if self.aligned is False:
+            yield NOT_ALIGNED.says("no displacement below a pixel was found between the reference and this image")
+        elif self.offset is not None and not self.aligned and max(map(abs, self.offset)) >= _OFF:
+            down, right = self.offset
+            yield REFERENCE_OFF.says(
+                f"the reference lies {down:+.2f} PAN pixels down and {right:+.2f} right of this image: PSNR, SAM and "
+                "the other indices against it measure that, too"
+            )
+
+
+def compare(
+    reference: PlaneSource, fused: PlaneSource, ratio: float, peak: float, windows: Windows, *, align: bool
+) -> Compared:
+    """Compare an image with its reference.
+
+    Args:
+        reference: `(C, H, W)`, DN.
+        fused: the same size.
+        ratio: PAN pixels per MS pixel.
+        peak: the largest possible DN.
+        windows: how they are read.
+        align: move the image to where the reference lies first, by less than a pixel.
+
+    Raises:
+        InputError: the images differ in size, or have no valid pixel in common.
+    """
+    cells = plan_tiles(Window(0, 0, *fused.shape[1:]), _WINDOW)
+    offset = find_offset(reference, fused, cells[:: max(1, len(cells) // _WINDOWS)])
+    moved = fused if offset is None or not align else Moved(fused, *offset)
+    scores = score_reference(reference, moved, ratio, peak, windows)
+    return Compared(scores, offset, offset is not None if align else None)
