@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from clippan_cli.running.compute import limited_threads
+from clippan_cli.running.compute import limited_threads, share_heap
 from clippan_cli.running.control import Control
 from clippan_cli.running.distributed import process_group
 from clippan_cli.running.options import ComputeOptions
@@ -89,6 +89,7 @@ def learn(table: PairTable, read: ReadOptions, options: ArchiveOptions, control:
     Raises:
         ClippanError: one of its children.
     """
+    share_heap()
     with (
         process_group(options.compute) as (processes, compute),
         limited_threads(compute.thread_count),
