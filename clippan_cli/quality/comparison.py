@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,6 +33,11 @@ class Compared:
     aligned: bool | None
 
     @property
+    def distance(self) -> float:
+        """How far the reference lies off along an axis, PAN pixels; infinite where nothing tells."""
+        return math.inf if self.offset is None else max(map(abs, self.offset))
+
+    @property
     def definition(self) -> dict[str, str]:
         """Where the reference lies, in words."""
         if self.offset is None:
@@ -44,7 +50,7 @@ class Compared:
         """Where the scores mislead."""
         if self.aligned is False:
             yield NOT_ALIGNED.says("no displacement below a pixel was found between the reference and this image")
-        elif self.offset is not None and not self.aligned and max(map(abs, self.offset)) >= _OFF:
+        elif self.offset is not None and not self.aligned and self.distance >= _OFF:
             down, right = self.offset
             yield REFERENCE_OFF.says(
                 f"the reference lies {down:+.2f} PAN pixels down and {right:+.2f} right of this image: PSNR, SAM and "

@@ -58,14 +58,14 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control, limits: L
         return ()
     with tempfile.TemporaryDirectory(prefix="clippan-wald-") as name:
         pair = degrade(scene, Path(name), control, limits)
-        found = []
+        found: dict[str, Compared] = {}
         for method in options.wald:
             sharpening = bare_sharpening(Path(name) / f"{method}.tif", method, options.compute)
             with control.timed(f"wald {method}"):
-                compared = score_degraded(scene, pair, sharpening, options, control, limits)
-            control.warn(*(warning.about(f"{method} by Wald's protocol") for warning in compared.warnings()))
-            found.append(MethodScores(method, compared.scores.metrics))
-        return tuple(found)
+                found[method] = score_degraded(scene, pair, sharpening, options, control, limits)
+    farthest = max(found, key=lambda method: found[method].distance)  # one warning: MS lies off all of them alike
+    control.warn(*(warning.about(f"{farthest} by Wald's protocol") for warning in found[farthest].warnings()))
+    return tuple(MethodScores(method, compared.scores.metrics) for method, compared in found.items())
 
 
 def score_degraded(
