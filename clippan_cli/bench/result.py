@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -41,7 +41,11 @@ class BenchResult:
     def tables(self) -> tuple[Table, ...]:
         """One for scenes with truth, one for those without, where there are any."""
         found = (table_of(kind, self.rows, self.metrics.names) for kind in get_args(Kind))
-        return tuple(table for table in found if table is not None)
+        return tuple(
+            replace(table, aligned=self.metrics.align and table.kind == "with truth")
+            for table in found
+            if table is not None
+        )
 
     @property
     def differences(self) -> tuple[Difference, ...]:

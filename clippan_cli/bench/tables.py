@@ -84,12 +84,14 @@ class Table:
         indices: names of the columns.
         lines: the methods, in the order of the suite.
         scenes: how many there are.
+        aligned: images were moved to where the truth lies before they were compared with it.
     """
 
     kind: Kind
     indices: tuple[str, ...]
     lines: tuple[Line, ...]
     scenes: int
+    aligned: bool = False
 
 
 @dataclass(frozen=True)

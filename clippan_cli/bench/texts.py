@@ -54,9 +54,12 @@ def latex_table(table: Table, title: str) -> str:
 
 def caption(table: Table) -> str:
     """What the figures are."""
+    aligned = " Images were moved to where the truth lies, by less than a pixel." if table.aligned else ""
     if table.scenes > 1:
-        return f"Mean and standard deviation over {table.scenes} scenes; of each scene, the mean over the seeds."
-    return "One scene; mean and standard deviation over the seeds."
+        return (
+            f"Mean and standard deviation over {table.scenes} scenes; of each scene, the mean over the seeds.{aligned}"
+        )
+    return f"One scene; mean and standard deviation over the seeds.{aligned}"
 
 
 def latex_text(text: str) -> str:

@@ -24,18 +24,23 @@ class Compared:
 
     Attributes:
         scores: the indices.
-        offset: PAN pixels that the reference lies down and to the right of the image; None where nothing tells.
+        offset: PAN pixels that the reference lies down and to the right of the image; None where nothing tells, or
+            where it is a pixel or more.
+        far: it is a pixel or more.
         aligned: the image was moved there first; None: it was not to be.
     """
 
     scores: ReferenceScores
     offset: tuple[float, float] | None
+    far: bool
     aligned: bool | None
 
     @property
     def distance(self) -> float:
-        """How far the reference lies off along an axis, PAN pixels; infinite where nothing tells."""
-        return math.inf if self.offset is None else max(map(abs, self.offset))
+        """How far the reference lies off along an axis, PAN pixels; infinite where it is a pixel or more."""
+        if self.offset is None:
+            return math.inf if self.far else 0.0
+        return max(map(abs, self.offset))
 
     @property
     def definition(self) -> dict[str, str]:
@@ -50,11 +55,11 @@ class Compared:
         """Where the scores mislead."""
         if self.aligned is False:
             yield NOT_ALIGNED.says("no displacement below a pixel was found between the reference and this image")
-        elif self.offset is not None and not self.aligned and self.distance >= _OFF:
-            down, right = self.offset
+        elif not self.aligned and self.distance >= _OFF:
+            down, right = self.offset or (math.inf, math.inf)
+            where = "a PAN pixel or more off" if self.far else f"{down:+.2f} PAN pixels down and {right:+.2f} right of"
             yield REFERENCE_OFF.says(
-                f"the reference lies {down:+.2f} PAN pixels down and {right:+.2f} right of this image: PSNR, SAM and "
-                "the other indices against it measure that, too"
+                f"the reference lies {where} this image: PSNR, SAM and the other indices against it measure that, too"
             )
 
 
@@ -74,8 +79,17 @@ def compare(
     Raises:
         InputError: the images differ in size, or have no valid pixel in common.
     """
-    cells = plan_tiles(Window(0, 0, *fused.shape[1:]), _WINDOW)
-    offset = find_offset(reference, fused, cells[:: max(1, len(cells) // _WINDOWS)])
+    found = find_offset(reference, fused, _spread(plan_tiles(Window(0, 0, *fused.shape[1:]), _WINDOW)))
+    far = found is not None and max(map(abs, found)) >= 1
+    offset = None if far else found
     moved = fused if offset is None or not align else Moved(fused, *offset)
     scores = score_reference(reference, moved, ratio, peak, windows)
-    return Compared(scores, offset, offset is not None if align else None)
+    return Compared(scores, offset, far, offset is not None if align else None)
+
+
+def _spread(cells: list[Window]) -> list[Window]:
+    """A bounded number of cells from all over an image, the same every time."""
+    if len(cells) <= _WINDOWS:
+        return cells
+    golden = (5**0.5 - 1) / 2  # its multiples leave neither holes nor clusters, whatever the length of a row
+    return [cells[int(number * golden % 1 * len(cells))] for number in range(_WINDOWS)]

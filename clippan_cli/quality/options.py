@@ -47,8 +47,6 @@ class AssessOptions:
     def __post_init__(self) -> None:
         if self.peak is not None and not 0 < self.peak < math.inf:
             raise UsageError(f"{self.peak:g}: the largest possible value must be above 0", "peak")
-        if self.align and self.reference is None and not self.wald:
-            raise UsageError("needs --reference or --wald: it moves images to where their reference lies", "align")
         for gate in self.gates:
             if self.reference is None and INDICES[gate.index].family == "reference":
                 raise UsageError(f"a bound on {gate.index} needs --reference")

@@ -94,10 +94,12 @@ class Assessment:
 
 @dataclass(frozen=True)
 class MethodScores:
-    """What a method comes to: indices by name."""
+    """What a method comes to: indices by name, and where the reference lies (`Assessment`)."""
 
     method: str
     metrics: dict[str, float]
+    reference_offset: tuple[float, float] | None = None
+    aligned: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,9 @@ class AssessReport:
         for image in self.images:
             start = (SCHEMA, image.path, image.role)
             yield from ((*start, "scene", "", name, repr(value)) for name, value in image.metrics.items())
+            if image.reference_offset is not None:
+                places = zip(("down", "right"), image.reference_offset, strict=True)
+                yield from ((*start, "reference", "", f"offset_{where}", repr(value)) for where, value in places)
             for band in image.bands:
                 yield from ((*start, "band", band.band, name, repr(value)) for name, value in _figures(band).items())
         for score in self.wald:

@@ -65,7 +65,10 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control, limits: L
                 found[method] = score_degraded(scene, pair, sharpening, options, control, limits)
     farthest = max(found, key=lambda method: found[method].distance)  # one warning: MS lies off all of them alike
     control.warn(*(warning.about(f"{farthest} by Wald's protocol") for warning in found[farthest].warnings()))
-    return tuple(MethodScores(method, compared.scores.metrics) for method, compared in found.items())
+    return tuple(
+        MethodScores(method, compared.scores.metrics, compared.offset, bool(compared.aligned))
+        for method, compared in found.items()
+    )
 
 
 def score_degraded(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
-_KEPT_BYTES = 1 << 30
+_KEPT_BYTES, _KEPT_AT_LEAST = 1 << 30, 1 << 25
 
 
 def choose_device(name: str, *, network: bool = True) -> torch.device:
@@ -80,5 +80,6 @@ def share_heap() -> None:
         with suppress(OSError, AttributeError):
             library = ctypes.CDLL(None)
             library.mallopt(_M_ARENA_MAX, 1)
-            library.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-            library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+            # older glibc refuses the first value; with neither, the last call would make matters worse
+            if library.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES) or library.mallopt(_M_MMAP_THRESHOLD, _KEPT_AT_LEAST):
+                library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -178,7 +178,7 @@ CLIPPED = _kind(
 REFERENCE_OFF = _kind(
     "reference-off",
     "The reference lies a tenth of a PAN pixel or more from the image, and the indices against it measure that, too.",
-    "clippan assess --align moves the image there before it compares",
+    "--align of clippan assess, or align of a suite, moves the image there before it is compared",
 )
 NOT_ALIGNED = _kind(
     "not-aligned",

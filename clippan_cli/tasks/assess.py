@@ -58,6 +58,8 @@ def assess(
     """
     if not fused:
         raise UsageError("name at least one fused image")
+    if options.align and options.reference is None and not options.wald:
+        raise UsageError("needs --reference or --wald: it moves images to where their reference lies", "align")
     for method in options.wald:
         find_method(method)
     control, files = control or Control(), files or ReportFiles()

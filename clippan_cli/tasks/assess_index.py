@@ -83,7 +83,9 @@ def _assess_one(
         if files.maps is not None:
             files.maps.mkdir(exist_ok=True)
         with control.warnings_of(entry.id):
-            found = assess(entry, read, entry.fused, replace(options, reference=entry.reference), control, own)
+            align = options.align and (entry.reference is not None or bool(options.wald))
+            own_options = replace(options, reference=entry.reference, align=align)
+            found = assess(entry, read, entry.fused, own_options, control, own)
     except Exception as error:  # one bad scene must not cost the others
         return SceneOutcome(entry, None, why_lost(error), None)
     return SceneOutcome(entry, found, None, page)

@@ -212,3 +212,20 @@ def test_bad_tables_are_refused(text: str, tmp_path: Path, run_main: RunMain) ->
     assert run_main(["assess", str(tmp_path / "gone.csv")]).code == 3
     assert run_main(["assess", str(tmp_path)]).code == 3
     assert run_main(["assess", str(tmp_path), "--ms", "x.tif", "--pan", "y.tif"]).code == 2
+
+
+def test_align_holds_for_the_scenes_that_have_a_reference(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "scenes.csv"
+    rows = [
+        {"ms": folder / f"{name}_ms.tif", "pan": folder / f"{name}_pan.tif", "fused": folder / f"{name}_net.tif"}
+        for name in ("a", "b")
+    ]
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("ms", "pan", "fused", "reference"))
+        writer.writeheader()
+        writer.writerows([rows[0] | {"reference": folder / "a_gt.tif"}, rows[1]])
+    options = AssessOptions(compute=ComputeOptions(device="cpu", threads=1), align=True)
+    entries = find_pairs(table, Trust(), Control()).pairs
+    first, second = assess_scenes(entries, ReadOptions(), options, ReportFiles(), Control()).outcomes
+    assert first.report is not None and first.report.given[0].aligned
+    assert second.report is not None and "PSNR" not in second.report.given[0].metrics

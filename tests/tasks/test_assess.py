@@ -125,7 +125,30 @@ def test_a_reference_that_lies_elsewhere_is_told_and_reached(files: Files, town:
     left = truth.metrics["PSNR"] - aligned.images[0].metrics["PSNR"]
     assert lost > 3 and left < lost / 2, "of the sharpest lines, interpolation keeps less"
     with pytest.raises(UsageError, match="needs --reference or --wald"):
-        replace(PLAIN, align=True)
+        files.assess(options=replace(PLAIN, align=True))
+
+
+def test_a_reference_that_lies_far_off_is_told_and_not_reached(files: Files, town: DemoScene) -> None:
+    far = files.bench.write("far.tif", np.rint(np.roll(town.truth, 3, axis=2)).astype(np.uint16), files.grid)
+    told = files.assess(options=replace(PLAIN, reference=far))
+    tried = files.assess(options=replace(PLAIN, reference=far, align=True))
+    assert told.images[0].reference_offset is None and "a PAN pixel or more" in str(told.warnings)
+    assert "not-aligned" in codes_of(tried.warnings) and not tried.images[0].aligned
+    assert tried.images[0].metrics == told.images[0].metrics
+
+
+def test_walds_protocol_tells_and_takes_back_what_ms_lies_off(files: Files, town: DemoScene) -> None:
+    """By two PAN pixels, which are half a pixel of the degraded pair."""
+    pan = files.bench.write("right.tif", np.rint(np.roll(town.pan, 2, axis=2)).astype(np.uint16), files.grid)
+    told, aligned = (
+        assess(SceneFiles((files.ms,), pan), ReadOptions(), [files.gsa], replace(PLAIN, wald=("gsa",), align=align))
+        for align in (False, True)
+    )
+    assert [code for code in codes_of(told.warnings) if code == "reference-off"] == ["reference-off"]
+    assert "reference-off" not in codes_of(aligned.warnings)
+    (gsa,), (better,) = told.wald, aligned.wald
+    assert gsa.reference_offset == pytest.approx((0, -0.5), abs=0.2) == better.reference_offset
+    assert better.aligned and not gsa.aligned and better.metrics["PSNR"] > gsa.metrics["PSNR"] + 0.5
 
 
 def _coarse(files: Files) -> Any:

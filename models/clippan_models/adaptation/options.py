@@ -150,7 +150,7 @@ class AdaptOptions:
     rounds: int = 1
     weights: LossWeights | None = None
     teacher: str = NO_TEACHER
-    orientations: int = 1
+    orientations: int = PRESETS[DEFAULT_PRESET].orientations
 
     @property
     def loss(self) -> LossWeights:

@@ -25,39 +25,36 @@ from clippan_models.ops.toolbox import correlate_axis
 _SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
 _SLOPE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)  # in the direction of growing indexes
 _REACH = 2
-_MARGIN = INTERPOLATION_RADIUS + 1  # pixels around a window that moving by less than a pixel looks at
+_MARGIN = INTERPOLATION_RADIUS  # pixels around a window that moving by less than a pixel looks at
 _ROUNDS = 3  # the first is right to a few hundredths of a pixel
 
 
-def find_offset(
-    reference: PlaneSource, fused: PlaneSource, windows: Sequence[Window], rounds: int = _ROUNDS
-) -> tuple[float, float] | None:
+def find_offset(reference: PlaneSource, fused: PlaneSource, windows: Sequence[Window]) -> tuple[float, float] | None:
     """How far the reference lies from a fused image, in pixels down and to the right; None where nothing tells.
 
-    Only displacements below a pixel are found.
+    Displacements below a pixel are right to a few hundredths; of others it is certain only that they are larger.
 
     Args:
         reference: `(C, H, W)`, DN.
         fused: `(C, H, W)`, DN.
         windows: where to look.
-        rounds: of moving the image and looking again.
     """
     down = right = 0.0
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         moved = Moved(fused, down, right)
         more = _offset_left(reference, moved, windows)
         if more is None:
             return None
         down, right = down + more[0], right + more[1]
         if max(abs(down), abs(right)) >= 1:
-            return None
+            break
     return down, right
 
 
 class Moved:
     """An image moved by less than a pixel, by Lanczos interpolation (`PlaneSource`).
 
-    What lies within four pixels of its border or of an invalid pixel is invalid, unless it is not moved at all.
+    What lies within three pixels of its border or of an invalid pixel is invalid, unless it is not moved at all.
     """
 
     def __init__(self, source: PlaneSource, down: float, right: float) -> None:

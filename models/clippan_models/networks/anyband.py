@@ -158,7 +158,7 @@ SPEC = BackboneSpec(
         macs=ByBands(120_832, 29_664),
         training_bytes=ByBands(1536, 1048),
         working_bytes=ByBands(224, 152),
-        cpu_seconds=ByBands(1.8, 0.95),
+        cpu_seconds=ByBands(1.3, 0.48),
     ),
     training=Training(learning_rate=1e-4),
     provenance=Provenance(

@@ -31,7 +31,7 @@ SPEC = BackboneSpec(
         macs=ByBands(42_288, 4_688),
         training_bytes=ByBands(370, 5.5),
         working_bytes=ByBands(612, 5.5),
-        cpu_seconds=ByBands(1.0, 0.12),
+        cpu_seconds=ByBands(0.47, 0.035),
     ),
     training=Training(learning_rate=5e-4),
     provenance=Provenance(

@@ -80,7 +80,7 @@ SPEC = BackboneSpec(
         macs=ByBands(576, 2_336_512),
         training_bytes=ByBands(2800, 2820),
         working_bytes=ByBands(2064, 256),
-        cpu_seconds=ByBands(0, 51),
+        cpu_seconds=ByBands(0, 26),
     ),
     training=Training(learning_rate=1e-4, batch=1),
     provenance=Provenance(

@@ -39,7 +39,7 @@ SPEC = BackboneSpec(
         macs=ByBands(73_728, 576),
         training_bytes=ByBands(1152, 4),
         working_bytes=ByBands(516, 4),
-        cpu_seconds=ByBands(1.76, 0.01),
+        cpu_seconds=ByBands(0.72),
     ),
     training=Training(learning_rate=5e-4),
     provenance=Provenance(

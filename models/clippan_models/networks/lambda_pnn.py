@@ -74,7 +74,7 @@ SPEC = BackboneSpec(
         macs=ByBands(185_092, 2_176),
         training_bytes=ByBands(4738, 4),
         working_bytes=ByBands(1320, 4),
-        cpu_seconds=ByBands(6.5, 0.08),
+        cpu_seconds=ByBands(3.0, 0.03),
     ),
     training=Training(learning_rate=1e-3),
     provenance=Provenance(

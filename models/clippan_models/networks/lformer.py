@@ -219,7 +219,7 @@ SPEC = BackboneSpec(
         macs=ByBands(1_830_000, 331),
         training_bytes=ByBands(33_000, 16),
         working_bytes=ByBands(5400, 4),
-        cpu_seconds=ByBands(66),
+        cpu_seconds=ByBands(27),
     ),
     training=Training(learning_rate=5e-4, batch=1),
     provenance=Provenance(

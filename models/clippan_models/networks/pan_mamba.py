@@ -206,7 +206,7 @@ SPEC = BackboneSpec(
         macs=ByBands(462_528, 576),
         training_bytes=ByBands(95_500, 4),
         working_bytes=ByBands(3600),
-        cpu_seconds=ByBands(180),
+        cpu_seconds=ByBands(120),
     ),
     training=Training(learning_rate=5e-4, batch=1),
     provenance=Provenance(

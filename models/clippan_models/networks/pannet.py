@@ -54,7 +54,7 @@ SPEC = BackboneSpec(
         macs=ByBands(74_016, 576),
         training_bytes=ByBands(1156, 4),
         working_bytes=ByBands(520, 4),
-        cpu_seconds=ByBands(2.0, 0.05),
+        cpu_seconds=ByBands(0.84, 0.05),
     ),
     training=Training(learning_rate=5e-4),
     provenance=Provenance(

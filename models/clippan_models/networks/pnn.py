@@ -35,7 +35,7 @@ SPEC = BackboneSpec(
         macs=ByBands(56_384, 5_984),
         training_bytes=ByBands(445, 5.5),
         working_bytes=ByBands(767, 5.5),
-        cpu_seconds=ByBands(1.6, 0.15),
+        cpu_seconds=ByBands(0.79, 0.045),
     ),
     training=Training(learning_rate=5e-4),
     provenance=Provenance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ SMALL: dict[str, dict[str, int]] = {
 def untrained(spec: BackboneSpec, bands: int, seed: int = 0) -> nn.Module:
     """The backbone as it is made, with few features if it is a large one."""
     torch.manual_seed(seed)
-    return spec.network(bands, **{**spec.options, **SMALL.get(spec.name, {})})
+    return replace(spec, options={**spec.options, **SMALL.get(spec.name, {})}).build(bands)
 
 
 def small(spec: BackboneSpec, bands: int, seed: int = 0) -> nn.Module:

@@ -58,8 +58,25 @@ def test_the_mean_of_orientations_has_none(lies: dict[str, Any]) -> None:
     with torch.inference_mode():
         result = run_in_orientations(spec, network, (ms, pan))
         turned = run_in_orientations(spec, network, (ms.flip(-1).transpose(-2, -1), pan.flip(-1).transpose(-2, -1)))
-        tile = run_in_orientations(spec, network, (ms[..., 3:, 5:], pan[..., 3:, 5:]), origin=(3, 5))
+        cut = (..., slice(3, -1), slice(5, -1))
+        tile = run_in_orientations(spec, network, (ms[cut], pan[cut]), origin=(3, 5))
     torch.testing.assert_close(turned, result.flip(-1).transpose(-2, -1), rtol=0, atol=2e-5)
     inner = (..., slice(spec.overlap + 2, -spec.overlap), slice(spec.overlap + 2, -spec.overlap))
-    torch.testing.assert_close(tile[inner], result[..., 3:, 5:][inner], rtol=0, atol=2e-5)
+    torch.testing.assert_close(tile[inner], result[cut][inner], rtol=0, atol=2e-5)
     assert (result - network(ms, pan)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("lies", [{}, {"align": 2}, {"window": 12, "overlap": 11}], ids=str)
+def test_the_second_of_two_orientations_is_upside_down(lies: dict[str, Any]) -> None:
+    """In tiles, too, whatever rows they begin and end at."""
+    spec = replace(find_backbone("apnn"), **lies)
+    network = trained(3)
+    ms, pan = torch.randn(1, 3, 48, 66), torch.randn(1, 1, 48, 66)
+    with torch.inference_mode():
+        once, both = (run_in_orientations(spec, network, (ms, pan), count=count) for count in (1, 2))
+        other = run_in_orientations(spec, network, (ms.flip(-2), pan.flip(-2)), count=1).flip(-2)
+        cut = (..., slice(3, -2), slice(5, -1))
+        tile = run_in_orientations(spec, network, (ms[cut], pan[cut]), origin=(3, 5), count=2)
+    torch.testing.assert_close(both, (once + other) / 2, rtol=0, atol=2e-5)
+    inner = (..., slice(spec.overlap + 2, -spec.overlap), slice(spec.overlap + 2, -spec.overlap))
+    torch.testing.assert_close(tile[inner], both[cut][inner], rtol=0, atol=2e-5)

@@ -41,6 +41,11 @@ SMALL_CARD: dict[str, Any] = {"sensor": "generic", "bands": [{}, {}, {}], "bits"
 NORMALISATION = Normalisation((300.5, 401.25, 512.0), (30.5, 40.125, 51.0), 444.5, 66.25)
 
 
+def pnn_state(bands: int) -> dict[str, Tensor]:
+    """The weights of a network in the order of safetensors, which is not that in memory."""
+    return {name: value.contiguous() for name, value in BACKBONES["pnn"].build(bands).state_dict().items()}
+
+
 def trained(spec: BackboneSpec, bands: int = 3) -> nn.Module:
     """A backbone that corrects something, and has recorded the statistics of a scene."""
     torch.manual_seed(1)
@@ -109,7 +114,7 @@ def test_a_backbone_comes_back_as_it_was(spec: BackboneSpec, tmp_path: Path) -> 
 )
 def test_a_header_that_does_not_fit_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
     path = tmp_path / "pnn.safetensors"
-    save_file(BACKBONES["pnn"].build(3).state_dict(), path, metadata={"clippan": json.dumps({**HEADER, **change})})
+    save_file(pnn_state(3), path, metadata={"clippan": json.dumps({**HEADER, **change})})
     before = path.read_bytes()
     with pytest.raises(WeightsError, match=re.escape(words)):
         load_checkpoint(path)
@@ -119,7 +124,7 @@ def test_a_header_that_does_not_fit_is_refused(change: dict[str, Any], words: st
 def test_a_header_that_is_nested_deeply_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pnn.safetensors"
     deep = json.dumps(HEADER).replace('"options": {}', '"options": {"a": ' + "[" * 100_000)
-    save_file(BACKBONES["pnn"].build(3).state_dict(), path, metadata={"clippan": deep})
+    save_file(pnn_state(3), path, metadata={"clippan": deep})
     with pytest.raises(WeightsError, match="not a backbone that clippan has written"):
         load_checkpoint(path)
 
@@ -138,7 +143,7 @@ def test_a_header_that_is_nested_deeply_is_refused(tmp_path: Path) -> None:
 def test_tensors_that_no_training_leads_to_are_refused(
     spoil: Callable[[Tensor], Tensor], words: str, tmp_path: Path
 ) -> None:
-    path, state = tmp_path / "pnn.safetensors", BACKBONES["pnn"].build(3).state_dict()
+    path, state = tmp_path / "pnn.safetensors", pnn_state(3)
     state["layers.0.weight"] = spoil(state["layers.0.weight"]).contiguous()
     save_file(state, path, metadata={"clippan": json.dumps(HEADER)})
     with pytest.raises(WeightsError, match=re.escape(f"layers.0.weight {words}")):
@@ -189,7 +194,7 @@ def test_what_could_not_be_measured_is_not_on_the_card(tmp_path: Path) -> None:
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     path = tmp_path / "pnn.safetensors"
-    save_file(BACKBONES["pnn"].build(1).state_dict(), path, metadata={"clippan": EARLIER_HEADER})
+    save_file(pnn_state(1), path, metadata={"clippan": EARLIER_HEADER})
     loaded = load_checkpoint(path)
     assert loaded.normalisation == Normalisation((300.5,), (30.0,), 444.5, 66.25)
     assert loaded.card == ModelCard(
