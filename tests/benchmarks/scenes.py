@@ -43,7 +43,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         rows = [
             run(ms, method, out)
-            for ms in sorted(arguments.folder.glob(f"*{arguments.only}*_ms.tif"))
+            for ms in sorted(each for each in arguments.folder.glob("*_ms.tif") if arguments.only in each.name)
             for method in arguments.methods.split(",")
         ]
     if arguments.json:
