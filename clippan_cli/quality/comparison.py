@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from clippan_cli.rasters.tiles import plan_tiles
+from clippan_cli.rasters.tiles import plan_tiles, spread_tiles
 from clippan_cli.running.warnings import NOT_ALIGNED, REFERENCE_OFF, RunWarning
 from clippan_models.contracts import Window
 from clippan_models.measuring.alignment import Moved, find_offset
@@ -79,17 +79,11 @@ def compare(
     Raises:
         InputError: the images differ in size, or have no valid pixel in common.
     """
-    found = find_offset(reference, fused, _spread(plan_tiles(Window(0, 0, *fused.shape[1:]), _WINDOW)))
+    shape = fused.shape[1:]
+    cells = spread_tiles(shape, _WINDOW, _WINDOWS) or plan_tiles(Window(0, 0, *shape), _WINDOW)
+    found = find_offset(reference, fused, cells)
     far = found is not None and max(map(abs, found)) >= 1
     offset = None if far else found
     moved = fused if offset is None or not align else Moved(fused, *offset)
     scores = score_reference(reference, moved, ratio, peak, windows)
     return Compared(scores, offset, far, offset is not None if align else None)
-
-
-def _spread(cells: list[Window]) -> list[Window]:
-    """A bounded number of cells from all over an image, the same every time."""
-    if len(cells) <= _WINDOWS:
-        return cells
-    golden = (5**0.5 - 1) / 2  # its multiples leave neither holes nor clusters, whatever the length of a row
-    return [cells[int(number * golden % 1 * len(cells))] for number in range(_WINDOWS)]

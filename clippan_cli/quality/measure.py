@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +25,7 @@ from clippan_cli.quality.subject import Subject, band_names, measuring_device, o
 from clippan_cli.quality.warnings import with_warnings
 from clippan_cli.rasters.limits import NO_LIMITS, Limits
 from clippan_cli.rasters.source import RasterSource
-from clippan_cli.rasters.tiles import ms_window_of, plan_tiles
+from clippan_cli.rasters.tiles import ms_window_of, plan_tiles, spread_tiles
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.scene.scene import Scene
 from clippan_models.contracts import Sampling, Window
@@ -174,7 +172,7 @@ def _without_reference(
     """All indices that need no reference, in one pass over the windows."""
     exact = planes if isinstance(planes, ToolboxPlanes) else None
     device = measuring_device(options.compute)
-    windows = _spread(planes.shape) if options.sampled else None
+    windows = spread_tiles(planes.shape, _WINDOW, _SAMPLED_WINDOWS) if options.sampled else None
     maps, extremes = LocalMaps(planes.shape), _Extremes(*value_limits(scene, options))
     reprojection = None
     if exact is not None:
@@ -347,17 +345,3 @@ def _bands(
             )
         )
     return tuple(found)
-
-
-@lru_cache(maxsize=8)
-def _spread(shape: tuple[int, int]) -> tuple[Window, ...] | None:
-    """Windows spread evenly over a scene that is too large to look at all of it; None: look at all."""
-    height, width = shape
-    rows, cols = height // _WINDOW, width // _WINDOW
-    if rows * cols <= 2 * _SAMPLED_WINDOWS:
-        return None
-    # A low-discrepancy sequence leaves neither holes nor clusters, and is the same every time.
-    golden = np.array([0.7548776662466927, 0.5698402909980532])
-    points = (0.5 + np.arange(1, _SAMPLED_WINDOWS + 1)[:, None] * golden) % 1.0
-    cells = {(int(y * rows), int(x * cols)) for y, x in points}
-    return tuple(Window(r * _WINDOW, c * _WINDOW, _WINDOW, _WINDOW) for r, c in sorted(cells))

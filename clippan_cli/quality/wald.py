@@ -63,8 +63,11 @@ def score_wald(scene: Scene, options: AssessOptions, control: Control, limits: L
             sharpening = bare_sharpening(Path(name) / f"{method}.tif", method, options.compute)
             with control.timed(f"wald {method}"):
                 found[method] = score_degraded(scene, pair, sharpening, options, control, limits)
-    farthest = max(found, key=lambda method: found[method].distance)  # one warning: MS lies off all of them alike
-    control.warn(*(warning.about(f"{farthest} by Wald's protocol") for warning in found[farthest].warnings()))
+    told = {method: tuple(compared.warnings()) for method, compared in found.items()}
+    farthest = max(
+        told, key=lambda method: (len(told[method]), found[method].distance)
+    )  # MS lies off all of them alike
+    control.warn(*(warning.about(f"{farthest} by Wald's protocol") for warning in told[farthest]))
     return tuple(
         MethodScores(method, compared.scores.metrics, compared.offset, bool(compared.aligned))
         for method, compared in found.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from affine import Affine
@@ -108,6 +109,20 @@ def plan_tiles(window: Window, size: int) -> list[Window]:
         for row in range(window.row, window.row_stop, size)
         for col in range(window.col, window.col_stop, size)
     ]
+
+
+@lru_cache(maxsize=8)
+def spread_tiles(shape: tuple[int, int], size: int, most: int) -> tuple[Window, ...] | None:
+    """At most so many whole tiles, spread evenly over an image of more than twice as many; None: look at all."""
+    height, width = shape
+    rows, cols = height // size, width // size
+    if rows * cols <= 2 * most:
+        return None
+    # A low-discrepancy sequence leaves neither holes nor clusters, and is the same every time.
+    golden = np.array([0.7548776662466927, 0.5698402909980532])
+    points = (0.5 + np.arange(1, most + 1)[:, None] * golden) % 1.0
+    cells = {(int(y * rows), int(x * cols)) for y, x in points}
+    return tuple(Window(r * size, c * size, size, size) for r, c in sorted(cells))
 
 
 def ms_window_of(pan_window: Window, sampling: Sampling, margin: int) -> Window:

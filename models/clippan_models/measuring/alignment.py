@@ -41,8 +41,7 @@ def find_offset(reference: PlaneSource, fused: PlaneSource, windows: Sequence[Wi
     """
     down = right = 0.0
     for _ in range(_ROUNDS):
-        moved = Moved(fused, down, right)
-        more = _offset_left(reference, moved, windows)
+        more = _offset_left(reference, Moved(fused, down, right) if down or right else fused, windows)
         if more is None:
             return None
         down, right = down + more[0], right + more[1]
@@ -54,7 +53,7 @@ def find_offset(reference: PlaneSource, fused: PlaneSource, windows: Sequence[Wi
 class Moved:
     """An image moved by less than a pixel, by Lanczos interpolation (`PlaneSource`).
 
-    What lies within three pixels of its border or of an invalid pixel is invalid, unless it is not moved at all.
+    What lies within three pixels of its border or of an invalid pixel is invalid.
     """
 
     def __init__(self, source: PlaneSource, down: float, right: float) -> None:
@@ -68,8 +67,6 @@ class Moved:
 
     def read(self, window: Window) -> Tensor:
         """`[C, h, w]`, DN."""
-        if not (self._down or self._right):
-            return self._source.read(window)
         bands, *size = self.shape
         wide = window.grown(_MARGIN)
         valid = read_padded(self._source.valid, wide, (size[0], size[1]))
@@ -79,8 +76,6 @@ class Moved:
 
     def valid(self, window: Window) -> Tensor:
         """`[h, w]` bool."""
-        if not (self._down or self._right):
-            return self._source.valid(window)
         _, *size = self.shape
         around = read_padded(self._source.valid, window.grown(_MARGIN), (size[0], size[1]))
         return box_sum((~around).to(torch.float32), 2 * _MARGIN + 1) == 0
