@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict, get_args
 
 from clippan_cli.options.flags import LEARNING, filled
 from clippan_models.errors import UsageError
-from clippan_models.guidance.options import STAGE1_TERMS, GuidanceOptions, StemKind
+from clippan_models.guidance.options import STAGE1_TERMS, GuidanceOptions, StemKind, check_clip
 from clippan_models.guidance.prompts import DEFAULT, find_prompts, load_prompts
 
 
@@ -60,9 +60,11 @@ def guidance_options(given: Mapping[str, Any]) -> GuidanceOptions:
     """How language takes part.
 
     Raises:
-        UsageError: an unknown set of prompts, stem or term, or a number out of range.
+        UsageError: an unknown CLIP, set of prompts, stem or term, or a number out of range.
+        WeightsError: the file of a CLIP does not exist.
     """
     options = filled(GuidanceFlags, given)
+    check_clip(options["clip"])
     stem, steps, terms = options["stem"], options["stage1_steps"], options["stage1_loss"]
     if stem not in get_args(StemKind):
         raise UsageError(f"{stem}: choose one of {', '.join(get_args(StemKind))}", "stem")

@@ -17,8 +17,8 @@ from clippan_cli.rasters.stamps import stamp_of
 from clippan_cli.rasters.zipped import archive_of, stamp_of_member
 from clippan_cli.scene.files import ReadOptions, SceneFiles
 from clippan_models.errors import ClippanError
-from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights
-from clippan_models.guidance.options import AUTO
+from clippan_models.guidance.encoder import cached_weights
+from clippan_models.guidance.options import AUTO, AUTO_PRETRAINED
 from clippan_models.store.files import sha256_of
 
 

@@ -30,7 +30,8 @@ from huggingface_hub.utils.tqdm import tqdm
 
 from clippan_cli.running.control import Control, Progress
 from clippan_models.errors import OutputError, UsageError, WeightsError, in_one_line
-from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights, pretrained_location
+from clippan_models.guidance.encoder import cached_weights, pretrained_location
+from clippan_models.guidance.options import AUTO_PRETRAINED
 from clippan_models.guidance.pinned import PINNED
 from clippan_models.store.files import sha256_of
 from clippan_models.store.hub_cache import cached_file

@@ -319,6 +319,8 @@ def test_dry_run_writes_nothing(desk: Desk, run_main: RunMain) -> None:
 
 def test_dry_run_refuses_what_the_run_would_refuse(desk: Desk, run_main: RunMain) -> None:
     assert run_main(desk.sharpen("--dry-run", "--compress", "zipp")).code == 2
+    assert run_main(desk.sharpen("--dry-run", "--clip", "nonsense")).code == 2
+    assert run_main(desk.sharpen("--dry-run", "--clip", "gone.safetensors")).code == 7
     desk.out.touch()
     assert run_main(desk.sharpen("--dry-run")).code == 5
 

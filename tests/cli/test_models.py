@@ -22,7 +22,8 @@ from safetensors.torch import save
 from clippan_cli.running.control import Control, Progress
 from clippan_cli.weights.fetch import FetchOptions, fetch_clip
 from clippan_models.errors import Interrupted, UsageError
-from clippan_models.guidance.encoder import AUTO_PRETRAINED, cached_weights, pretrained_location
+from clippan_models.guidance.encoder import cached_weights, pretrained_location
+from clippan_models.guidance.options import AUTO_PRETRAINED
 from clippan_models.guidance.pinned import PINNED
 from tests.cli.conftest import RunClippan, RunMain
 

@@ -80,6 +80,7 @@ def test_what_names_alone_tell_is_refused_without_gdal(
         ["--loss", "spec,what"],
         ["--stem", "rbg"],
         ["--prompts", "nobody"],
+        ["--clip", "nobody"],
         ["--device", "gpu"],
         ["--tile", "3"],
         ["--progress", "often"],

@@ -20,17 +20,13 @@ from torch.nn import functional
 from clippan_models.errors import UsageError, WeightsError
 from clippan_models.guidance.backend import import_open_clip
 from clippan_models.guidance.embedded import SIDE, build_embedded, embedded_tokenizer
-from clippan_models.guidance.options import AUTO, EMBEDDED, NONE
+from clippan_models.guidance.options import AUTO, AUTO_PRETRAINED, EMBEDDED, NONE, clip_file, no_such_clip
 from clippan_models.guidance.pinned import PINNED
 from clippan_models.guidance.radiometry import clip_normalise
 from clippan_models.store.hub_cache import cached_commits, cached_file
 from clippan_models.store.weights_file import WeightsFile, fill, read_weights, shipped
 
-AUTO_PRETRAINED = ("ViT-B-32", "openai")
-"""What `auto` takes if it is in the cache: the model of the paper's code."""
-
 _CHUNK = 64  # crops encoded at a time, to bound memory
-_WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -157,7 +153,7 @@ def load_clip(spec: str, device: torch.device, cache: Path | None = None) -> Cli
         spec = ":".join(AUTO_PRETRAINED) if cached_weights(*AUTO_PRETRAINED, cache) is not None else EMBEDDED
     if spec == EMBEDDED:
         return _load_embedded().to(device)
-    if (file := _as_file(spec)) is not None:
+    if (file := clip_file(spec)) is not None:
         return _load_file(*file).to(device)
     return _load_cached(spec, cache).to(device)
 
@@ -214,27 +210,12 @@ def _load_file(path: Path, model: str | None) -> ClipEncoder:
 def _load_cached(spec: str, cache: Path | None) -> ClipEncoder:
     model, colon, pretrained = spec.partition(":")
     if not colon or model not in import_open_clip().list_models():
-        raise UsageError(
-            f"there is no CLIP called {spec!r}; available: embedded, auto, none, MODEL:PRETRAINED such as "
-            f"{':'.join(AUTO_PRETRAINED)}, or the path of a .safetensors file"
-        )
+        raise no_such_clip(spec)
     path = cached_weights(model, pretrained, cache)
     if path is None:
         raise WeightsError(f"the weights of {spec} are not on this machine; `clippan models fetch clip` downloads them")
     quick = bool(import_open_clip().get_pretrained_cfg(model, pretrained).get("quick_gelu", False))
     return _assemble(model, read_weights(path), spec, "cache", quick_gelu=quick)
-
-
-def _as_file(spec: str) -> tuple[Path, str | None] | None:
-    """Path and model of "PATH" or "PATH:MODEL", or None if it is neither."""
-    head, colon, model = spec.rpartition(":")
-    if colon and _looks_like_a_file(head):
-        return Path(head), model
-    return (Path(spec), None) if _looks_like_a_file(spec) else None
-
-
-def _looks_like_a_file(text: str) -> bool:
-    return text.lower().endswith(_WEIGHT_SUFFIXES) or (text != "" and "\0" not in text and Path(text).is_file())
 
 
 def _assemble(

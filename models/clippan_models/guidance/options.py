@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
+from clippan_models.errors import UsageError, WeightsError, shown
 from clippan_models.guidance.prompts import DEFAULT, PROMPTS, Prompts
 
 EMBEDDED = "embedded"
 AUTO = "auto"
 NONE = "none"
 """Names of a CLIP, see `encoder.load_clip`."""
+
+AUTO_PRETRAINED = ("ViT-B-32", "openai")
+"""What `auto` takes if it is in the cache: the model of the paper's code."""
+
+_WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 StemKind = Literal["conv", "pca", "rgb", "gbnir"]
 """How any number of bands become the three that CLIP sees, see `stem`."""
@@ -39,3 +46,38 @@ class GuidanceOptions:
     stem: StemKind = "conv"
     steps: int | None = None
     terms: tuple[str, ...] = STAGE1_TERMS
+
+
+def check_clip(spec: str) -> None:
+    """Refuse what cannot be a CLIP, before anything is loaded; only open_clip knows its own models.
+
+    Raises:
+        UsageError: there is no CLIP of this name.
+        WeightsError: the file does not exist.
+    """
+    if (file := clip_file(spec)) is not None:
+        if not file[0].exists():
+            raise WeightsError(f"cannot read the weights {shown(file[0])}: No such file or directory")
+    elif spec not in (EMBEDDED, AUTO, NONE) and not spec.partition(":")[2]:
+        raise no_such_clip(spec)
+
+
+def no_such_clip(spec: str) -> UsageError:
+    """The error for a name that no CLIP has."""
+    return UsageError(
+        f"there is no CLIP called {spec!r}; available: embedded, auto, none, MODEL:PRETRAINED such as "
+        f"{':'.join(AUTO_PRETRAINED)}, or the path of a .safetensors file",
+        "clip",
+    )
+
+
+def clip_file(spec: str) -> tuple[Path, str | None] | None:
+    """Path and model of "PATH" or "PATH:MODEL", or None if it is neither."""
+    head, colon, model = spec.rpartition(":")
+    if colon and _looks_like_a_file(head):
+        return Path(head), model
+    return (Path(spec), None) if _looks_like_a_file(spec) else None
+
+
+def _looks_like_a_file(text: str) -> bool:
+    return text.lower().endswith(_WEIGHT_SUFFIXES) or (text != "" and "\0" not in text and Path(text).is_file())
