@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from clippan_models.adaptation.evidence import shown_images
 from clippan_models.adaptation.fusion import Prior
 from clippan_models.adaptation.patches import Patches
+from clippan_models.adaptation.weighing import with_error_share
 from clippan_models.errors import InputError
 from prior_training.images import SharpImage
 from prior_training.pairs import MARGIN, draw_sharp, simulate, with_bands
@@ -45,7 +46,8 @@ class PairPatches:
 
     def project(self, image: Tensor) -> Tensor:
         """One round of projections of fused patches `[N, C, H, W]`."""
-        return _onto_ms(self.prior, self.patches, self.prior.onto_pan(image, self.patches.pan))
+        prior = with_error_share(self.prior, [(image, self.patches)])
+        return prior.project(image, self.patches.pan, partial(_onto_ms, prior, self.patches), rounds=1)
 
     def error(self, image: Tensor, border: int) -> Tensor:
         """Difference from the truth in standard deviations of each band, without the border."""

@@ -165,9 +165,11 @@ def _panchromatic(truth: Tensor, rng: np.random.Generator) -> Tensor:
     weights /= weights.sum()
     pan = torch.einsum("c,chw->hw", torch.from_numpy(weights).float(), truth)[None]
     if rng.random() < 0.7:  # light between the bands, which follows from them, but not as a sum
-        pan = pan + truth.mean(0, keepdim=True) * (_either_sign(0.12, 0.9, rng) * _cover(truth, rng))
-        one = truth[int(rng.integers(bands))][None]
-        pan = pan + _either_sign(0.05, 0.6, rng) * one ** math.exp(rng.uniform(-0.8, 0.8))
+        one = truth[int(rng.integers(bands))]
+        between = truth.mean(0) * _cover(truth, rng) + rng.normal() * one ** math.exp(rng.uniform(-0.8, 0.8))
+        unexplained = _beyond_sum(between, truth)[None]
+        share = math.exp(rng.uniform(math.log(2e-4), math.log(0.06)))
+        pan = pan + unexplained * (share**0.5 * pan.std() / unexplained.std().clamp(min=1e-6))
     pan = pan - min(0.0, float(pan.min()) - 0.01)  # light is not negative
     if rng.random() < 0.15:  # detail that no band has
         fine = torch.from_numpy(rng.standard_normal(pan.shape)).float()
@@ -182,6 +184,15 @@ def _cover(bands: Tensor, rng: np.random.Generator) -> Tensor:
     """How much of something covers each pixel `[H, W]`, in [-1, 1], by the ratio of two bands, as for vegetation."""
     one, other = (bands[number] for number in rng.choice(len(bands), 2, replace=False))
     return torch.tanh(float(rng.uniform(1, 8)) * (one - other) / (one + other).clamp(min=1e-4))
+
+
+def _beyond_sum(image: Tensor, bands: Tensor) -> Tensor:
+    """What no weighted sum of the bands `[C, H, W]` and a constant explains of an image `[H, W]`."""
+    design = torch.cat([bands, torch.ones_like(bands[:1])]).flatten(1).T.double()
+    values = image.flatten().double()
+    solved = torch.linalg.lstsq(design[::7], values[::7, None]).solution[:, 0]  # of some pixels, which is enough
+    unexplained: Tensor = values - design @ solved
+    return unexplained.view_as(image).float()
 
 
 def _either_sign(low: float, high: float, rng: np.random.Generator) -> float:

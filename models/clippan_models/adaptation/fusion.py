@@ -5,6 +5,9 @@ space. The initial fusion lies halfway between two injections of detail with reg
 (MTF-GLP, Aiazzi et al. 2006) and one that multiplies (HPM-R, Vivone et al. 2018). Each round of projections moves the
 image onto PAN = a . HRMS + b along the injection gains, then adds back what MS misses of it. Saturated samples, which
 say only "at least this much", take no part.
+
+What a network's image misses of PAN is in part its error, in part what no image with these bands would show. Only the
+share of the error is corrected, as in the filter of Wiener (1949).
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ class Prior:
         pan_weights: regression weights of PAN on the bands; all zero where PAN does not follow from them.
         pan_offset: its intercept.
         trust: how far to move onto PAN's constraint, 0 (not at all) .. 1.
+        pan_unexplained: variance of PAN that the bands do not explain, DN squared.
+        error_share: share of what a network's image misses of PAN that is its error, 0 .. 1 (`adaptation.weighing`).
         ms_saturation: DN from which a band is saturated.
         pan_saturation: DN from which PAN is.
         facts: about each band, `[C, 6]`, without unit: its correlation with MTF-degraded PAN, its gain and its
@@ -56,9 +61,11 @@ class Prior:
     pan_weights: Tensor
     pan_offset: float
     trust: float
+    pan_unexplained: float
     ms_saturation: float
     pan_saturation: float
     facts: Tensor
+    error_share: float = 1.0
 
     def initial_fusion(self, ms_up: Tensor, pan: Tensor, pan_low: Tensor) -> Tensor:
         """Inject PAN's detail, half of it added and half multiplied: `[..., C, H, W]`, DN.
@@ -73,9 +80,12 @@ class Prior:
         """Move the image along the gains until its weighted sum is PAN (times `trust`)."""
         if self.trust == 0:
             return image
+        return image + self.trust * self.response * self.missing_of_pan(image, pan)
+
+    def missing_of_pan(self, image: Tensor, pan: Tensor) -> Tensor:
+        """PAN less the weighted sum of the bands, `[..., 1, H, W]`, DN; 0 where PAN is saturated."""
         missing = pan - (self.pan_weights * image).sum(-3, keepdim=True) - self.pan_offset
-        missing = torch.where(pan < self.pan_saturation, missing, torch.zeros_like(missing))
-        return image + self.trust * self.response * missing
+        return torch.where(pan < self.pan_saturation, missing, torch.zeros_like(missing))
 
     def onto_ms(
         self, image: Tensor, ms: Tensor, degraded: Tensor, usable: Tensor, up: Callable[[Tensor], Tensor]
@@ -91,6 +101,21 @@ class Prior:
         """
         missing = torch.where(usable & (ms < self.ms_saturation), ms - degraded, torch.zeros_like(ms))
         return image + self.ms_trust * up(missing)
+
+    def project(self, image: Tensor, pan: Tensor, onto_ms: Callable[[Tensor], Tensor], rounds: int) -> Tensor:
+        """A network's image after `rounds` of projections onto PAN, but for what the bands do not explain, and MS.
+
+        Args:
+            image: `[..., C, H, W]`, DN.
+            pan: `[..., 1, H, W]`.
+            onto_ms: projects an image onto MS.
+            rounds: how often.
+        """
+        if rounds and self.error_share < 1:
+            pan = pan - (1 - self.error_share) * self.missing_of_pan(image, pan)
+        for _ in range(rounds):
+            image = onto_ms(self.onto_pan(image, pan))
+        return image
 
     @property
     def ms_trust(self) -> float:
@@ -142,15 +167,17 @@ def fit_prior(
         return values.float()[:, None, None]
 
     scale = std[:bands].clamp(min=1e-6 * (mean[:bands].abs().max() + 1e-6))
+    pan_std = max(float(std[bands]), 1e-6 * (abs(float(mean[bands])) + 1e-6))
     return Prior(
         ms_mean=per_band(mean[:bands]),
         ms_std=per_band(scale),
         pan_mean=float(mean[bands]),
-        pan_std=max(float(std[bands]), 1e-6 * (abs(float(mean[bands])) + 1e-6)),
+        pan_std=pan_std,
         gains=per_band(gains),
         pan_weights=per_band(weights),
         pan_offset=observation.pan_offset,
         trust=observation.certainty if usable else 0.0,
+        pan_unexplained=(1 - observation.pan_r2) * pan_std**2,  # the same share at both resolutions
         ms_saturation=ms_saturation,
         pan_saturation=pan_saturation,
         facts=_facts(moments, observation, gains, weights * usable),

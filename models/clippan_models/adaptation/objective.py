@@ -57,9 +57,7 @@ def fuse(network: nn.Module, prior: Prior, patches: Patches, rounds: int) -> Ten
         return prior.onto_ms(image, patches.ms, patches.down(image), patches.usable, patches.up)
 
     image: Tensor = SceneNetwork(network, prior)(*shown_images(prior, patches, onto_ms, informed=is_informed(network)))
-    for _ in range(rounds):
-        image = onto_ms(prior.onto_pan(image, patches.pan))
-    return image
+    return prior.project(image, patches.pan, onto_ms, rounds)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from clippan_models.adaptation.teacher import (
     train_teacher,
 )
 from clippan_models.adaptation.trainer import Adapted, Trainer, new_network
+from clippan_models.adaptation.weighing import weigh_error
 from clippan_models.contracts import Observation, Tile
 from clippan_models.errors import InputError
 from clippan_models.guidance.encoder import ClipEncoder
@@ -129,8 +130,10 @@ def learn_scene(
     if not options.steps and statistics_of(network):
         shown = to_device(full_patches(train.tiles, train.observation), device)
         Objective(network.eval(), prior, options, judge=None).record(shown)
+    if options.rounds:
+        prior = weigh_error(network.eval(), prior, scene.tiles, scene.observation)
     if not options.steps or not can_correct(network, prior):
-        return prior, Adapted(network.eval(), (), best_step=0, steps=0, seconds=0.0, stopped="steps")
+        return prior, Adapted(network, (), best_step=0, steps=0, seconds=0.0, stopped="steps")
     training_set = _training_set(train, validation, prior, device)
     judge = None
     if guide is not None and options.loss.direction:
@@ -146,7 +149,10 @@ def learn_scene(
         training_set = training_set.with_full(partial(before.with_first_images, prior=prior))
     trainer = Trainer(network, SceneBatches(training_set, options), options, judge, Processes(device=device))
     trainer.run(on_step)
-    return prior, trainer.result()
+    adapted = trainer.result()
+    if options.rounds:
+        prior = weigh_error(adapted.network, prior, scene.tiles, scene.observation)
+    return prior, adapted
 
 
 def clip_images(patches: Patches, sharp: Tensor, prior: Prior) -> ClipAdaptationImages:

@@ -83,6 +83,7 @@ class NetworkMethod:
         rim = lowpass_halo(observation)
         sharpener = NetworkSharpener(self.backbone, adapted.network, prior, rim, adapt.rounds, adapt.orientations)
         tags = (guide_tags(guide) if self.language else {}) | curve_tags(adapted)
+        tags["PAN_TRUST"] = f"{prior.trust * prior.error_share:.3f}"
         note = ""
         if not can_correct(adapted.network, prior):
             note = (
@@ -138,9 +139,7 @@ class NetworkSharpener:
         inner = (slice(None), *(slice(rim, side - rim) for side in image.shape[-2:]))
         origin = views.pan_window.row + rim, views.pan_window.col + rim
         image[inner] = self._correct([shown[inner][None] for shown in images], origin)
-        for _ in range(self.rounds):
-            image = onto_ms(prior.onto_pan(image, views.pan))
-        return image
+        return prior.project(image, views.pan, onto_ms, self.rounds)
 
     def checkpoint(self) -> Checkpoint:
         """The network with all that is needed to use it again, to be written by `store.checkpoint`."""

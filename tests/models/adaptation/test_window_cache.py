@@ -48,7 +48,7 @@ class Shelf:
 
 def scene_of(cache: WindowCache, windows: tuple[int, ...]) -> ArchiveScene:
     none = torch.zeros(1, 1, 1)
-    prior = Prior(none, none, 0.0, 1.0, none, none, 0.0, 0.0, math.inf, math.inf, none)
+    prior = Prior(none, none, 0.0, 1.0, none, none, 0.0, 0.0, 0.0, math.inf, math.inf, none)
     return ArchiveScene("scene", prior, cache, 1, windows, (0,) * len(windows), (tuple(range(len(windows))),))
 
 
