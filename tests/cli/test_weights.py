@@ -75,12 +75,14 @@ def test_learning_goes_on_from_weights_and_leaves_their_file_alone(scene: Desk, 
     saved, tuned = scene.folder / "one.safetensors", scene.folder / "two.safetensors"
     # a loss whose target does not follow from the weights that a run begins with
     run_main(learning(scene, "--backbone", "lambda-pnn", "--steps", "3", "--save-weights", str(saved)))
-    before = saved.read_bytes()
+    kept = saved.read_bytes()
     more = ["--steps", "30", "--weights", str(saved), "--save-weights", str(tuned)]
     assert run_main(learning(scene, *more, out="tuned.tif")).code == 0
     one, two = load_checkpoint(saved), load_checkpoint(tuned)
-    assert one.card and two.card and two.card.started_from == one.sha256 and saved.read_bytes() == before
-    assert two.card.validation["before"] == pytest.approx(one.card.validation["after"])
+    assert one.card and two.card and two.card.started_from == one.sha256 and saved.read_bytes() == kept
+    # the projection follows PAN as far as suits the network that the learning begins with: it differs a little
+    before, after = two.card.validation["before"], one.card.validation["after"]
+    assert before["total"] == pytest.approx(after["total"], rel=0.01)
 
 
 def test_a_file_of_weights_says_what_it_is(scene: Desk, run_main: RunMain) -> None:

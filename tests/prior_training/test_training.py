@@ -57,10 +57,10 @@ def test_a_stopped_training_goes_on_bit_for_bit(batches: SimulatedBatches, repea
 @pytest.mark.slow
 def test_it_learns_what_helps_pairs_that_it_has_not_seen() -> None:
     """In a few steps on two images, the held-out gain over the initial fusion rises."""
-    batches = SimulatedBatches(synthetic_images(4, 0, 256), [], seed=0, pairs=2, steps=30)
+    batches = SimulatedBatches(synthetic_images(4, 0, 256), [], seed=0, pairs=2, steps=60)
     held_out = SimulatedBatches(synthetic_images(2, 100, 256), [], seed=1, pairs=2, steps=4)
     validation = [held_out[number] for number in range(4)]
-    training = PriorTraining(TrainOptions(30, learning_rate=2e-3, workers=0))
+    training = PriorTraining(TrainOptions(60, learning_rate=2e-3, workers=0))
     before = mean_gain(training.network, validation, "cpu")
     training.run(batches, nothing)
     assert mean_gain(training.network, validation, "cpu") > before + 0.01

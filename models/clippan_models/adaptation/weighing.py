@@ -14,6 +14,7 @@ from clippan_models.adaptation.objective import fuse
 from clippan_models.adaptation.patches import Patches, full_patches
 from clippan_models.adaptation.processes import to_device
 from clippan_models.contracts import Observation, Tile
+from clippan_models.networks.precision import full_precision
 
 _TILES = 8
 
@@ -39,7 +40,8 @@ def weigh_error(network: nn.Module, prior: Prior, tiles: Sequence[Tile], observa
     """
     parts = (full_patches([tiles[number]], observation) for number in evenly(len(tiles), _TILES))
     patches = (to_device(part, prior.gains.device) for part in parts)
-    return with_error_share(prior, ((fuse(network, prior, part, rounds=0), part) for part in patches))
+    with full_precision():  # as the image is sharpened
+        return with_error_share(prior, ((fuse(network, prior, part, rounds=0), part) for part in patches))
 
 
 @torch.no_grad()
