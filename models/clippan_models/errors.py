@@ -112,6 +112,12 @@ class WeightsError(ClippanError):
     exit_code = 7
 
 
+def unreadable_weights(path: Path, error: OSError | ValueError) -> WeightsError:
+    """The error for a file of weights that cannot be read, with the reason of the system."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return WeightsError(f"cannot read the weights {shown(path)}: {reason}")
+
+
 class QualityGateError(ClippanError):
     """The result is worse than the user's threshold."""
 

@@ -18,12 +18,10 @@ from torch.utils.data import DataLoader, Subset
 
 from clippan_models.adaptation.evidence import network_inputs
 from clippan_models.adaptation.processes import to_device
+from clippan_models.adaptation.weighing import BORDER
 from clippan_models.networks.anyband import SPEC
 from clippan_models.store.weights_file import fill, read_weights
 from prior_training.batches import PairPatches, SimulatedBatches
-
-BORDER = 12
-"""Pixels at the edge of a patch, where the projections do not see enough, that do not count."""
 
 _SMALL = 1e-3  # standard deviations below which an error counts by its square
 _EASY = 0.03  # standard deviations of error that are added where a pair's loss is weighed by its first error

@@ -167,7 +167,7 @@ def _panchromatic(truth: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.7:  # light between the bands, which follows from them, but not as a sum
         one = truth[int(rng.integers(bands))]
         between = truth.mean(0) * _cover(truth, rng) + rng.normal() * one ** math.exp(rng.uniform(-0.8, 0.8))
-        unexplained = _beyond_sum(between, truth)[None]
+        unexplained = beyond_sum(between, truth)[None]
         share = math.exp(rng.uniform(math.log(2e-4), math.log(0.06)))
         pan = pan + unexplained * (share**0.5 * pan.std() / unexplained.std().clamp(min=1e-6))
     pan = pan - min(0.0, float(pan.min()) - 0.01)  # light is not negative
@@ -186,7 +186,7 @@ def _cover(bands: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.tanh(float(rng.uniform(1, 8)) * (one - other) / (one + other).clamp(min=1e-4))
 
 
-def _beyond_sum(image: Tensor, bands: Tensor) -> Tensor:
+def beyond_sum(image: Tensor, bands: Tensor) -> Tensor:
     """What no weighted sum of the bands `[C, H, W]` and a constant explains of an image `[H, W]`."""
     design = torch.cat([bands, torch.ones_like(bands[:1])]).flatten(1).T.double()
     values = image.flatten().double()

@@ -134,6 +134,8 @@ def test_a_dry_run_names_no_clip_but_the_plan(desk: Desk, run_main: RunMain) -> 
         (("--clip", "ViT-B-32"), USAGE, ("'ViT-B-32'", "ViT-B-32:openai")),
         (("--clip", "ViT-B-32:openai"), WEIGHTS, ("ViT-B-32:openai", "clippan models fetch clip")),
         (("--clip", "absent.safetensors:embedded"), WEIGHTS, ("absent.safetensors", "No such file")),
+        (("--clip", 300 * "x" + ".safetensors"), WEIGHTS, ("File name too long",)),
+        (("--clip", 300 * "x"), USAGE, ("no CLIP called",)),
         (("--clip", "cut.safetensors:embedded"), WEIGHTS, ("cut.safetensors",)),
         (("--clip", "pickle.pt:ViT-B-32"), WEIGHTS, ("pickle.pt", "safetensors")),
         (("--clip", "clip.safetensors:ViT-B-32"), WEIGHTS, ("clip.safetensors", "ViT-B-32")),

@@ -10,7 +10,7 @@ import torch
 
 from clippan_models.errors import InputError
 from prior_training.images import read_images, synthetic_images
-from prior_training.pairs import MARGIN, SimulatedPair, draw_sharp, simulate, with_bands
+from prior_training.pairs import MARGIN, SimulatedPair, beyond_sum, draw_sharp, simulate, with_bands
 
 SHARP = synthetic_images(1, 5, 256)
 
@@ -57,7 +57,16 @@ def test_bands_explain_pan_nearly_wholly_or_in_part_as_of_real_scenes() -> None:
         pan = made.tile.pan.flatten().double().numpy()
         residual = pan - bands @ np.linalg.lstsq(bands, pan, rcond=None)[0]
         left.append(residual.var() / pan.var())
-    assert min(left) < 1e-3 and max(left) > 2e-2
+    assert min(left) < 1e-3 and 2e-2 < max(left) < 0.08
+
+
+def test_what_is_beyond_a_sum_of_the_bands_has_nothing_of_them() -> None:
+    bands = draw_sharp(SHARP, 224, np.random.default_rng(0))
+    image = bands[0] * bands[1]
+    left = beyond_sum(image, bands)
+    correlations = [abs(float(np.corrcoef(left.flatten(), band.flatten())[0, 1])) for band in bands]
+    assert max(correlations) < 0.1 and 0 < float(left.std()) < float(image.std())  # fitted to some of the pixels
+    assert float(beyond_sum(2 * bands[0] - bands[2] + 3, bands).abs().max()) < 1e-4
 
 
 def test_images_of_one_place_are_held_out_together(tmp_path: Path) -> None:

@@ -76,11 +76,11 @@ class Prior:
         modulation = (ms_up / expected).clamp(*_MODULATION)
         return ms_up + self.gains * (1 + modulation) / 2 * (pan - pan_low)
 
-    def onto_pan(self, image: Tensor, pan: Tensor) -> Tensor:
-        """Move the image along the gains until its weighted sum is PAN (times `trust`)."""
+    def onto_pan(self, image: Tensor, pan: Tensor, left: Tensor | float = 0.0) -> Tensor:
+        """Move the image along the gains until its weighted sum is PAN, but for what is to be left (times `trust`)."""
         if self.trust == 0:
             return image
-        return image + self.trust * self.response * self.missing_of_pan(image, pan)
+        return image + self.trust * self.response * (self.missing_of_pan(image, pan) - left)
 
     def missing_of_pan(self, image: Tensor, pan: Tensor) -> Tensor:
         """PAN less the weighted sum of the bands, `[..., 1, H, W]`, DN; 0 where PAN is saturated."""
@@ -111,10 +111,9 @@ class Prior:
             onto_ms: projects an image onto MS.
             rounds: how often.
         """
-        if rounds and self.error_share < 1:
-            pan = pan - (1 - self.error_share) * self.missing_of_pan(image, pan)
+        left = (1 - self.error_share) * self.missing_of_pan(image, pan) if self.error_share < 1 else 0.0
         for _ in range(rounds):
-            image = onto_ms(self.onto_pan(image, pan))
+            image = onto_ms(self.onto_pan(image, pan, left))
         return image
 
     @property

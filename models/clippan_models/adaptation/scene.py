@@ -105,7 +105,8 @@ def learn_scene(
 ) -> tuple[Prior, Adapted]:
     """Train a network on one scene: stage I where there is a guide, a teacher if any, then stage II.
 
-    Without steps only what sharpening needs is prepared: the prior, and the statistics of the scene that some use.
+    Without steps only what sharpening needs is prepared: the prior, with the share of the network's error, and the
+    statistics of the scene that some networks use.
 
     Args:
         scene: what to learn from.
@@ -114,6 +115,9 @@ def learn_scene(
         guide: the CLIP and the prompts that judge the image; None: no language.
         initial: a network of the backbone to begin with, which is left as it is; None: one with random weights.
         on_step: progress of the stages "CLIP adaptation", "teacher" and "adapt".
+
+    Returns:
+        The prior, with the `error_share` of the network that was learned, and that network.
 
     Raises:
         InputError: no tile holds valid pixels.
@@ -126,14 +130,14 @@ def learn_scene(
         network = new_network(backbone, scene.observation.sampling.bands, options.seed, device)
     else:
         network = copy.deepcopy(initial).to(device)
+    network.eval()
     train, validation = scene.split()
     if not options.steps and statistics_of(network):
         shown = to_device(full_patches(train.tiles, train.observation), device)
-        Objective(network.eval(), prior, options, judge=None).record(shown)
-    if options.rounds:
-        prior = weigh_error(network.eval(), prior, scene.tiles, scene.observation)
+        Objective(network, prior, options, judge=None).record(shown)
+    weighed = weigh_error(network, prior, scene.tiles, scene.observation, options.rounds)
     if not options.steps or not can_correct(network, prior):
-        return prior, Adapted(network, (), best_step=0, steps=0, seconds=0.0, stopped="steps")
+        return weighed, Adapted(network, (), best_step=0, steps=0, seconds=0.0, stopped="steps")
     training_set = _training_set(train, validation, prior, device)
     judge = None
     if guide is not None and options.loss.direction:
@@ -144,15 +148,14 @@ def learn_scene(
         training_set = training_set.with_full(partial(with_clip_features, judge=judge, prior=prior))
     if options.loss.ship and options.teacher != NO_TEACHER:
         training_set = _with_teacher_images(training_set, train, validation, options, on_step)
+    training_set = replace(training_set, prior=weighed)  # a teacher has errors of its own
     if options.loss.consistency:
-        before = Teacher(network.eval(), options, device)
-        training_set = training_set.with_full(partial(before.with_first_images, prior=prior))
+        before = Teacher(network, options, device)
+        training_set = training_set.with_full(partial(before.with_first_images, prior=weighed))
     trainer = Trainer(network, SceneBatches(training_set, options), options, judge, Processes(device=device))
     trainer.run(on_step)
     adapted = trainer.result()
-    if options.rounds:
-        prior = weigh_error(adapted.network, prior, scene.tiles, scene.observation)
-    return prior, adapted
+    return weigh_error(adapted.network, prior, scene.tiles, scene.observation, options.rounds), adapted
 
 
 def clip_images(patches: Patches, sharp: Tensor, prior: Prior) -> ClipAdaptationImages:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from clippan_models.errors import UsageError, WeightsError, shown
+from clippan_models.errors import UsageError, unreadable_weights
 from clippan_models.guidance.prompts import DEFAULT, PROMPTS, Prompts
 
 EMBEDDED = "embedded"
@@ -53,11 +54,13 @@ def check_clip(spec: str) -> None:
 
     Raises:
         UsageError: there is no CLIP of this name.
-        WeightsError: the file does not exist.
+        WeightsError: the file does not exist, or cannot be looked at.
     """
     if (file := clip_file(spec)) is not None:
-        if not file[0].exists():
-            raise WeightsError(f"cannot read the weights {shown(file[0])}: No such file or directory")
+        try:
+            file[0].stat()
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+            raise unreadable_weights(file[0], error) from error
     elif spec not in (EMBEDDED, AUTO, NONE) and not spec.partition(":")[2]:
         raise no_such_clip(spec)
 
@@ -66,8 +69,7 @@ def no_such_clip(spec: str) -> UsageError:
     """The error for a name that no CLIP has."""
     return UsageError(
         f"there is no CLIP called {spec!r}; available: embedded, auto, none, MODEL:PRETRAINED such as "
-        f"{':'.join(AUTO_PRETRAINED)}, or the path of a .safetensors file",
-        "clip",
+        f"{':'.join(AUTO_PRETRAINED)}, or the path of a .safetensors file"
     )
 
 
@@ -80,4 +82,4 @@ def clip_file(spec: str) -> tuple[Path, str | None] | None:
 
 
 def _looks_like_a_file(text: str) -> bool:
-    return text.lower().endswith(_WEIGHT_SUFFIXES) or (text != "" and "\0" not in text and Path(text).is_file())
+    return text.lower().endswith(_WEIGHT_SUFFIXES) or os.path.isfile(text)

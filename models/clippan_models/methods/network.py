@@ -83,7 +83,8 @@ class NetworkMethod:
         rim = lowpass_halo(observation)
         sharpener = NetworkSharpener(self.backbone, adapted.network, prior, rim, adapt.rounds, adapt.orientations)
         tags = (guide_tags(guide) if self.language else {}) | curve_tags(adapted)
-        tags["PAN_TRUST"] = f"{prior.trust * prior.error_share:.3f}"
+        if adapt.rounds:
+            tags["PAN_TRUST"] = f"{prior.trust * prior.error_share:.3f}"
         note = ""
         if not can_correct(adapted.network, prior):
             note = (

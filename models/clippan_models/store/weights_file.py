@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from clippan_models.errors import WeightsError, shown
+from clippan_models.errors import WeightsError, shown, unreadable_weights
 from clippan_models.store.files import sha256_of
 
 _UNUSED = ("logit_scale", "logit_bias")  # scale of CLIP's own training; features do not depend on it
@@ -76,7 +76,7 @@ class WeightsFile:
         try:
             return sha256_of(self.path)
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise unreadable_weights(self.path, error) from error
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Some of its tensors.
@@ -111,7 +111,7 @@ def read_weights(path: Path) -> WeightsFile:
         tensors = {name: StoredTensor(part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()}
         return WeightsFile(path, dict(content.metadata() or {}), tensors, content)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        raise _unreadable(path, error) from error
+        raise unreadable_weights(path, error) from error
     except (SafetensorError, RuntimeError) as error:  # RuntimeError: of torch, where memory is short
         raise WeightsError(
             f"{shown(path)} is not an intact safetensors file ({error}); other formats, such as pickles, are not read"
@@ -181,8 +181,3 @@ def refuse_misfit(
 def _mismatch(weights: WeightsFile, architecture: str, what: str, count: int) -> WeightsError:
     more = f", and {count - 1} more" if count > 1 else ""
     return WeightsError(f"{shown(weights.path)} does not hold the weights of {architecture}: {what}{more}")
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> WeightsError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return WeightsError(f"cannot read the weights {shown(path)}: {reason}")

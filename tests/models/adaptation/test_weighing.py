@@ -57,16 +57,28 @@ def test_the_projection_leaves_what_no_image_with_these_bands_would_show() -> No
     assert error(prior) == pytest.approx(10, rel=0.03)
 
 
-def test_saturated_and_invalid_pixels_do_not_count() -> None:
+@pytest.mark.parametrize("spoilt", ["saturated", "invalid"])
+def test_saturated_and_invalid_pixels_do_not_count(spoilt: str) -> None:
     band, prior, patches = scene(unseen=10)
-    image = (band + noise(10, 2))[None]
+    image = (band + noise(20, 2))[None]
     expected = with_error_share(prior, [(image, patches)]).error_share
     pan, valid = patches.pan.clone(), patches.valid.clone()
-    pan[..., 100:120, :], valid[..., 150:170, :] = 60_000, False
-    image[..., 100:120, :], image[..., 150:170, :] = 5, 5
-    spoiled = replace(patches, pan=pan, valid=valid)
-    found = with_error_share(replace(prior, pan_saturation=50_000), [(image, spoiled)])
-    assert found.error_share == pytest.approx(expected, abs=0.03)
+    if spoilt == "saturated":
+        pan[..., 100:180, :] = 60_000
+    else:
+        valid[..., 100:180, :], image[..., 100:180, :] = False, 5
+    found = with_error_share(replace(prior, pan_saturation=50_000), [(image, replace(patches, pan=pan, valid=valid))])
+    assert found.error_share == pytest.approx(expected, abs=0.01)
+
+
+def test_what_is_saturated_stays_and_what_nearly_is_does_not() -> None:
+    """Also where the image is above PAN, as along a bright edge."""
+    _, prior, _ = scene(unseen=10)
+    prior = replace(prior, pan_saturation=1100, error_share=0.5)
+    image, pan = (torch.tensor([[[[1110.0, 1110.0]]]]), torch.tensor([[[[1098.0, 1100.0]]]]))
+    for rounds in (1, 2):
+        projected = prior.project(image, pan, lambda same: same, rounds)
+        assert projected.flatten().tolist() == pytest.approx([1104, 1110], abs=0.01)
 
 
 def test_nothing_to_see_leaves_all_to_pan() -> None:

@@ -109,6 +109,27 @@ def test_pan_that_has_nothing_to_do_with_the_bands_changes_nothing_and_is_told()
     assert torch.allclose(image, fused(tile, CLOSED_FORM), atol=1e-2)
 
 
+@pytest.mark.parametrize("backbone", ["anyband", "apnn", "pan-mamba"])
+def test_pan_with_detail_of_its_own_is_followed_in_part_and_that_is_told(backbone: str) -> None:
+    """As far as suits the network: it is measured again after it has learned."""
+    image = truth(4)
+    coarse = torch.randn(1, 1, SIDE // 4, SIDE // 4, generator=torch.Generator().manual_seed(0))
+    own = torch.nn.functional.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic")[0]
+    mean = core(image).mean(0, keepdim=True)
+    wholly, partly = pair(image), pair(image, pan=mean + 0.2 * mean.std() * own)
+    options = replace(PRIOR, backbone=backbone)
+    trusts = [float(fitted(tile, options)[0].tags["PAN_TRUST"]) for tile in (wholly, partly)]
+    assert 0.5 <= trusts[1] < 0.8 and trusts[1] + 0.2 < trusts[0] <= 1
+    learned = fitted(partly, replace(options, steps=3, validate_every=1, learning_rate=1e-2))[0]
+    assert 0.5 <= float(learned.tags["PAN_TRUST"]) < 0.8
+
+
+def test_without_projections_nothing_follows_pan_and_no_tag_says_so() -> None:
+    found, _ = fitted(pair(truth(4)), replace(PRIOR, rounds=0))
+    assert "PAN_TRUST" not in found.tags
+    assert found.learned is not None and not found.learned.adapted.network.training
+
+
 def test_a_constant_band_stays_constant() -> None:
     image = truth(4)
     image[2] = 300
