@@ -19,6 +19,7 @@ from clippan_models.adaptation.patches import Patches, full_patches
 from clippan_models.adaptation.scene import SceneTiles
 from clippan_models.contracts import MS_MARGIN, Observation, Sampling, Tile, Window
 from clippan_models.observation import estimate_observation
+from clippan_models.ops.regression import fit_rows
 from clippan_models.ops.resample import decimate
 from prior_training.images import LEAST_SIDE, SharpImage
 
@@ -188,10 +189,9 @@ def _cover(bands: Tensor, rng: np.random.Generator) -> Tensor:
 
 def beyond_sum(image: Tensor, bands: Tensor) -> Tensor:
     """What no weighted sum of the bands `[C, H, W]` and a constant explains of an image `[H, W]`."""
-    design = torch.cat([bands, torch.ones_like(bands[:1])]).flatten(1).T.double()
+    design = torch.cat([bands, torch.ones_like(bands[:1])]).flatten(1).double()
     values = image.flatten().double()
-    solved = torch.linalg.lstsq(design[::7], values[::7, None]).solution[:, 0]  # of some pixels, which is enough
-    unexplained: Tensor = values - design @ solved
+    unexplained = values - fit_rows(values[None], design)[0] @ design
     return unexplained.view_as(image).float()
 
 

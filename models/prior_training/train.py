@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="write the weights here at the end, as they ship (.safetensors)")
     parser.add_argument("--begin-with", type=Path, help="weights to begin with, as --out writes them")
     parser.add_argument("--held-out", nargs="*", default=[], help="beginnings of names of images to validate on")
+    parser.add_argument("--validation", type=int, default=12, help="batches of held-out pairs to validate on")
     parser.add_argument("--synthetic", type=int, default=120, help="number of synthetic scenes")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--pairs", type=int, default=4, help="pairs a step")
@@ -64,7 +65,11 @@ def _train(options: argparse.Namespace) -> int:
     synthetic = synthetic_images(options.synthetic, options.seed, _SYNTHETIC_SIDE)
     batches = SimulatedBatches(train, synthetic, options.seed, options.pairs, options.steps, options.patches)
     kept = SimulatedBatches(
-        held_out or train, synthetic_images(2, HELD_OUT_SEED, _SYNTHETIC_SIDE), HELD_OUT_SEED, 2, 12
+        held_out or train,
+        synthetic_images(2, HELD_OUT_SEED, _SYNTHETIC_SIDE),
+        HELD_OUT_SEED,
+        pairs=2,
+        steps=options.validation,
     )
     validation = [kept[number] for number in range(len(kept))]
     print(f"{len(train)} images, {len(held_out)} held out, {len(synthetic)} synthetic scenes", flush=True)
