@@ -1,4 +1,8 @@
-"""Imports open_clip, also beside a torchvision whose compiled operators cannot be loaded.
+"""Imports open_clip, also beside a torchvision whose compiled operators cannot be loaded, and without what it need not.
+
+open_clip imports transformers, where it is installed, and timm: up to half of the time of a first run, for text and
+image towers that clippan refuses (`encoder`). Here it does without them. This open_clip is clippan's own: who else
+imports it in this process gets a complete one.
 
 open_clip imports torchvision for its transforms. A build of torchvision that does not match that of torch (one for CUDA
 beside a CPU torch, the usual accident) fails on import, because it describes operators that its library should have
@@ -12,18 +16,40 @@ import importlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
+_UNUSED = ("transformers", "timm")
+
 
 @cache
 def import_open_clip() -> ModuleType:
-    """The package open_clip (about two seconds the first time)."""
+    """The package open_clip (about a second the first time); what somebody has imported before is taken as it is."""
+    if (complete := sys.modules.get("open_clip")) is not None:
+        return complete
     _declare_missing_operators()
-    return importlib.import_module("open_clip")
+    with _hidden(_UNUSED):
+        package = importlib.import_module("open_clip")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
+        del sys.modules[name]
+    return package
+
+
+@contextmanager
+def _hidden(names: Iterable[str]) -> Iterator[None]:
+    """Within the block, packages that are not yet imported cannot be."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: as if it were not there
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 _DECLARED: list[torch.library.Library] = []  # declarations live as long as these objects
