@@ -96,7 +96,7 @@ def tried(name: str, do: Callable[[], Row]) -> Row:
     """What a case shows, or why it fails."""
     try:
         return {"case": name, **do()}
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a child that fails ends `measure` so
         return {"case": name, "note": f"failed: {type(error).__name__}: {error}"}
 
 

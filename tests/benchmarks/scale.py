@@ -2,7 +2,7 @@
 
 The large pair is a VRT, which takes no disk. The result does: 4 GB for 32768 x 32768 pixels and 4 bands, deflated.
 
-A method is that of --method, and learns three steps if it can learn, or "fast": the preset.
+--methods names methods, of which those that learn do so for three steps, and "fast", which is the preset.
 
 Usage: python tests/benchmarks/scale.py --sides 8192,16384,32768 --methods brovey,gsa,fast --folder DISK
 """

@@ -1,8 +1,9 @@
 """Imports open_clip, also beside a torchvision whose compiled operators cannot be loaded, and without what it need not.
 
-open_clip imports transformers, where it is installed, and timm: up to half of the time of a first run, for text and
-image towers that clippan refuses (`encoder`). Here it does without them. This open_clip is clippan's own: who else
-imports it in this process gets a complete one.
+open_clip imports transformers, where it is installed, and timm, for text and image towers that clippan refuses
+(`encoder`): more than half of the time of the import, up to 7 s. Here it does without them. This open_clip is clippan's
+own: whoever imports it afterwards gets another, complete one, whose classes are not the same. So what clippan makes
+with its own cannot be pickled.
 
 open_clip imports torchvision for its transforms. A build of torchvision that does not match that of torch (one for CUDA
 beside a CPU torch, the usual accident) fails on import, because it describes operators that its library should have
@@ -16,40 +17,53 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Collection
 from functools import cache
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
 _UNUSED = ("transformers", "timm")
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def import_open_clip() -> ModuleType:
+    """The package open_clip (one to five seconds the first time); what somebody has imported before is taken as it is.
+
+    A thread that imports it at the same moment, by itself, shares clippan's.
+    """
+    with _ONE_AT_A_TIME:
+        return _open_clip()
 
 
 @cache
-def import_open_clip() -> ModuleType:
-    """The package open_clip (about a second the first time); what somebody has imported before is taken as it is."""
-    if (complete := sys.modules.get("open_clip")) is not None:
-        return complete
+def _open_clip() -> ModuleType:
+    if "open_clip" in sys.modules:
+        return importlib.import_module("open_clip")  # which waits for a thread that has not finished
     _declare_missing_operators()
-    with _hidden(_UNUSED):
-        package = importlib.import_module("open_clip")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
-        del sys.modules[name]
-    return package
-
-
-@contextmanager
-def _hidden(names: Iterable[str]) -> Iterator[None]:
-    """Within the block, packages that are not yet imported cannot be."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: as if it were not there
+    absent = _AbsentHere(_UNUSED)
+    sys.meta_path.insert(0, absent)
     try:
-        yield
+        return importlib.import_module("open_clip")
     finally:
-        for name in hidden:
-            del sys.modules[name]
+        sys.meta_path.remove(absent)
+        for name in list(sys.modules):
+            if name.partition(".")[0] == "open_clip":
+                sys.modules.pop(name, None)
+
+
+class _AbsentHere(MetaPathFinder):
+    """To this thread, packages that are not yet imported are not installed."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names, self._thread = names, threading.get_ident()
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname in self._names and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"clippan does without {fullname}", name=fullname)
 
 
 _DECLARED: list[torch.library.Library] = []  # declarations live as long as these objects
