@@ -18,7 +18,6 @@ import importlib.util
 import re
 import sys
 import threading
-from collections.abc import Collection
 from functools import cache
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -44,7 +43,7 @@ def _open_clip() -> ModuleType:
     if "open_clip" in sys.modules:
         return importlib.import_module("open_clip")  # which waits for a thread that has not finished
     _declare_missing_operators()
-    absent = _AbsentHere(_UNUSED)
+    absent = _AbsentHere()
     sys.meta_path.insert(0, absent)
     try:
         return importlib.import_module("open_clip")
@@ -56,13 +55,13 @@ def _open_clip() -> ModuleType:
 
 
 class _AbsentHere(MetaPathFinder):
-    """To this thread, packages that are not yet imported are not installed."""
+    """To this thread, packages that clippan does without, and that nobody has imported yet, are not installed."""
 
-    def __init__(self, names: Collection[str]) -> None:
-        self._names, self._thread = names, threading.get_ident()
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname in self._names and threading.get_ident() == self._thread:
+        if fullname in _UNUSED and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"clippan does without {fullname}", name=fullname)
 
 
